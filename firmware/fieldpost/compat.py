@@ -1,0 +1,43 @@
+"""What one interpreter lacks of the other, settled in one place.
+
+Nothing else in the package asks which interpreter it runs on.
+"""
+
+import sys
+
+is_micropython = sys.implementation.name == "micropython"
+
+if is_micropython:
+    from micropython import const
+    from time import sleep_ms, ticks_diff, ticks_ms
+else:
+    import time as _time
+
+    _TICKS_PERIOD = 1 << 30  # as on 32-bit boards, so that wrap bugs show on a workstation too
+
+    def const(value):
+        """Return `value`; MicroPython folds it at compile time."""
+        return value
+
+    def ticks_ms():
+        """Return a millisecond counter that wraps at 2**30."""
+        return _time.monotonic_ns() // 1_000_000 & (_TICKS_PERIOD - 1)
+
+    def ticks_diff(end, start):
+        """Return end - start in milliseconds, signed, right across one wrap."""
+        return ((end - start + _TICKS_PERIOD // 2) & (_TICKS_PERIOD - 1)) - _TICKS_PERIOD // 2
+
+    def sleep_ms(duration_ms):
+        """Sleep for `duration_ms` milliseconds."""
+        _time.sleep(duration_ms / 1000)
+
+
+def alias_u_modules():
+    """Let packages that import `usocket`, `ustruct` or `ubinascii` load on CPython.
+
+    umqtt.simple 1.3.4 imports the modules by those names; MicroPython still resolves them.
+    """
+    if is_micropython:
+        return
+    for name in ("socket", "struct", "binascii", "time", "json", "os"):
+        sys.modules.setdefault("u" + name, __import__(name))

@@ -1,0 +1,27 @@
+"""Every bound in one place: unit and _MAX last, the reason beside it, relations checked on import."""
+
+from fieldpost.compat import const
+
+# --- ring: bytes on flash -----------------------------------------------------------------------
+# One 256-byte page holds a whole frame, so that one program command commits it.
+RECORD_BYTES_MAX = const(220)
+# One sector open, one erased ahead, and at least one that can hold something.
+RING_SECTORS_MIN = const(3)
+# The tables of first numbers take 8 bytes of RAM for each sector: 1024 sectors are 4 MiB of flash.
+RING_SECTORS_MAX = const(1024)
+
+# --- records: what the bytes mean ---------------------------------------------------------------
+STAMP_BYTES = const(8)  # boot (u24) and uptime in ms (u40)
+RESULT_TEXT_BYTES_MAX = const(200)  # a command's answer is one record
+ANCHORS_REMEMBERED_MAX = const(16)  # boots whose clock is held in RAM at one time
+TIMELINE_SEARCH_RECORDS_MAX = const(64)  # records looked at in one step when a boot's clock is sought
+
+# --- agent: the loop ----------------------------------------------------------------------------
+IDLE_WAIT_MS_MAX = const(100)  # one turn of the loop sleeps no longer than this
+HEALTHY_AGE_MS_MAX = const(30_000)  # a duty that has not moved for so long stops the watchdog's food
+CLOCK_RETRY_MS = const(5_000)  # between two questions to a time server
+CLOCK_REFRESH_MS = const(6 * 3600 * 1000)  # a quartz of 20 ppm drifts by 0.4 s in this time
+SENSOR_RETRY_MS = const(2_000)  # between two tries to find an absent sensor
+SENSOR_CONVERSION_MS_MAX = const(200)  # BST-BME280-DS002 appendix B: 112.8 ms at the highest oversampling
+
+assert RESULT_TEXT_BYTES_MAX + STAMP_BYTES <= RECORD_BYTES_MAX

@@ -1,0 +1,1 @@
+"""What the bytes in the ring mean."""

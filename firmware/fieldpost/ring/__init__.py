@@ -1,0 +1,1 @@
+"""Bytes that survive: an append-only queue on NOR flash."""

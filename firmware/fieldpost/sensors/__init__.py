@@ -1,0 +1,1 @@
+"""One file per sensor; integers scaled to the sensor's resolution come out."""
