@@ -1,0 +1,99 @@
+"""From boot and uptime to the time of day, also for boots before the clock was set.
+
+Boards wake without a clock. When a boot learns the time it appends an anchor, and appends it again in
+every sector that it opens. All records of a boot stand together in the ring, so the anchor for a record
+is found between the sector before it and the end of its boot, or there is none.
+"""
+
+from fieldpost.limits import ANCHORS_REMEMBERED_MAX, RECORD_BYTES_MAX, TIMELINE_SEARCH_RECORDS_MAX
+from fieldpost.records import schema
+
+_NO_CLOCK = -1
+
+
+class Timeline:
+    """What is known of the clock of each boot; bounded, the boots looked at last are kept."""
+
+    def __init__(self):
+        self._boots = []
+        self._offsets = []
+        self._search = None
+
+    def learn(self, boot, uptime_ms, utc_ms):
+        """Note that `utc_ms` was the time of day at `uptime_ms` of `boot`."""
+        self._set(boot, utc_ms - uptime_ms)
+
+    def utc_ms(self, boot, uptime_ms):
+        """Return the time of day in ms since 1970, or None if that boot never learned it."""
+        for index in range(len(self._boots)):
+            if self._boots[index] == boot:
+                offset = self._offsets[index]
+                return None if offset == _NO_CLOCK else offset + uptime_ms
+        return None
+
+    def is_settled(self, boot):
+        """Return whether that boot's clock, or its lack of one, is known."""
+        return boot in self._boots
+
+    def search(self, ring, boot, number):
+        """Look for the anchor of `boot`, of which record `number` is one; True when it is settled.
+
+        Bounded to TIMELINE_SEARCH_RECORDS_MAX records: call again until it returns True.
+        """
+        if self.is_settled(boot):
+            return True
+        if self._search is None or self._search.boot != boot:
+            self._search = _Search(ring, boot, number)
+        if not self._search.step(self):
+            return False
+        self._search = None
+        return True
+
+    def without_clock(self, boot):
+        """Note that `boot` never learned the time."""
+        self._set(boot, _NO_CLOCK)
+
+    def _set(self, boot, offset):
+        if boot in self._boots:
+            self._offsets[self._boots.index(boot)] = offset
+            return
+        if len(self._boots) == ANCHORS_REMEMBERED_MAX:
+            self._boots.pop(0)
+            self._offsets.pop(0)
+        self._boots.append(boot)
+        self._offsets.append(offset)
+
+
+class _Search:
+    """A look through the ring for one boot's anchor, a few records at a time."""
+
+    def __init__(self, ring, boot, number):
+        self.boot = boot
+        self._reader = ring.reader()
+        self._reader.seek(ring.search_start(number))
+        self._payload = memoryview(bytearray(RECORD_BYTES_MAX))
+
+    def step(self, timeline):
+        for _ in range(TIMELINE_SEARCH_RECORDS_MAX):
+            length = self._reader.next(self._payload)
+            boot = schema.boot_of(self._payload)
+            if length < 0 or boot > self.boot:
+                timeline.without_clock(self.boot)
+                return True
+            if boot == self.boot and self._reader.kind == schema.ANCHOR:
+                timeline.learn(
+                    boot, schema.uptime_ms_of(self._payload), schema.anchor_utc_ms(self._payload[:length])
+                )
+                return True
+        return False
+
+
+def last_boot(ring):
+    """Return the number of the boot that wrote the newest record, 0 for an empty ring."""
+    reader = ring.reader()
+    reader.seek(ring.search_start(ring.next_number))
+    payload = memoryview(bytearray(RECORD_BYTES_MAX))
+    boot = 0
+    while reader.next(payload) >= 0:
+        boot = schema.boot_of(payload)
+    return boot

@@ -1,0 +1,85 @@
+"""One record on flash: a frame that is whole or is not there.
+
+    offset  bytes
+    0       1      kind: 1 to 100 a record, 0x7E an acknowledgement, 0xFF blank flash
+    1       1      length of the payload
+    2       4      record number, little endian
+    6       n      payload
+    6 + n   4      CRC-32 of everything before, seeded with the ring's id and the sector's sequence number
+            0..15  0xFF up to the region's alignment
+
+A frame is programmed by one command inside one page, and every page begins with a frame. Its CRC is the
+commit mark; no bit of it is written again before the sector is erased, so that parts with ECC or
+encryption hold it as well as plain ones. The seed binds a frame to its sector's present life: what an
+earlier lap or a stray write left there fails the check.
+"""
+
+import struct
+from binascii import crc32
+
+from fieldpost.compat import const
+
+KIND_MAX = const(100)
+KIND_ACK = const(0x7E)
+KIND_BLANK = const(0xFF)
+HEAD_BYTES = const(6)
+CRC_BYTES = const(4)
+OVERHEAD_BYTES = HEAD_BYTES + CRC_BYTES
+_ALIGNMENT_MIN = const(4)  # esp32.Partition programs words fastest, and offsets stay easy to read in a dump
+
+
+def alignment(unit_bytes):
+    """Return the frame alignment (bytes) for a region of that program unit."""
+    return max(_ALIGNMENT_MIN, unit_bytes)
+
+
+def seed(ring_id, sequence):
+    """Return the CRC seed of a sector: 32 bits made of the ring's id and the sector's sequence number."""
+    return crc32(struct.pack("<II", ring_id, sequence))
+
+
+def aligned(length, align):
+    """Return `length` (bytes) rounded up to a multiple of `align`."""
+    return (length + align - 1) // align * align
+
+
+def size(length, align):
+    """Return the bytes that a frame with `length` bytes of payload takes on flash."""
+    return aligned(OVERHEAD_BYTES + length, align)
+
+
+def pack(page, kind, number, payload, crc_seed, align):
+    """Write a frame to the head of `page` (a memoryview of a page buffer); return its size in bytes."""
+    length = len(payload)
+    struct.pack_into("<BBI", page, 0, kind, length, number)
+    page[HEAD_BYTES : HEAD_BYTES + length] = payload
+    end = HEAD_BYTES + length
+    struct.pack_into("<I", page, end, crc32(page[:end], crc_seed))
+    end += CRC_BYTES
+    total = size(length, align)
+    while end < total:
+        page[end] = 0xFF
+        end += 1
+    return total
+
+
+def check(page, offset, crc_seed):
+    """Return the payload length of the frame at `offset` of `page`, -1 for blank, -2 for damaged.
+
+    page: memoryview of one whole page. Blank is told from the first byte alone: a caller that wants to
+    know whether the rest is blank too must look.
+    """
+    if page[offset] == KIND_BLANK:
+        return -1
+    length = page[offset + 1]
+    end = offset + HEAD_BYTES + length
+    if end + CRC_BYTES > len(page):
+        return -2
+    if struct.unpack_from("<I", page, end)[0] != crc32(page[offset:end], crc_seed):
+        return -2
+    return length
+
+
+def number_at(page, offset):
+    """Return the record number of the frame at `offset`."""
+    return struct.unpack_from("<I", page, offset + 2)[0]

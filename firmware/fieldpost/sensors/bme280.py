@@ -1,0 +1,68 @@
+"""Bosch BME280 through Adafruit's driver: temperature, pressure and humidity of one conversion.
+
+In sleep mode the driver starts a conversion for every property that is read, so the three values would
+come from three moments and three times the current. Here one conversion serves all three, and a sensor
+that never finishes is an error instead of an endless loop.
+"""
+
+from adafruit_bme280.basic import Adafruit_BME280_I2C
+from fieldpost.compat import ticks_diff, ticks_ms
+from fieldpost.errors import SensorError
+from fieldpost.limits import SENSOR_CONVERSION_MS_MAX
+
+# BST-BME280-DS002 table 1: the range of operation; what lies outside is a broken bus, not weather.
+_TEMPERATURE_CENTI_RANGE = (-4000, 8500)
+_PRESSURE_PA_RANGE = (30000, 110000)
+
+
+class Bme280:
+    """One sensor on a bus. Raises SensorError if nothing answers at `address`."""
+
+    name = "bme280"
+
+    def __init__(self, i2c, address):
+        try:
+            self._driver = _OneConversion(i2c, address)
+        except (OSError, ValueError, RuntimeError) as error:
+            raise SensorError("no BME280 at I2C address 0x%02x: %s" % (address, error))
+
+    def read(self):
+        """Return (temperature in 0.01 C, pressure in Pa, humidity in 0.01 %) of one forced conversion.
+
+        Raises SensorError if the sensor does not answer, does not finish, or answers nonsense.
+        """
+        driver = self._driver
+        driver.hold = False
+        try:
+            temperature = _rounded(driver.temperature * 100)
+            driver.hold = True
+            pressure = _rounded(driver.pressure * 100)
+            humidity = _rounded(driver.humidity * 100)
+        except (OSError, ArithmeticError) as error:
+            raise SensorError("BME280 does not answer: %s" % error)
+        low, high = _TEMPERATURE_CENTI_RANGE
+        if not low <= temperature <= high:
+            raise SensorError("BME280 says %d hundredths of a degree: check the wiring" % temperature)
+        low, high = _PRESSURE_PA_RANGE
+        if not low <= pressure <= high:
+            raise SensorError("BME280 says %d Pa: check the wiring" % pressure)
+        return temperature, pressure, humidity
+
+
+class _OneConversion(Adafruit_BME280_I2C):
+    hold = False
+
+    def _read_temperature(self):
+        if self.hold:
+            return
+        self._started = ticks_ms()
+        super()._read_temperature()
+
+    def _get_status(self):
+        if ticks_diff(ticks_ms(), self._started) > SENSOR_CONVERSION_MS_MAX:
+            raise OSError("conversion not finished in %d ms" % SENSOR_CONVERSION_MS_MAX)
+        return super()._get_status()
+
+
+def _rounded(value):
+    return int(value + 0.5) if value >= 0 else -int(0.5 - value)
