@@ -25,3 +25,9 @@ SENSOR_RETRY_MS = const(2_000)  # between two tries to find an absent sensor
 SENSOR_CONVERSION_MS_MAX = const(200)  # BST-BME280-DS002 appendix B: 112.8 ms at the highest oversampling
 
 assert RESULT_TEXT_BYTES_MAX + STAMP_BYTES <= RECORD_BYTES_MAX
+
+# --- ports: Wi-Fi and time ----------------------------------------------------------------------
+NTP_TIMEOUT_S = const(2)  # a round trip to a time server; the watchdog waits for no less than this
+WIFI_JOIN_MS_MAX = const(25_000)  # scanning, four-way handshake and DHCP; slow access points take 15 s
+WIFI_PAUSE_MS = const(1_000)  # between disconnect and connect: the radio's driver wants it
+WIFI_ATTEMPTS_BEFORE_RESTART = const(3)

@@ -1,0 +1,59 @@
+"""What every MicroPython board has in common: pins, I2C bus, watchdog, time servers."""
+
+import time
+
+import machine
+import ntptime
+from busio import I2C
+from fieldpost.limits import NTP_TIMEOUT_S
+from fieldpost.ports.wifi import Wifi
+
+# Boards count from 1970 or from 2000; the protocols of fieldpost from 1970.
+_EPOCH_OFFSET_S = 0 if time.gmtime(0)[0] == 1970 else 946684800
+
+
+class Board:
+    """The machine under the agent. A port adds `region` and `reset_cause` (see esp32.py, rp2.py)."""
+
+    # Whether the radio's firmware joins again by itself after it lost the access point.
+    wifi_reconnects = False
+
+    def __init__(self, config, identity):
+        self._config = config
+        self.network = Wifi(config["wifi"], identity["wifi_passwords"], self.wifi_reconnects)
+
+    def i2c(self):
+        """Return the bus of the configuration's `i2c` entry, as Adafruit's drivers want it."""
+        bus = self._config["i2c"]
+        return I2C(
+            machine.I2C(
+                bus["id"], scl=machine.Pin(bus["scl"]), sda=machine.Pin(bus["sda"]), freq=bus["frequency_hz"]
+            )
+        )
+
+    def output(self, gpio, level):
+        """Return an output pin that starts at `level` without a glitch."""
+        return machine.Pin(gpio, machine.Pin.OUT, value=level)
+
+    def input(self, gpio):
+        """Return an input pin."""
+        return machine.Pin(gpio, machine.Pin.IN)
+
+    def watchdog(self):
+        """Start the hardware watchdog; it cannot be stopped again. Returns an object with feed()."""
+        return machine.WDT(timeout=self._config["watchdog_ms"])
+
+    def ask_time_ms(self):
+        """Ask one time server; return UTC in ms since 1970. OSError if none answers (RFC 5905 SNTP).
+
+        Blocks for NTP_TIMEOUT_S at the most, and for the resolver.
+        """
+        hosts = self._config["ntp_hosts"]
+        ntptime.host = hosts[time.ticks_ms() % len(hosts)]
+        ntptime.timeout = NTP_TIMEOUT_S
+        ntptime.settime()
+        return (time.time() + _EPOCH_OFFSET_S) * 1000
+
+    def reset(self):
+        """Restart the board."""
+        machine.reset()

@@ -1,0 +1,130 @@
+"""Flash blocks that littlefs lends to the ring and never touches again.
+
+A littlefs file of exactly one erase block owns that block whole: its first block holds no pointer, file
+data carries no checksum (littlefs SPEC.md, CTZ skip-lists), and littlefs moves it only when the file is
+written. So a set of such files, never opened again, is a set of blocks that are ours. They are found once,
+by a pattern that each file is filled with, and their numbers are kept in a map file; if the file system is
+formatted anew, map and files are gone together and the ring starts afresh.
+"""
+
+import os
+import struct
+from array import array
+from binascii import crc32, hexlify
+
+from fieldpost.errors import ConfigError
+
+_BLOCK_BYTES = 4096
+_MARK_BYTES = 16
+_BLOCK_COUNT = 4  # ioctl
+_DIRECTORY = "/ring"
+_MAP = "/ring/map"
+_MAP_NEW = "/ring/map.new"
+_MAGIC = b"FPL1"
+
+
+def lend(flash, count):
+    """Return the numbers (array of 16 bits) of `count` blocks of `flash` lent by the file system at '/'.
+
+    flash: rp2.Flash() over the whole storage. The first call takes about 50 ms for each block.
+    Raises ConfigError if the file system has no room, or if another count was lent before.
+    """
+    blocks = _read_map(flash)
+    if blocks is None:
+        blocks = _create(flash, count)
+        _write_map(blocks)
+    if len(blocks) != count:
+        raise ConfigError(
+            "config.json: ring.sectors is %d, but %d blocks hold the ring: set it back, or delete %s on the "
+            "board and lose what they hold" % (count, len(blocks), _DIRECTORY)
+        )
+    return blocks
+
+
+def _read_map(flash):
+    try:
+        with open(_MAP, "rb") as file:
+            data = file.read()
+    except OSError:
+        return None
+    if len(data) < 8 or data[:4] != _MAGIC or crc32(data[:-4]) != struct.unpack("<I", data[-4:])[0]:
+        return None
+    blocks = array("H", data[4:-4])
+    total = flash.ioctl(_BLOCK_COUNT, 0)
+    for index in range(len(blocks)):
+        if blocks[index] >= total or os.stat(_name(index))[6] != _BLOCK_BYTES:
+            return None
+    return blocks
+
+
+def _create(flash, count):
+    _clear()
+    token = os.urandom(8)
+    try:
+        os.mkdir(_DIRECTORY)
+        block = bytearray(_BLOCK_BYTES)
+        for index in range(count):
+            mark = _mark(token, index)
+            for offset in range(0, _BLOCK_BYTES, _MARK_BYTES):
+                block[offset : offset + _MARK_BYTES] = mark
+            with open(_name(index), "wb") as file:
+                file.write(block)
+    except OSError as error:
+        _clear()
+        raise ConfigError("the file system cannot lend %d blocks to the ring: %s" % (count, error))
+    return _find(flash, token, count)
+
+
+def _find(flash, token, count):
+    """Return the block of each file; every 16 bytes of a block must carry its mark."""
+    blocks = array("H", [0xFFFF] * count)
+    marks = {_mark(token, index): index for index in range(count)}
+    head = bytearray(_MARK_BYTES)
+    for number in range(flash.ioctl(_BLOCK_COUNT, 0)):
+        flash.readblocks(number, head, 0)
+        index = marks.get(bytes(head))
+        if index is not None and _is_whole(flash, number, head):
+            blocks[index] = number
+    for index in range(count):
+        if blocks[index] == 0xFFFF:
+            raise ConfigError("block of %s not found in flash: format the file system" % _name(index))
+    return blocks
+
+
+def _is_whole(flash, number, mark):
+    expected = bytes(mark)
+    for offset in range(0, _BLOCK_BYTES, _MARK_BYTES):
+        flash.readblocks(number, mark, offset)
+        if mark != expected:
+            return False
+    return True
+
+
+def _write_map(blocks):
+    data = _MAGIC + bytes(blocks)
+    with open(_MAP_NEW, "wb") as file:
+        file.write(data + struct.pack("<I", crc32(data)))
+    os.rename(_MAP_NEW, _MAP)  # one littlefs commit: the old name or the new one
+
+
+def _clear():
+    try:
+        names = os.listdir(_DIRECTORY)
+    except OSError:
+        return
+    # The map goes first: without it no block is ours, whatever files are left after a cut.
+    for name in ("map", "map.new"):
+        if name in names:
+            os.remove(_DIRECTORY + "/" + name)
+            names.remove(name)
+    for name in names:
+        os.remove(_DIRECTORY + "/" + name)
+    os.rmdir(_DIRECTORY)
+
+
+def _mark(token, index):
+    return b"FPlent" + token + struct.pack("<H", index)
+
+
+def _name(index):
+    return "%s/%s" % (_DIRECTORY, str(hexlify(struct.pack(">H", index)), "ascii"))

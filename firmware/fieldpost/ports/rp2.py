@@ -1,0 +1,27 @@
+"""Raspberry Pi Pico W: the ring lives in blocks that the file system lends.
+
+The stock firmware gives all storage to littlefs and formats it anew if its size ever changes, so there is
+no room beside it. See `lent_blocks`.
+"""
+
+import machine
+import rp2
+from fieldpost.ports.block_region import BlockRegion
+from fieldpost.ports.board import Board
+from fieldpost.ports.lent_blocks import lend
+
+
+class Port(Board):
+    """The hardware of a Pico W or Pico 2 W."""
+
+    def region(self):
+        """Return the region made of the configuration's `ring.sectors` blocks, lent on first use."""
+        flash = rp2.Flash()
+        return BlockRegion(flash, lend(flash, self._config["ring"]["sectors"]), whole_pages=True)
+
+    def reset_cause(self):
+        """Return why this boot began: one of records.schema.CAUSES.
+
+        The RP2040 resets through its watchdog for machine.reset() too, and cannot tell the two apart.
+        """
+        return "power" if machine.reset_cause() == machine.PWRON_RESET else "watchdog"
