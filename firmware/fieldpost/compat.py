@@ -3,6 +3,7 @@
 Nothing else in the package asks which interpreter it runs on.
 """
 
+import os
 import sys
 
 is_micropython = sys.implementation.name == "micropython"
@@ -41,3 +42,8 @@ def alias_u_modules():
         return
     for name in ("socket", "struct", "binascii", "time", "json", "os"):
         sys.modules.setdefault("u" + name, __import__(name))
+
+
+def random_below(limit):
+    """Return a random integer from 0 to limit - 1, for jitter; not for secrets."""
+    return int.from_bytes(os.urandom(4), "little") % limit

@@ -31,3 +31,6 @@ NTP_TIMEOUT_S = const(2)  # a round trip to a time server; the watchdog waits fo
 WIFI_JOIN_MS_MAX = const(25_000)  # scanning, four-way handshake and DHCP; slow access points take 15 s
 WIFI_PAUSE_MS = const(1_000)  # between disconnect and connect: the radio's driver wants it
 WIFI_ATTEMPTS_BEFORE_RESTART = const(3)
+
+# --- memory on boards ---------------------------------------------------------------------------
+GC_THRESHOLD_BYTES = const(16_384)  # collect before garbage breaks up the 16.7 KB run that TLS needs

@@ -1,0 +1,30 @@
+"""What a board starts. A failure is printed, kept in /last_error.txt, and answered with a restart."""
+
+import sys
+import time
+
+from fieldpost import config
+from fieldpost.assembly import Device, open_port
+
+_RESTART_PAUSE_MS = 5_000  # time for an operator to press Ctrl-C, and for a supply to settle
+
+
+def log(line):
+    print("fieldpost: " + line)
+
+
+def main():
+    settings, identity = config.load("/config.json", "/identity.json")
+    port = open_port(settings, identity)
+    try:
+        Device(settings, identity, port, log).run()
+    except Exception as error:
+        log("stopped: %s: %s; restarting in %d s" % (type(error).__name__, error, _RESTART_PAUSE_MS // 1000))
+        with open("/last_error.txt", "w") as file:
+            sys.print_exception(error, file)
+        sys.print_exception(error)
+        time.sleep_ms(_RESTART_PAUSE_MS)
+        port.reset()
+
+
+main()
