@@ -34,3 +34,19 @@ WIFI_ATTEMPTS_BEFORE_RESTART = const(3)
 
 # --- memory on boards ---------------------------------------------------------------------------
 GC_THRESHOLD_BYTES = const(16_384)  # collect before garbage breaks up the 16.7 KB run that TLS needs
+
+# --- commands: what the cloud may ask for ---------------------------------------------------------
+COMMANDS_QUEUED_MAX = const(50)  # IoT Hub holds 50 pending messages for a device and refuses the next
+COMMAND_BODY_BYTES_MAX = const(512)  # the longest command of the vocabulary takes about 80
+COMMAND_NAME_CHARS_MAX = const(32)  # of a name echoed in an answer
+JOURNAL_ENTRIES_MAX = const(128)  # command ids remembered: more than the hub can hold back and deliver again
+JOURNAL_SECTORS_MIN = const(4)  # two of them full hold what the table holds
+PINS_MAX = const(32)
+PIN_NAME_CHARS_MAX = const(24)
+PULSE_MS_MAX = const(3_600_000)  # a pulse holds up the commands behind it, so an hour is generous
+
+# --- configuration --------------------------------------------------------------------------------
+CONFIG_BYTES_MAX = const(8192)  # of either file; a CA certificate in base64 takes 1 to 3 KB
+CA_BYTES_MAX = const(4096)
+
+assert JOURNAL_ENTRIES_MAX >= 2 * COMMANDS_QUEUED_MAX

@@ -164,12 +164,15 @@ class Ring:
         raise OSError("flash does not hold what is programmed: the part is worn out or write-protected")
 
     def _make_room(self, length):
-        if self.newest >= 0 and self.open_page < self.pages_per_sector:
-            if self._offset + length <= self.region.page_bytes:
-                return
-            self._leave_page()
-        if self.newest < 0 or self.open_page == self.pages_per_sector:
-            self._open_next_sector()
+        """Come to a place where `length` bytes fit in the page; the first page of a sector is partly taken."""
+        while self.newest < 0 or self._offset + length > self.region.page_bytes or self._sector_is_full():
+            if self.newest < 0 or self._sector_is_full():
+                self._open_next_sector()
+            else:
+                self._leave_page()
+
+    def _sector_is_full(self):
+        return self.open_page == self.pages_per_sector
 
     def _leave_page(self):
         self.open_page += 1

@@ -1,0 +1,1 @@
+"""What the cloud may ask for, and how it happens once."""

@@ -1,0 +1,1 @@
+"""Hardware below the driver: flash, sensor, pins, terminal and power switch of an emulated board."""

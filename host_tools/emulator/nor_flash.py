@@ -1,0 +1,197 @@
+"""A serial NOR flash part: erase sets bits, program clears them, and a power cut leaves either half done.
+
+Portable to MicroPython, so that the same part lies under the unit tests of both interpreters and under the
+emulated board. Behaviour after Winbond W25Q16JV, sections 8.2.15 to 8.2.17, and after what flash is known to
+do when its supply fails: any subset of the bits of a program, any mixture of a sector that was being erased,
+and sectors that read as erased but are still weak.
+"""
+
+_ERASED = 0xFF
+
+
+class PowerCut(Exception):
+    """The supply failed inside an operation; nothing works until `power_up`."""
+
+
+class NorFlash:
+    """A region (see fieldpost.ring.region) over `memory`, a bytearray-like of whole sectors, or its size.
+
+    unit_bytes: with `write_once`, each unit of that size may be programmed once between erases, as on parts
+    with ECC or under flash encryption. strict: asking a 0 to become 1 raises instead of being counted.
+    seed: of the generator that decides how a cut or a weak bit looks.
+    """
+
+    def __init__(
+        self, memory, sector_bytes=4096, page_bytes=256, unit_bytes=1, strict=True, write_once=False, seed=1
+    ):
+        if isinstance(memory, int):
+            memory = bytearray(b"\xff" * memory)
+        if not len(memory) or len(memory) % sector_bytes:
+            raise ValueError("%d bytes are not whole sectors of %d" % (len(memory), sector_bytes))
+        self.memory = memory
+        self.sector_bytes = sector_bytes
+        self.page_bytes = page_bytes
+        self.unit_bytes = unit_bytes
+        self.sector_count = len(memory) // sector_bytes
+        self.strict = strict
+        self.reads = 0
+        self.programs = 0
+        self.bytes_programmed = 0
+        self.erases = 0
+        self.violations = 0
+        self.sector_erases = [0] * self.sector_count
+        self.was_cut = False
+        self._programmed = set() if write_once else None
+        self._weak = {}
+        self._powered = True
+        self._cut_in = -1
+        self._cut_after_bytes = -1
+        self._random = seed or 1
+
+    @property
+    def operations(self):
+        """Programs and erases begun so far."""
+        return self.programs + self.erases
+
+    @property
+    def max_sector_erases(self):
+        """Erases of the sector that has seen most of them."""
+        return max(self.sector_erases)
+
+    def cut_at(self, operation, after_bytes=-1):
+        """Cut the power inside the `operation`-th program or erase from now, counted from 0.
+
+        after_bytes: for a program, bytes that are whole before the cut (its length: all of it, but the call
+        never returns); -1 draws it from the seed.
+        """
+        self._cut_in = operation
+        self._cut_after_bytes = after_bytes
+
+    def power_up(self):
+        """Give the power back; the memory is as the cut left it."""
+        self._powered = True
+        self._cut_in = -1
+
+    def read(self, offset, buffer):
+        """Fill `buffer` from `offset`. Weak bits may read otherwise each time."""
+        self._check_power()
+        self._check_span(offset, len(buffer))
+        self.reads += 1
+        buffer[:] = self.memory[offset : offset + len(buffer)]
+        for sector in self._weak:
+            self._flip_weak_bits(sector, offset, buffer)
+
+    def program(self, offset, data):
+        """Clear bits inside one page; ValueError for what a driver must never send."""
+        self._check_power()
+        length = len(data)
+        self._check_span(offset, length)
+        if offset % self.page_bytes + length > self.page_bytes:
+            raise ValueError("program of %d bytes at %d crosses a page" % (length, offset))
+        if offset % self.unit_bytes or length % self.unit_bytes:
+            raise ValueError("program of %d bytes at %d: units of %d" % (length, offset, self.unit_bytes))
+        self._write_once(offset, length)
+        self.programs += 1
+        whole = self._bytes_before_cut(length)
+        for index in range(length if whole < 0 else whole):
+            self._program_byte(offset + index, data[index])
+        if whole >= 0:
+            if whole < length:
+                # Any subset of the bits may be cleared in the byte that was under way.
+                self.memory[offset + whole] &= data[whole] | self._next_random() & 0xFF
+            self._cut()
+        self.bytes_programmed += length
+
+    def erase(self, sector):
+        """Set every bit of a sector."""
+        self._check_power()
+        if not 0 <= sector < self.sector_count:
+            raise ValueError("sector %d of %d" % (sector, self.sector_count))
+        self.erases += 1
+        self.sector_erases[sector] += 1
+        if self._bytes_before_cut(1) >= 0:
+            self._erase_partly(sector)
+            self._cut()
+        start = sector * self.sector_bytes
+        self.memory[start : start + self.sector_bytes] = b"\xff" * self.sector_bytes
+        self._weak.pop(sector, None)
+        if self._programmed is not None:
+            units = self.sector_bytes // self.unit_bytes
+            self._programmed -= set(range(sector * units, (sector + 1) * units))
+
+    def _program_byte(self, offset, wanted):
+        old = self.memory[offset]
+        if wanted & ~old & 0xFF and wanted != _ERASED:
+            self.violations += 1
+            if self.strict:
+                raise ValueError("byte %d: 0x%02x cannot become 0x%02x without an erase" % (offset, old, wanted))
+        self.memory[offset] = old & wanted
+
+    def _write_once(self, offset, length):
+        if self._programmed is None:
+            return
+        for unit in range(offset // self.unit_bytes, (offset + length) // self.unit_bytes):
+            if unit in self._programmed:
+                raise ValueError("unit %d was already written since its erase" % unit)
+            self._programmed.add(unit)
+
+    def _erase_partly(self, sector):
+        """Leave one of the pictures that interrupted erases are known for."""
+        start = sector * self.sector_bytes
+        picture = self._next_random() % 4
+        if picture == 0:
+            return  # nothing happened yet
+        if picture == 1:
+            # Reads as erased, but its bits have not settled.
+            self.memory[start : start + self.sector_bytes] = b"\xff" * self.sector_bytes
+            self._weak[sector] = self._next_random()
+            return
+        for index in range(start, start + self.sector_bytes):
+            choice = self._next_random()
+            if picture == 2:
+                self.memory[index] |= choice & 0xFF  # bits on their way up
+            elif choice & 1:
+                self.memory[index] = 0  # some parts program everything to 0 first
+
+    def _flip_weak_bits(self, sector, offset, buffer):
+        start = sector * self.sector_bytes
+        first = max(offset, start)
+        last = min(offset + len(buffer), start + self.sector_bytes)
+        for index in range(first, last):
+            # About one weak bit in 64 bytes, and it reads as 0 every other time.
+            mark = (index * 2654435761 + self._weak[sector]) & 0xFFFFFFFF
+            if mark % 64 == 0 and self._next_random() & 1:
+                buffer[index - offset] &= ~(1 << (mark >> 8) % 8) & 0xFF
+
+    def _bytes_before_cut(self, length):
+        """Return -1 if this operation is not cut, else how many of its bytes are whole."""
+        if self._cut_in < 0:
+            return -1
+        self._cut_in -= 1
+        if self._cut_in >= 0:
+            return -1
+        if self._cut_after_bytes >= 0:
+            return min(self._cut_after_bytes, length)
+        return self._next_random() % (length + 1)
+
+    def _cut(self):
+        self._powered = False
+        self.was_cut = True
+        raise PowerCut("power cut in flash operation %d" % self.operations)
+
+    def _check_power(self):
+        if not self._powered:
+            raise PowerCut("the power is off")
+
+    def _check_span(self, offset, length):
+        if offset < 0 or offset + length > len(self.memory):
+            raise ValueError("bytes %d to %d of %d" % (offset, offset + length, len(self.memory)))
+
+    def _next_random(self):
+        # Marsaglia's xorshift32: the same numbers on both interpreters.
+        x = self._random
+        x ^= x << 13 & 0xFFFFFFFF
+        x ^= x >> 17
+        x ^= x << 5 & 0xFFFFFFFF
+        self._random = x
+        return x >> 7
