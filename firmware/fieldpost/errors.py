@@ -31,3 +31,15 @@ class SensorError(FieldpostError):
 
 class ClockUnknown(FieldpostError):
     """Something needs the time of day and this boot has not learned it yet."""
+
+
+class CommandMalformed(FieldpostError):
+    """A message from the hub is no command; it is answered with the reason and does not come again.
+
+    command_id: the message id, "" if it has none.
+    """
+
+    def __init__(self, command_id, reason):
+        super().__init__(reason)
+        self.command_id = command_id
+        self.reason = reason

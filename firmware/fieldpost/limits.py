@@ -50,3 +50,17 @@ CONFIG_BYTES_MAX = const(8192)  # of either file; a CA certificate in base64 tak
 CA_BYTES_MAX = const(4096)
 
 assert JOURNAL_ENTRIES_MAX >= 2 * COMMANDS_QUEUED_MAX
+
+# --- uplink: batches, window, session -----------------------------------------------------------
+WINDOW_BATCHES_MAX = const(64)
+PACKET_ID_MAX = const(65_535)  # MQTT 3.1.1 section 2.3.1
+BATCH_BYTES_MAX = const(4_096)  # IoT Hub meters in blocks of 4 KB
+LOST_RANGES_PER_BATCH_MAX = const(8)
+BATCH_TAIL_BYTES_MAX = const(16 + LOST_RANGES_PER_BATCH_MAX * 24)  # brackets, and two 32-bit numbers each
+FORGET_INTERVAL_MS = const(2_000)  # a cut repeats at most what was confirmed in this time
+PUBACK_TIMEOUT_MS = const(20_000)  # IoT Hub shapes traffic by late PUBACKs; past this it is not there
+BACKOFF_FIRST_MS = const(1_000)
+BACKOFF_CEILING_MS = const(60_000)
+SESSION_STABLE_MS = const(30_000)
+CLOCK_WAIT_MS = const(500)  # between two looks at the clock when nothing can be signed without it
+SAS_TTL_S = const(3_600)

@@ -110,7 +110,8 @@ class ListOf:
         self._shape = shape
         self._count_min = count_min
         self._count_max = count_max
-        self.expected = "a list of %d to %d entries" % (count_min, count_max)
+        counts = "%d" % count_min if count_min == count_max else "%d to %d" % (count_min, count_max)
+        self.expected = "a list, number of entries: " + counts
 
     def check(self, value, where):
         if not isinstance(value, (list, tuple)) or not self._count_min <= len(value) <= self._count_max:
@@ -159,10 +160,8 @@ class Fields:
             raise mismatch(where or "the whole", value, self.expected)
         for key in sorted(value):
             if key not in self._keys:
-                raise Mismatch(
-                    "%s is not a known key: expected %s"
-                    % (_inside(where, _trimmed(key)), "one of " + ", ".join(self._keys) if self._keys else "none")
-                )
+                known = "one of " + ", ".join(self._keys) if self._keys else "none"
+                raise Mismatch("%s is not a known key: expected %s" % (_inside(where, _trimmed(key)), known))
         return {key: _field(value, key, shape, where) for key, shape in self._fields}
 
 

@@ -1,0 +1,90 @@
+"""A command's answer as bounded JSON: whole and valid whatever was asked for.
+
+    {"id":"7f3c","status":"done","command":"gpio.set","result":{"pin":"relay","value":1}}
+
+Written by hand because dicts have no order on MicroPython, and in ASCII alone because an id or a name may hold
+what the two interpreters encode differently. What does not fit in RESULT_TEXT_BYTES_MAX goes in this order: the
+end of a reason, the result, the command's name, the end of the id. An id of 128 characters, the longest that
+IoT Hub takes, always fits whole.
+"""
+
+from fieldpost.limits import COMMAND_NAME_CHARS_MAX, RESULT_TEXT_BYTES_MAX
+
+_FRAME_BYTES = len('{"id":"","status":"interrupted"}')
+
+
+def encode(message_id, status, name, result):
+    """Return the answer as bytes.
+
+    status: one of journal.STATUSES. name: as it was asked for, "" if there was none.
+    result: pairs of key and value (str, int, bool); only the value of the key "reason" may be shortened.
+    """
+    text = '{"id":"%s","status":"%s"' % (escaped(message_id, RESULT_TEXT_BYTES_MAX - _FRAME_BYTES), status)
+    if name:
+        addition = ',"command":"%s"' % escaped(name, COMMAND_NAME_CHARS_MAX)
+        if len(text) + len(addition) < RESULT_TEXT_BYTES_MAX:
+            text += addition
+    room = RESULT_TEXT_BYTES_MAX - len(text) - len(',"result":{}}')
+    members = _members(result, room)
+    if members is not None:
+        text += ',"result":{%s}' % members
+    return (text + "}").encode()
+
+
+def escaped(text, bytes_max):
+    """Return `text` as the inside of a JSON string (RFC 8259 section 7) in ASCII.
+
+    A text that would take more than `bytes_max` bytes is cut between two characters and ends in "...".
+    """
+    pieces = []
+    length = 0
+    kept = 0  # pieces that leave room for the dots
+    for character in text:
+        piece = _escaped_character(character)
+        length += len(piece)
+        if length > bytes_max:
+            return "".join(pieces[:kept]) + "..."
+        pieces.append(piece)
+        if length <= bytes_max - len("..."):
+            kept = len(pieces)
+    return "".join(pieces)
+
+
+def _escaped_character(character):
+    code = ord(character)
+    if character == '"' or character == "\\":
+        return "\\" + character
+    if 0x20 <= code < 0x7F:
+        return character
+    if code < 0x10000:
+        return "\\u%04x" % code
+    code -= 0x10000
+    return "\\u%04x\\u%04x" % (0xD800 | code >> 10, 0xDC00 | code & 0x3FF)
+
+
+def _members(result, room):
+    """Return the inside of the result object in at most `room` bytes, or None if it has no place."""
+    pieces = []
+    for key, value in result:
+        if pieces:
+            room -= 1  # the comma before it
+        if key == "reason":
+            value_room = room - len('"reason":""')
+            if value_room < len("..."):
+                return None
+            piece = '"reason":"%s"' % escaped(value, value_room)
+        else:
+            piece = '"%s":%s' % (key, _value(value))
+        room -= len(piece)
+        if room < 0:
+            return None
+        pieces.append(piece)
+    return ",".join(pieces)
+
+
+def _value(value):
+    if isinstance(value, str):
+        return '"%s"' % escaped(value, RESULT_TEXT_BYTES_MAX)
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return "%d" % value

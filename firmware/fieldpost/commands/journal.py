@@ -1,0 +1,117 @@
+"""Which commands were begun, acted and done: the memory, across power cuts, that makes an effect happen once.
+
+Each note is a record of its own small ring, which lets its oldest sector go when it needs room:
+
+    offset  bytes
+    0       8      the first bytes of SHA-256 of the command's message id
+    8       1      status, an index into STATUSES (0 in BEGUN)
+
+    record kind    BEGUN     the effect may have happened, wholly or in part
+                   ACTED     it has happened; the answer may not have been stored
+                   DONE      the answer is stored: a repeat needs nothing but its acknowledgement
+
+The newest JOURNAL_ENTRIES_MAX ids are held in RAM; opening reads them back and writes nothing. IoT Hub keeps
+at most 50 messages for a device, so a repeat that is older than the table must have been passed by more than a
+hundred others since.
+"""
+
+import hashlib
+
+from fieldpost.compat import const
+from fieldpost.limits import JOURNAL_ENTRIES_MAX, RECORD_BYTES_MAX
+
+NEW = const(0)  # never a record: what `state` says of an id that is not known
+BEGUN = const(1)
+ACTED = const(2)
+DONE = const(3)
+
+STATUS_DONE = "done"
+STATUS_REFUSED = "refused"
+STATUS_INTERRUPTED = "interrupted"
+STATUS_FAILED = "failed"
+STATUSES = (STATUS_DONE, STATUS_REFUSED, STATUS_INTERRUPTED, STATUS_FAILED)  # order is on flash: only append
+
+_DIGEST_BYTES = const(8)
+_NOTE_BYTES = const(9)
+
+
+def digest(message_id):
+    """Return what the journal knows a message id by: 8 bytes, the same for the same id on every boot."""
+    return hashlib.sha256(message_id.encode()).digest()[:_DIGEST_BYTES]
+
+
+class Journal:
+    """The newest notes of a Ring that holds nothing else.
+
+    Writing raises OSError if the flash failed for good; `acted` and `done` hold for this boot even then.
+    """
+
+    def __init__(self, ring):
+        self._ring = ring
+        self._digests = bytearray(JOURNAL_ENTRIES_MAX * _DIGEST_BYTES)
+        self._states = bytearray(JOURNAL_ENTRIES_MAX)
+        self._statuses = bytearray(JOURNAL_ENTRIES_MAX)
+        self._next_slot = 0
+        self._note = bytearray(_NOTE_BYTES)
+        self._read_back()
+
+    def state(self, key):
+        """Return NEW, BEGUN, ACTED or DONE. key: what `digest` gave."""
+        slot = self._find(key)
+        return NEW if slot < 0 else self._states[slot]
+
+    def status(self, key):
+        """Return the status (one of STATUSES) that the last note of a known id carries."""
+        return STATUSES[self._statuses[self._find(key)]]
+
+    def begun(self, key):
+        """Note durably that the effect is about to happen."""
+        self._append(BEGUN, key, 0)
+        self._remember(BEGUN, key, 0)
+
+    def acted(self, key, status):
+        """Note durably that the effect has happened, or has failed, as `status` says."""
+        index = STATUSES.index(status)
+        self._remember(ACTED, key, index)
+        self._append(ACTED, key, index)
+
+    def done(self, key, status):
+        """Note durably that the answer is stored."""
+        index = STATUSES.index(status)
+        self._remember(DONE, key, index)
+        self._append(DONE, key, index)
+
+    def _append(self, kind, key, status_index):
+        self._note[:_DIGEST_BYTES] = key
+        self._note[_DIGEST_BYTES] = status_index
+        self._ring.append(kind, self._note)
+
+    def _read_back(self):
+        reader = self._ring.reader()
+        payload = memoryview(bytearray(RECORD_BYTES_MAX))
+        while True:
+            length = reader.next(payload)
+            if length < 0:
+                return
+            # What a later version may have noted in another shape is nothing that this one can judge.
+            if length == _NOTE_BYTES and BEGUN <= reader.kind <= DONE and payload[_DIGEST_BYTES] < len(STATUSES):
+                self._remember(reader.kind, bytes(payload[:_DIGEST_BYTES]), payload[_DIGEST_BYTES])
+
+    def _remember(self, state, key, status_index):
+        slot = self._find(key)
+        if slot < 0:
+            slot = self._next_slot
+            self._next_slot = (slot + 1) % JOURNAL_ENTRIES_MAX
+            self._digests[slot * _DIGEST_BYTES : (slot + 1) * _DIGEST_BYTES] = key
+        self._states[slot] = state
+        self._statuses[slot] = status_index
+
+    def _find(self, key):
+        """Return the slot of `key`, or -1. Slices are only made where the first byte agrees: 1 in 256."""
+        first = key[0]
+        for slot in range(JOURNAL_ENTRIES_MAX):
+            start = slot * _DIGEST_BYTES
+            if self._digests[start] == first and self._states[slot] != NEW:
+                if self._digests[start : start + _DIGEST_BYTES] == key:
+                    return slot
+        return -1

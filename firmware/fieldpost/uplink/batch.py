@@ -1,0 +1,89 @@
+"""Records to one message body, in a buffer that is made once.
+
+    {"q":"1a2b3c4d","records":[{...},{...}],"lost":[[100,119]]}
+
+q is the ring's id: together with a record's number it names that record for ever. "lost" lists the numbers
+(first, last) that are in neither this message nor any other: overwritten before they could leave, or
+damaged. It stands only where there are some.
+"""
+
+from fieldpost.limits import BATCH_TAIL_BYTES_MAX, LOST_RANGES_PER_BATCH_MAX
+
+
+class Batch:
+    """One body under construction. records_max, bytes_max: when it is full."""
+
+    def __init__(self, ring_id, records_max, bytes_max):
+        self._head = b'{"q":"%08x","records":[' % ring_id
+        self._buffer = bytearray(bytes_max)
+        self._view = memoryview(self._buffer)
+        self._records_max = records_max
+        self._room = bytes_max - BATCH_TAIL_BYTES_MAX
+        self.begin(1)
+
+    def begin(self, first):
+        """Start a body whose first number, delivered or lost, is `first`."""
+        self.first = first
+        self.last = first - 1
+        self.lost = 0
+        self.records = 0
+        self._lost_ranges = []
+        self._length = 0
+        self._write(self._head)
+
+    @property
+    def is_empty(self):
+        """Whether the body says nothing yet."""
+        return self.last < self.first
+
+    @property
+    def is_full(self):
+        """Whether no record more is wanted."""
+        return self.records == self._records_max
+
+    def add(self, number, text):
+        """Add record `number` (str, JSON); numbers passed over are lost. False if it has no room: nothing changed."""
+        data = text.encode()
+        gap = number - self.last - 1
+        assert gap >= 0
+        if self._length + len(data) + 1 > self._room:
+            return False
+        if gap and not self._add_lost(self.last + 1, number - 1):
+            return False
+        if self.records:
+            self._write(b",")
+        self._write(data)
+        self.records += 1
+        self.last = number
+        return True
+
+    def add_lost_through(self, number):
+        """Note that everything after the last record and up to `number` is lost."""
+        if number > self.last and self._add_lost(self.last + 1, number):
+            self.last = number
+
+    def body(self):
+        """Finish the body and return it as a memoryview, valid until the next `begin`."""
+        self._write(b"]")
+        if self._lost_ranges:
+            ranges = ",".join(["[%d,%d]" % pair for pair in self._lost_ranges])
+            self._write(b',"lost":[%s]' % ranges.encode())
+        self._write(b"}")
+        return self._view[: self._length]
+
+    def message_id(self, ring_id):
+        """Return the id of this content: the same records give the same id, always."""
+        text = "%08x-%d-%d" % (ring_id, self.first, self.last)
+        return "%s-%d" % (text, self.lost) if self.lost else text
+
+    def _add_lost(self, first, last):
+        if len(self._lost_ranges) == LOST_RANGES_PER_BATCH_MAX:
+            return False
+        self._lost_ranges.append((first, last))
+        self.lost += last - first + 1
+        return True
+
+    def _write(self, data):
+        end = self._length + len(data)
+        self._buffer[self._length : end] = data
+        self._length = end

@@ -1,0 +1,127 @@
+"""The life of a connection, as a table.
+
+    state         event          next          what is done
+    down          due            connecting    link.open with a fresh password
+    connecting    link_connected subscribing   SUBSCRIBE to what the dialect wants
+    subscribing   link_suback    ready         when the last one is granted; the outbox sends what is in flight
+    ready         puback         ready         the window moves, the ring forgets
+    any but down  link_closed    down          back off with jitter
+    ready         puback late    down          link.close: a hub that does not acknowledge is not there
+
+A hub that refuses the credentials is asked again at the ceiling of the back-off: readings are kept.
+"""
+
+from fieldpost.errors import ClockUnknown, CommandMalformed
+from fieldpost.limits import CLOCK_WAIT_MS, PUBACK_TIMEOUT_MS, SESSION_STABLE_MS
+
+DOWN = "down"
+CONNECTING = "connecting"
+SUBSCRIBING = "subscribing"
+READY = "ready"
+
+
+class Session:
+    """Drives a link. commands: submit and refuse (see commands.executor); time is a number in ms."""
+
+    def __init__(self, link, outbox, dialect, commands, backoff):
+        self._link = link
+        self._outbox = outbox
+        self._dialect = dialect
+        self._commands = commands
+        self._backoff = backoff
+        self._due_ms = 0
+        self._now_ms = 0
+        self._connection = 0  # counts connections: a token of an earlier one must not acknowledge in this one
+        self._subscriptions_open = 0
+        self._ready_since_ms = 0
+        self._is_stable = False
+        self.state = DOWN
+        self.last_error = ""
+
+    def step(self, now_ms):
+        """Do what is due; never waits."""
+        self._now_ms = now_ms
+        if self.state == DOWN:
+            if now_ms >= self._due_ms:
+                self._open()
+            return
+        self._link.step(now_ms, self)
+        if self.state != READY:
+            return
+        self._outbox.step(now_ms, self._link)
+        self._outbox.forget(now_ms)
+        if self._outbox.overdue(now_ms, PUBACK_TIMEOUT_MS):
+            self._link.close()
+            self.link_closed("no acknowledgement within %d s" % (PUBACK_TIMEOUT_MS // 1000))
+        elif not self._is_stable and now_ms - self._ready_since_ms >= SESSION_STABLE_MS:
+            self._is_stable = True
+            self._backoff.reset()
+
+    def command_done(self, token):
+        """Acknowledge a command's message, if the connection that brought it still lives."""
+        connection, packet_id = token
+        if connection == self._connection and self.state != DOWN:
+            self._link.puback(packet_id)
+
+    def link_connected(self):
+        """The hub accepted the connection."""
+        self.state = SUBSCRIBING
+        self._subscriptions_open = 0
+        for topic, qos in self._dialect.subscriptions:
+            self._link.subscribe(topic, qos, self._outbox.window.new_packet_id())
+            self._subscriptions_open += 1
+
+    def link_suback(self, granted):
+        """granted: QoS, or 0x80 for refused (MQTT 3.1.1 section 3.9.3)."""
+        if granted == 0x80:
+            self._link.close()
+            self.link_closed("subscription refused")
+            return
+        self._subscriptions_open -= 1
+        if self._subscriptions_open == 0:
+            self.state = READY
+            self.last_error = ""
+            self._ready_since_ms = self._now_ms
+            self._is_stable = False
+            self._outbox.connected()
+
+    def link_puback(self, packet_id):
+        """The hub has stored a batch."""
+        self._outbox.acknowledged(packet_id)
+
+    def link_message(self, topic, payload, packet_id):
+        """A message from the hub. topic, payload: memoryviews, valid during the call. packet_id 0: QoS 0."""
+        token = (self._connection, packet_id)
+        try:
+            parsed = self._dialect.parse(topic, payload)
+        except CommandMalformed as error:
+            self._commands.refuse(error.command_id, error.reason, token)
+            return
+        if parsed is not None:
+            command_id, name, arguments, expires_ms = parsed
+            self._commands.submit(command_id, name, arguments, expires_ms, token)
+
+    def link_refused(self, packet_id, size):
+        """A message was too large for this device and was passed over; acknowledged, or it would come for ever."""
+        self._link.puback(packet_id)
+        self.last_error = "a message of %d bytes was refused" % size
+
+    def link_closed(self, reason, is_refusal=False):
+        """The link is gone. is_refusal: the hub said no, so that haste will not help."""
+        if is_refusal:
+            self._backoff.at_ceiling()
+        self.state = DOWN
+        self.last_error = reason
+        self._due_ms = self._now_ms + self._backoff.next_ms()
+        self._outbox.disconnected()
+
+    def _open(self):
+        try:
+            password = self._dialect.password()
+        except ClockUnknown:
+            self.last_error = "the time of day is not known yet"
+            self._due_ms = self._now_ms + CLOCK_WAIT_MS
+            return
+        self._connection += 1
+        self.state = CONNECTING
+        self._link.open(self._now_ms, password, self)
