@@ -1,0 +1,62 @@
+"""What a message's body is read as, and every way in which it is refused."""
+
+import contextlib
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from host_tools.audit import claims
+
+
+def test_a_message_with_readings_events_and_losses_is_read():
+    body = {
+        "q": "1f2e3d4c",
+        "lost": [[5, 9]],
+        "records": [{"n": 10, "temperature": 21.5}, {"n": 11, "event": "boot", "cause": "power"}],
+    }
+    assert claims.read(json.dumps(body).encode()) == claims.Claims("1f2e3d4c", (10, 11), (11,), ((5, 9),))
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        (b"\xff", "not JSON"),
+        (b"[]", "not a JSON object"),
+        (b'{"records":[]}', "ring id"),
+        (b'{"q":"","records":[]}', "ring id"),
+        (b'{"q":"a","records":{}}', "no list"),
+        (b'{"q":"a","records":[7]}', "None is no record number"),
+        (b'{"q":"a","records":[{"n":0}]}', "0 is no record number"),
+        (b'{"q":"a","records":[{"n":true}]}', "True is no record number"),
+        (b'{"q":"a","lost":7}', "no list"),
+        (b'{"q":"a","lost":[[1]]}', r"instead of \[first, last\]"),
+        (b'{"q":"a","lost":[[3,2]]}', "ends before it begins"),
+        (b'{"q":"a","lost":[[-3,2]]}', "-3 is no record number"),
+    ],
+)
+def test_a_body_that_says_nothing_sensible_is_refused_with_the_reason(body, reason):
+    with pytest.raises(claims.Unreadable, match=reason):
+        claims.read(body)
+
+
+def test_only_marked_messages_are_ours():
+    assert claims.is_ours({"fp": "1", "x": "y"})
+    assert not claims.is_ours({})
+    assert not claims.is_ours({"fp": "2"})
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: (
+            st.lists(inner) | st.dictionaries(st.sampled_from(["q", "lost", "records", "n", "event"]), inner)
+        ),
+        max_leaves=20,
+    )
+)
+def test_any_json_is_read_or_refused(content):
+    """Goal: a body from a stranger raises Unreadable or is read; nothing else."""
+    with contextlib.suppress(claims.Unreadable):
+        claims.read(json.dumps(content).encode())
