@@ -81,7 +81,9 @@ class Outbox:
             return False
         if self._waiting_since_ms is None:
             self._waiting_since_ms = now_ms
-        return waiting >= self._records_max or now_ms - self._waiting_since_ms >= self._age_ms
+        # A record that had no room in the last batch means that more than a full one was waiting.
+        is_draining = waiting >= self._records_max or bool(self._held)
+        return is_draining or now_ms - self._waiting_since_ms >= self._age_ms
 
     def _send_new(self, now_ms, link):
         if not self._fill(self._next, self._ring.next_number - 1):

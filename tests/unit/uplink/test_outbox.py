@@ -1,0 +1,239 @@
+"""The outbox over a real ring: at least once, in order, the same batch under the same name."""
+
+import json
+
+from fieldpost.limits import FORGET_INTERVAL_MS, PACKET_ID_MAX
+from fieldpost.ring.log import Ring
+from fieldpost.uplink.batch import Batch
+from fieldpost.uplink.outbox import Outbox
+from fieldpost.uplink.window import Window
+from host_tools.emulator.nor_flash import NorFlash
+
+
+class Dialect:
+    def event_topic(self, message_id):
+        return message_id
+
+
+class Link:
+    """Keeps what was published; `room` = how many more it takes."""
+
+    def __init__(self):
+        self.published = []
+        self.room = 1000
+
+    def publish(self, topic, payload, packet_id, dup):
+        if not self.room:
+            return False
+        self.room -= 1
+        self.published.append((topic, json.loads(bytes(payload)), packet_id, dup))
+        return True
+
+    def take(self):
+        published, self.published = self.published, []
+        return published
+
+
+def render(number, kind, payload):
+    return '{"n":%d}' % number
+
+
+def new_ring(sectors=4, records=0):
+    ring = Ring(NorFlash(sectors * 1024, sector_bytes=1024))
+    for _ in range(records):
+        ring.append(1, b"x" * 20)
+    return ring
+
+
+def outbox_of(ring, window=4, records_max=5, bytes_max=600, age_ms=500, render=render):
+    return Outbox(ring, window, render, Dialect(), records_max, bytes_max, age_ms)
+
+
+def numbers(message):
+    return [record["n"] for record in message[1]["records"]]
+
+
+def test_a_backlog_leaves_in_full_batches_up_to_the_window():
+    ring = new_ring(records=33)
+    outbox, link = outbox_of(ring), Link()
+    outbox.step(0, link)
+    assert [numbers(m) for m in link.take()] == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10], [11, 12, 13, 14, 15], [16, 17, 18, 19, 20]]
+    outbox.acknowledged(1)
+    outbox.step(0, link)
+    assert [numbers(m) for m in link.take()] == [[21, 22, 23, 24, 25]]
+
+
+def test_a_live_record_waits_for_its_age_and_no_longer():
+    ring = new_ring(records=2)
+    outbox, link = outbox_of(ring), Link()
+    outbox.step(1000, link)
+    outbox.step(1499, link)
+    assert link.take() == []
+    outbox.step(1500, link)
+    assert [numbers(m) for m in link.take()] == [[1, 2]]
+    ring.append(1, b"")
+    outbox.step(1501, link)
+    assert link.take() == []
+
+
+def test_acknowledgements_in_any_order_forget_in_order():
+    ring = new_ring(records=20)
+    outbox, link = outbox_of(ring), Link()
+    outbox.step(0, link)
+    ids = [m[2] for m in link.take()]
+    for position, cursor in ((2, 0), (1, 0), (0, 15), (3, 20)):
+        outbox.acknowledged(ids[position])
+        outbox.forget(FORGET_INTERVAL_MS * (position + 9))
+        assert ring.cursor == cursor, position
+    assert outbox.acked_records == 20 and ring.pending == 0
+    outbox.acknowledged(ids[0])
+    assert outbox.acked_records == 20, "an acknowledgement counts once"
+
+
+def test_the_ring_is_not_asked_to_forget_at_every_acknowledgement():
+    ring = new_ring(records=40)
+    outbox, link = outbox_of(ring, window=8), Link()
+    outbox.step(0, link)
+    outbox.acknowledged(1)
+    outbox.forget(10)
+    assert ring.cursor == 0
+    outbox.forget(FORGET_INTERVAL_MS)
+    assert ring.cursor == 5
+
+
+def test_after_a_reconnect_exactly_the_unacknowledged_leave_again_under_the_same_names():
+    ring = new_ring(records=20)
+    outbox, link = outbox_of(ring), Link()
+    outbox.step(0, link)
+    sent = link.take()
+    outbox.acknowledged(sent[1][2])
+    outbox.disconnected()
+    outbox.connected()
+    outbox.step(0, link)
+    again = link.take()
+    assert [(t, body, pid) for t, body, pid, _ in again] == [(t, b, p) for t, b, p, _ in (sent[0], sent[2], sent[3])]
+    assert [m[3] for m in sent] == [False] * 4 and [m[3] for m in again] == [True] * 3
+    assert outbox.duplicates_sent == 15
+    for message in again:
+        outbox.acknowledged(message[2])
+    outbox.forget(0)
+    assert ring.pending == 0
+
+
+def test_a_link_without_room_loses_and_repeats_nothing():
+    for room in range(7):
+        ring = new_ring(records=30)
+        outbox, link = outbox_of(ring, window=6), Link()
+        link.room = room
+        outbox.step(0, link)
+        link.room = 100
+        outbox.step(0, link)
+        found = [n for m in link.take() for n in numbers(m)]
+        assert found == list(range(1, 31)), room
+
+
+def test_a_full_link_in_the_middle_of_a_resend_goes_on_where_it_stopped():
+    for room in range(5):
+        ring = new_ring(records=20)
+        outbox, link = outbox_of(ring), Link()
+        outbox.step(0, link)
+        first = link.take()
+        outbox.disconnected()
+        link.room = room
+        outbox.connected()
+        outbox.step(0, link)
+        link.room = 100
+        outbox.step(0, link)
+        assert [m[:3] for m in link.take()] == [m[:3] for m in first], room
+
+
+def test_overwritten_records_are_reported_lost_exactly():
+    ring = new_ring()
+    outbox, link = outbox_of(ring, window=60), Link()
+    for _ in range(300):
+        ring.append(1, b"x" * 20)
+    outbox.step(0, link)
+    outbox.step(500, link)
+    messages = link.take()
+    assert messages[0][1]["lost"] == [[1, ring.oldest - 1]]
+    assert all("lost" not in m[1] for m in messages[1:])
+    found = [n for m in messages for n in numbers(m)]
+    assert found == list(range(ring.oldest, 301))
+    oldest = ring.oldest
+    for message in messages:
+        outbox.acknowledged(message[2])
+    outbox.forget(0)
+    assert ring.lost == outbox.lost_reported == oldest - 1
+    assert Ring(ring.region).lost == oldest - 1
+
+
+def test_records_overwritten_in_flight_are_reported_when_they_are_sent_again():
+    ring = new_ring(records=10)
+    outbox, link = outbox_of(ring, window=2), Link()
+    outbox.step(0, link)
+    names = [m[0] for m in link.take()]
+    while ring.oldest <= 10:
+        ring.append(1, b"x" * 20)
+    outbox.disconnected()
+    outbox.connected()
+    outbox.step(0, link)
+    again = link.take()
+    assert [m[1]["lost"] for m in again] == [[[1, 5]], [[6, 10]]]
+    assert [m[3] for m in again] == [False, False], "another content is no duplicate"
+    assert not set(names) & {m[0] for m in again}
+
+
+def test_a_record_that_cannot_be_rendered_yet_is_not_overtaken():
+    ring = new_ring(records=10)
+    known = [3]
+
+    def later(number, kind, payload):
+        return render(number, kind, payload) if number <= known[0] else None
+
+    outbox, link = outbox_of(ring, render=later), Link()
+    outbox.step(0, link)
+    assert link.take() == []
+    known[0] = 10
+    outbox.step(0, link)
+    assert [n for m in link.take() for n in numbers(m)] == list(range(1, 11))
+
+
+def test_a_batch_respects_its_bytes():
+    ring = new_ring(records=30)
+    outbox, link = outbox_of(ring, window=30, records_max=30, bytes_max=280), Link()
+    outbox.step(0, link)
+    messages = link.take()
+    assert len(messages) > 3
+    assert [n for m in messages for n in numbers(m)] == list(range(1, 31))
+
+
+def test_packet_ids_wrap_past_65535_and_skip_what_is_in_flight():
+    window = Window(4)
+    window.sent(window.new_packet_id(), 1, 1, 0, 0)
+    seen = set()
+    for _ in range(PACKET_ID_MAX + 10):
+        packet_id = window.new_packet_id()
+        assert 1 < packet_id <= PACKET_ID_MAX
+        seen.add(packet_id)
+    assert len(seen) == PACKET_ID_MAX - 1
+
+
+def test_the_age_of_the_oldest_unacknowledged_batch_is_known():
+    window = Window(4)
+    assert window.waiting_since_ms() is None
+    for packet_id, sent_ms in ((1, 10), (2, 20), (3, 30)):
+        window.sent(packet_id, packet_id, packet_id, 0, sent_ms)
+    window.acknowledged(1)
+    assert window.waiting_since_ms() == 20
+    window.acknowledged(3)
+    assert window.waiting_since_ms() == 20
+    window.acknowledged(2)
+    assert window.waiting_since_ms() is None and window.forget_through == 3
+
+
+def test_a_batch_names_its_content():
+    batch = Batch(0xABC, 10, 600)
+    batch.begin(5)
+    assert batch.add(5, "{}") and batch.add(9, "{}")
+    assert batch.message_id(0xABC) == "00000abc-5-9-3"
+    assert json.loads(bytes(batch.body())) == {"q": "00000abc", "records": [{}, {}], "lost": [[6, 8]]}
