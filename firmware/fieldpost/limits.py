@@ -37,10 +37,9 @@ GC_THRESHOLD_BYTES = const(16_384)  # collect before garbage breaks up the 16.7 
 
 # --- commands: what the cloud may ask for ---------------------------------------------------------
 COMMANDS_QUEUED_MAX = const(50)  # IoT Hub holds 50 pending messages for a device and refuses the next
-COMMAND_BODY_BYTES_MAX = const(512)  # the longest command of the vocabulary takes about 80
 COMMAND_NAME_CHARS_MAX = const(32)  # of a name echoed in an answer
 JOURNAL_ENTRIES_MAX = const(128)  # command ids remembered: more than the hub can hold back and deliver again
-JOURNAL_SECTORS_MIN = const(4)  # two of them full hold what the table holds
+JOURNAL_SECTORS_MIN = const(4)  # two of them are full for certain: 380 notes, three for an id at the most
 PINS_MAX = const(32)
 PIN_NAME_CHARS_MAX = const(24)
 PULSE_MS_MAX = const(3_600_000)  # a pulse holds up the commands behind it, so an hour is generous

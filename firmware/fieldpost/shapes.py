@@ -35,9 +35,8 @@ class Integer:
 
     def check(self, value, where):
         # bool is a subclass of int: true is no number of milliseconds.
-        if type(value) is int:
-            if self._minimum <= value <= self._maximum or (self._or_zero and value == 0):
-                return value
+        if type(value) is int and (self._minimum <= value <= self._maximum or (self._or_zero and value == 0)):
+            return value
         raise mismatch(where, value, self.expected)
 
 
@@ -139,7 +138,7 @@ class MapOf:
 
 
 class Optional:
-    """A field that may be absent; `default` then takes its place, checked like any value unless it is None."""
+    """A field that may be absent; `default` then takes its place, checked like any value, or None."""
 
     def __init__(self, shape, default=None):
         self.shape = shape
@@ -157,7 +156,7 @@ class Fields:
 
     def check(self, value, where):
         if not isinstance(value, dict):
-            raise mismatch(where or "the whole", value, self.expected)
+            raise mismatch(where or "the object", value, self.expected)
         for key in sorted(value):
             if key not in self._keys:
                 known = "one of " + ", ".join(self._keys) if self._keys else "none"

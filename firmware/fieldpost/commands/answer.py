@@ -2,10 +2,10 @@
 
     {"id":"7f3c","status":"done","command":"gpio.set","result":{"pin":"relay","value":1}}
 
-Written by hand because dicts have no order on MicroPython, and in ASCII alone because an id or a name may hold
-what the two interpreters encode differently. What does not fit in RESULT_TEXT_BYTES_MAX goes in this order: the
-end of a reason, the result, the command's name, the end of the id. An id of 128 characters, the longest that
-IoT Hub takes, always fits whole.
+Written by hand because dicts have no order on MicroPython, and in ASCII alone because an id or a name may
+hold what the two interpreters encode differently. What does not fit in RESULT_TEXT_BYTES_MAX goes in this
+order: the end of a reason, the result, the command's name, the end of the id. An id of 128 characters, the
+longest that IoT Hub takes, always fits whole.
 """
 
 from fieldpost.limits import COMMAND_NAME_CHARS_MAX, RESULT_TEXT_BYTES_MAX

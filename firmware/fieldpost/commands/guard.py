@@ -1,7 +1,7 @@
 """May this command act, now, here? Decides, and touches nothing.
 
-On arrival: is it well formed and allowed for its pin (`permitted`)? Before it acts: is it fresh (`staleness`),
-and what does the journal know of it (`VERDICTS`)?
+On arrival: is it well formed and allowed for its pin (`permitted`)? Before it acts: is it fresh
+(`staleness`), and what does the journal know of it (`VERDICTS`)?
 """
 
 from fieldpost.commands.journal import ACTED, BEGUN, DONE, NEW
@@ -28,10 +28,10 @@ VERDICTS = {
 }
 
 
-def permitted(vocabulary, command):
+def permitted(vocabulary, name, arguments, command_id):
     """Return (word, checked arguments) of a command that may act; raise Mismatch with the reason if not."""
-    word = vocabulary.find(command.name)
-    arguments = word.shape.check(command.arguments, "")
+    word = vocabulary.find(name)
+    arguments = word.shape.check(arguments, "")
     pin = arguments.get("pin")
     if pin is not None:
         settings = vocabulary.pins.get(pin)
@@ -41,7 +41,7 @@ def permitted(vocabulary, command):
             raise Mismatch("%s is not allowed for pin %s" % (word.name, pin))
         for argument, setting in word.pin_maxima:
             Integer(1, settings[setting], "for pin " + pin).check(arguments[argument], argument)
-    if word.repetition == ONCE and not command.id:
+    if word.repetition == ONCE and not command_id:
         raise Mismatch("%s must not be repeated, so it needs a message id" % word.name)
     return word, arguments
 
@@ -64,7 +64,8 @@ def staleness(expires_ms, utc_ms):
 def verdict(state, word, reason):
     """Return one of the constants above.
 
-    state: what the journal knows of the id. word: None if the command is unknown. reason: why it may not act, or None.
+    state: what the journal knows of the id. word: None if the command means nothing; there is a reason then.
+    reason: why it may not act, or None.
     """
     may_act = reason is None and not (state == BEGUN and word.repetition == ONCE)
     return VERDICTS[state, may_act]

@@ -1,6 +1,6 @@
 """Which commands were begun, acted and done: the memory, across power cuts, that makes an effect happen once.
 
-Each note is a record of its own small ring, which lets its oldest sector go when it needs room:
+Each note is a record in a small ring of the journal's own, which lets its oldest sector go for room:
 
     offset  bytes
     0       8      the first bytes of SHA-256 of the command's message id
@@ -11,8 +11,8 @@ Each note is a record of its own small ring, which lets its oldest sector go whe
                    DONE      the answer is stored: a repeat needs nothing but its acknowledgement
 
 The newest JOURNAL_ENTRIES_MAX ids are held in RAM; opening reads them back and writes nothing. IoT Hub keeps
-at most 50 messages for a device, so a repeat that is older than the table must have been passed by more than a
-hundred others since.
+at most 50 messages for a device, so a repeat that the table does not know any more must have been passed by
+more than a hundred others.
 """
 
 import hashlib
@@ -93,9 +93,10 @@ class Journal:
             length = reader.next(payload)
             if length < 0:
                 return
+            status_index = payload[_DIGEST_BYTES]
             # What a later version may have noted in another shape is nothing that this one can judge.
-            if length == _NOTE_BYTES and BEGUN <= reader.kind <= DONE and payload[_DIGEST_BYTES] < len(STATUSES):
-                self._remember(reader.kind, bytes(payload[:_DIGEST_BYTES]), payload[_DIGEST_BYTES])
+            if length == _NOTE_BYTES and BEGUN <= reader.kind <= DONE and status_index < len(STATUSES):
+                self._remember(reader.kind, bytes(payload[:_DIGEST_BYTES]), status_index)
 
     def _remember(self, state, key, status_index):
         slot = self._find(key)
@@ -111,7 +112,8 @@ class Journal:
         first = key[0]
         for slot in range(JOURNAL_ENTRIES_MAX):
             start = slot * _DIGEST_BYTES
-            if self._digests[start] == first and self._states[slot] != NEW:
-                if self._digests[start : start + _DIGEST_BYTES] == key:
-                    return slot
+            if self._states[slot] == NEW or self._digests[start] != first:
+                continue
+            if self._digests[start : start + _DIGEST_BYTES] == key:
+                return slot
         return -1

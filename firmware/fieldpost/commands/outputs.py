@@ -14,8 +14,7 @@ class Outputs:
 
     def __init__(self, settings, pins):
         self._lanes = {name: _Lane(pins[name], settings[name]["safe"]) for name in settings}
-        for lane in self._lanes.values():
-            lane.begin()
+        self.make_safe()
 
     def make_safe(self):
         """Set every output to its safe level now; a pulse under way is cut short."""
@@ -58,41 +57,45 @@ class Outputs:
 
 
 class _Lane:
-    """One pin, the level it was last given, and the pulse on it. safe: None for an input."""
+    """One pin, the level it was last given, and the pulse on it. safe: None for an input.
+
+    A write that fails (OSError) leaves the level unknown, so that the next one is not spared.
+    """
 
     def __init__(self, pin, safe):
         self.pin = pin
         self.pulse_end_ms = None
         self.cut_short = False
         self._safe = safe
-        self._level = safe
-
-    def begin(self):
-        # What the pin did before this boot is not known, so this write is not spared.
-        if self._safe is not None:
-            self.pin.value(self._safe)
+        self._level = None
+        self._rest_level = None
 
     def set(self, level):
+        """Write `level` unless the pin has it; a pulse under way loses its end."""
+        self.pulse_end_ms = None
         if level == self._level:
             return
+        self._level = None
         self.pin.value(level)
         self._level = level
 
     def pulse(self, end_ms):
         assert self.pulse_end_ms is None
-        # First the promise to end it: a pin that fails while it is written is turned back all the same.
-        self.pulse_end_ms = end_ms
+        self._rest_level = self._safe if self._level is None else self._level
         self.cut_short = False
-        self.set(1 - self._level)
+        try:
+            self.set(1 - self._rest_level)
+        finally:
+            # Also after a failed write: whatever the pin did then, it is turned back.
+            self.pulse_end_ms = end_ms
 
     def end_pulse(self):
-        self.set(1 - self._level)
-        self.pulse_end_ms = None
+        self.set(self._rest_level)
 
     def make_safe(self):
         if self._safe is None:
             return
         self.cut_short = self.pulse_end_ms is not None
-        self.pulse_end_ms = None
-        self._level = self._safe
-        self.pin.value(self._safe)
+        # What the pin did before this boot, or at other hands, is not known: this write is never spared.
+        self._level = None
+        self.set(self._safe)

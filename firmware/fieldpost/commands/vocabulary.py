@@ -4,6 +4,8 @@
     gpio.get    pin             LEVEL   the level that the pin reports
     gpio.pulse  pin, width_ms   ONCE    the level is turned over for that time, and back
     ping                        LEVEL   an answer comes
+
+Pins are known by their configured names alone; what each may be asked stands in the configuration.
 """
 
 from fieldpost.commands.journal import STATUS_DONE, STATUS_INTERRUPTED

@@ -1,0 +1,183 @@
+"""What a device is told about itself: config.json for anyone to read, identity.json with its secrets.
+
+Both are checked whole before anything is built from them. A message names the file, the key and what is
+expected; what stands in identity.json never appears in one.
+
+    config.json: pins.relay.pulse_max_ms is "abc": expected an integer from 1 to 3600000 (milliseconds)
+"""
+
+import json
+
+from fieldpost.errors import ConfigError
+from fieldpost.limits import (
+    BATCH_BYTES_MAX,
+    CA_BYTES_MAX,
+    CONFIG_BYTES_MAX,
+    JOURNAL_SECTORS_MIN,
+    PIN_NAME_CHARS_MAX,
+    PINS_MAX,
+    PULSE_MS_MAX,
+    RING_SECTORS_MAX,
+    RING_SECTORS_MIN,
+    WINDOW_BATCHES_MAX,
+)
+from fieldpost.shapes import Base64, Choice, Fields, Integer, ListOf, MapOf, Mismatch, Optional, Text, name
+
+PIN_COMMANDS = ("gpio.set", "gpio.get", "gpio.pulse")
+INPUT_COMMANDS = ("gpio.get",)
+
+# Where each port keeps its ring, and what it must be told to find it.
+_RING_KINDS = {"esp32": ("partition", "label"), "rp2": ("lent", "sectors"), "linux": ("file", "path")}
+_RP2_WATCHDOG_MS_MAX = 8388  # RP2040 datasheet section 4.7: 24 bits that count down twice per microsecond
+
+_SECTORS = "sectors of 4096 bytes"
+_SECTORS_MIN = RING_SECTORS_MIN + JOURNAL_SECTORS_MIN
+_HOST = Text(253, "a host name")  # RFC 1035 section 2.3.4
+_SSID = Text(32, "a network name")  # IEEE 802.11: 0 to 32 octets
+_GPIO = Integer(0, 63)
+
+_PIN = Fields(
+    ("gpio", _GPIO),
+    ("direction", Optional(Choice("output", "input"), "output")),
+    ("safe", Optional(Choice(0, 1))),
+    ("commands", ListOf(Choice(*PIN_COMMANDS), len(PIN_COMMANDS))),
+    ("pulse_max_ms", Optional(Integer(1, PULSE_MS_MAX, "milliseconds"), 10_000)),
+)
+
+_CONFIG = Fields(
+    ("device", name(64)),
+    ("board", name(64)),
+    ("port", Choice("esp32", "rp2", "linux")),
+    (
+        "hub",
+        Fields(
+            ("dialect", Optional(Choice("azure"), "azure")),
+            ("host", _HOST),
+            ("port", Optional(Integer(1, 65535), 8883)),
+        ),
+    ),
+    ("sample_interval_ms", Optional(Integer(50, 86_400_000, "milliseconds"), 1000)),
+    (
+        "batch",
+        Optional(
+            Fields(
+                ("records_max", Optional(Integer(1, 200, "records"), 40)),
+                ("bytes_max", Optional(Integer(512, BATCH_BYTES_MAX, "bytes"), 4000)),
+                ("age_ms", Optional(Integer(0, 3_600_000, "milliseconds"), 500)),
+            ),
+            {},
+        ),
+    ),
+    ("window", Optional(Integer(1, WINDOW_BATCHES_MAX, "batches"), 16)),
+    ("keepalive_s", Optional(Integer(5, 1177, "seconds"), 30)),
+    (
+        "ring",
+        Fields(
+            ("kind", Choice("partition", "lent", "file")),
+            ("label", Optional(Text(16, "a partition's name"))),
+            ("path", Optional(Text(255, "a path"))),
+            ("sectors", Optional(Integer(_SECTORS_MIN, RING_SECTORS_MAX, _SECTORS), 64)),
+            ("journal_sectors", Optional(Integer(JOURNAL_SECTORS_MIN, 64, _SECTORS), JOURNAL_SECTORS_MIN)),
+        ),
+    ),
+    (
+        "i2c",
+        Fields(
+            ("id", Optional(Integer(0, 7), 0)),
+            ("scl", _GPIO),
+            ("sda", _GPIO),
+            ("frequency_hz", Optional(Integer(10_000, 1_000_000, "hertz"), 100_000)),
+        ),
+    ),
+    (
+        "sensors",
+        ListOf(Fields(("driver", Choice("bme280")), ("address", Optional(Choice(118, 119), 119))), 1, 1),
+    ),
+    ("pins", Optional(MapOf(name(PIN_NAME_CHARS_MAX), _PIN, PINS_MAX), {})),
+    ("wifi", Optional(ListOf(Fields(("ssid", _SSID)), 8), ())),
+    ("ntp_hosts", Optional(ListOf(_HOST, 4, 1), ("pool.ntp.org",))),
+    ("watchdog_ms", Optional(Integer(2000, 60_000, "milliseconds"), 8000)),
+    ("status_interval_ms", Optional(Integer(100, 3_600_000, "milliseconds", or_zero=True), 1000)),
+)
+
+_IDENTITY = Fields(
+    ("device_id", Text(128, "a device id")),
+    # IoT Hub: symmetric keys of 16 to 64 bytes.
+    ("key", Base64(16, 64, "the device's primary or secondary key")),
+    ("ca_der", Base64(64, CA_BYTES_MAX, "the DER of the root certificate that the hub's chain ends in")),
+    ("wifi_passwords", Optional(MapOf(_SSID, Text(64, "a password", secret=True), 8), {})),
+)
+
+
+def load(config_path="/config.json", identity_path="/identity.json"):
+    """Return (config, identity): dicts that hold every key, defaults filled in. Raises ConfigError."""
+    return check_config(_read(config_path)), check_identity(_read(identity_path))
+
+
+def check_config(value):
+    """Return a parsed config.json with defaults filled in; raise ConfigError for the first fault."""
+    try:
+        config = _CONFIG.check(value, "")
+        _check_ring(config)
+        _check_pins(config["pins"])
+    except Mismatch as mismatch:
+        raise ConfigError("config.json: %s" % mismatch) from None
+    if config["port"] == "rp2" and config["watchdog_ms"] > _RP2_WATCHDOG_MS_MAX:
+        raise ConfigError(
+            "config.json: watchdog_ms is %d: expected an integer from 2000 to %d (milliseconds) on rp2"
+            % (config["watchdog_ms"], _RP2_WATCHDOG_MS_MAX)
+        )
+    return config
+
+
+def check_identity(value):
+    """Return a parsed identity.json with defaults filled in; raise ConfigError for the first fault."""
+    try:
+        return _IDENTITY.check(value, "")
+    except Mismatch as mismatch:
+        raise ConfigError("identity.json: %s" % mismatch) from None
+
+
+def _check_ring(config):
+    ring = config["ring"]
+    kind, needed = _RING_KINDS[config["port"]]
+    Choice(kind).check(ring["kind"], "ring.kind on port %s" % config["port"])
+    if ring[needed] is None:
+        raise Mismatch("ring.%s is missing: a ring of kind %s needs it" % (needed, kind))
+    Integer(JOURNAL_SECTORS_MIN, ring["sectors"] - RING_SECTORS_MIN, "what ring.sectors leaves").check(
+        ring["journal_sectors"], "ring.journal_sectors"
+    )
+
+
+def _check_pins(pins):
+    owners = {}
+    for pin_name in sorted(pins):
+        pin = pins[pin_name]
+        where = "pins." + pin_name
+        if pin["gpio"] in owners:
+            raise Mismatch("%s.gpio is %d: pins.%s has it" % (where, pin["gpio"], owners[pin["gpio"]]))
+        owners[pin["gpio"]] = pin_name
+        if pin["direction"] == "output":
+            if pin["safe"] is None:
+                raise Mismatch("%s.safe is missing: expected the level, 0 or 1, that harms nobody" % where)
+            continue
+        if pin["safe"] is not None:
+            raise Mismatch("%s.safe does not belong to an input" % where)
+        for command in pin["commands"]:
+            Choice(*INPUT_COMMANDS).check(command, "%s.commands of an input" % where)
+
+
+def _read(path):
+    """Return the parsed JSON of a file. Raises ConfigError that names it."""
+    file_name = path.split("/")[-1]
+    try:
+        with open(path, "rb") as file:
+            text = file.read(CONFIG_BYTES_MAX + 1)
+    except OSError as error:
+        raise ConfigError("%s cannot be read (%s): flash the board again" % (file_name, error)) from None
+    if len(text) > CONFIG_BYTES_MAX:
+        raise ConfigError("%s is longer than %d bytes" % (file_name, CONFIG_BYTES_MAX))
+    try:
+        return json.loads(str(text, "utf-8"))
+    except ValueError as error:
+        raise ConfigError("%s is not JSON in UTF-8 (%s)" % (file_name, error)) from None
