@@ -63,3 +63,12 @@ BACKOFF_CEILING_MS = const(60_000)
 SESSION_STABLE_MS = const(30_000)
 CLOCK_WAIT_MS = const(500)  # between two looks at the clock when nothing can be signed without it
 SAS_TTL_S = const(3_600)
+
+# --- links: MQTT over TLS -----------------------------------------------------------------------
+CONNECT_TIMEOUT_MS = const(20_000)  # TCP, an RSA handshake of 5 s on a slow chip, CONNACK
+PING_TIMEOUT_MS = const(10_000)
+WRITE_STALL_MS_MAX = const(20_000)
+OUT_BUFFER_BYTES = const(6_144)  # the largest batch with its topic, and the small packets behind it
+INBOUND_BYTES_MAX = const(2_048)  # a command with its properties; larger messages are refused
+READ_CHUNK_BYTES = const(512)
+READS_PER_STEP_MAX = const(8)  # a flood must not keep the sensor waiting

@@ -1,0 +1,1 @@
+"""What a hub wants to hear: topics, properties, credentials."""

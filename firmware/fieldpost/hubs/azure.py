@@ -1,0 +1,89 @@
+"""Azure IoT Hub over MQTT 3.1.1.
+
+Microsoft, "Communicate with an IoT hub using the MQTT protocol": client id, user name, topics and property
+bags; QoS 1 and nothing above.
+"""
+
+import json
+
+from fieldpost.errors import ClockUnknown, CommandMalformed
+from fieldpost.hubs import azure_sas, properties
+from fieldpost.limits import SAS_TTL_S
+
+_API_VERSION = "2021-04-12"
+# $.ct and $.ce let the hub route on the body; fp tells the readers of the stream that it is ours.
+_EVENT_PROPERTIES = "%24.ct=application%2Fjson&%24.ce=utf-8&fp=1"
+
+
+class AzureDialect:
+    """One device at one hub. utc_ms: callable, Unix time in ms or None while unknown."""
+
+    def __init__(self, host, device_id, key_base64, utc_ms):
+        self.client_id = device_id
+        self.username = "%s/%s/?api-version=%s" % (host, device_id, _API_VERSION)
+        self._resource = "%s/devices/%s" % (host, device_id)
+        self._key = key_base64
+        self._utc_ms = utc_ms
+        self._events = "devices/%s/messages/events/" % device_id
+        self._devicebound = "devices/%s/messages/devicebound/" % device_id
+        self.subscriptions = ((self._devicebound + "#", 1),)
+
+    def password(self):
+        """Return a fresh token; raises ClockUnknown while there is no time to sign."""
+        utc_ms = self._utc_ms()
+        if utc_ms is None:
+            raise ClockUnknown("a token cannot be signed before the time of day is known")
+        return azure_sas.token(self._resource, self._key, utc_ms // 1000 + SAS_TTL_S)
+
+    def event_topic(self, message_id):
+        """Return the topic (bytes) of a device-to-cloud message of that id."""
+        return (self._events + "%24.mid=" + properties.quote(message_id) + "&" + _EVENT_PROPERTIES).encode()
+
+    def parse(self, topic, payload):
+        """Return (id, name, arguments, expires_ms) of a command, or None for a message that is none of ours.
+
+        The command is named by the property `command`, with its arguments as the body, or both stand in the
+        body: {"command": "gpio.set", "arguments": {"pin": "relay", "value": 1}}. expires_ms: Unix ms,
+        or None. Raises CommandMalformed.
+        """
+        topic = str(topic, "utf-8")
+        if not topic.startswith(self._devicebound):
+            return None
+        command_id = ""
+        try:
+            bag = properties.decode(topic[len(self._devicebound) :])
+            command_id = bag.get("$.mid") or ""
+            expires_ms = expiry_ms(bag.get("$.exp"))
+            body = json.loads(str(payload, "utf-8")) if len(payload) else {}
+        except ValueError:
+            raise CommandMalformed(command_id, "the body is not JSON, or the properties are malformed")
+        if not isinstance(body, dict):
+            raise CommandMalformed(command_id, "the body is no JSON object")
+        name = bag.get("command")
+        if name is None:
+            name = body.get("command")
+            body = body.get("arguments", {})
+        if not isinstance(name, str) or not isinstance(body, dict):
+            raise CommandMalformed(command_id, 'expected {"command": "name", "arguments": {...}}')
+        return command_id, name, body, expires_ms
+
+
+def expiry_ms(text):
+    """Return Unix ms of an ISO 8601 time in UTC such as 2026-11-23T16:00:00.000Z, None for None.
+
+    Raises ValueError for anything else: what cannot be understood must not act late.
+    """
+    if not text:
+        return None
+    date, _, time_of_day = text.partition("T")
+    year, month, day = [int(part) for part in date.split("-")]
+    hour, minute, second = time_of_day.rstrip("Z").split(":")
+    whole, _, fraction = second.partition(".")
+    # Days since 1970 after Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil.
+    year -= month <= 2
+    era = year // 400
+    year_of_era = year - era * 400
+    day_of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
+    days = era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
+    seconds = ((days * 24 + int(hour)) * 60 + int(minute)) * 60 + int(whole)
+    return seconds * 1000 + int((fraction + "000")[:3])

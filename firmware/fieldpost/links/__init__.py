@@ -1,0 +1,1 @@
+"""MQTT bytes in and out, over TLS, never waiting past a deadline."""

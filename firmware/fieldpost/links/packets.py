@@ -1,0 +1,101 @@
+"""MQTT 3.1.1 control packets as a client sends them, each built whole in one buffer.
+
+Every function writes at `start` of `buffer` (bytearray or memoryview) and returns the end. `NoRoom` is
+raised before anything is written.
+"""
+
+import struct
+
+from fieldpost.compat import const
+
+CONNECT = const(0x10)
+CONNACK = const(0x20)
+PUBLISH = const(0x30)
+PUBACK = const(0x40)
+SUBSCRIBE = const(0x82)
+SUBACK = const(0x90)
+PINGREQ = const(0xC0)
+PINGRESP = const(0xD0)
+DISCONNECT = const(0xE0)
+
+_CLEAN_SESSION = const(0x02)
+_PASSWORD = const(0x40)
+_USER_NAME = const(0x80)
+_DUP = const(0x08)
+_QOS_1 = const(0x02)
+
+
+class NoRoom(Exception):
+    """The packet does not fit in what is left of the buffer."""
+
+
+def connect(buffer, start, client_id, username, password, keepalive_s, clean_session):
+    """CONNECT, section 3.1. client_id, username, password: str; username may be None."""
+    client_id = client_id.encode()
+    flags = _CLEAN_SESSION if clean_session else 0
+    length = 12 + len(client_id)
+    if username is not None:
+        username = username.encode()
+        password = password.encode()
+        flags |= _USER_NAME | _PASSWORD
+        length += 4 + len(username) + len(password)
+    at = _fixed_header(buffer, start, CONNECT, length)
+    at = _text(buffer, at, b"MQTT")
+    struct.pack_into(">BBH", buffer, at, 4, flags, keepalive_s)
+    at = _text(buffer, at + 4, client_id)
+    if username is not None:
+        at = _text(buffer, _text(buffer, at, username), password)
+    return at
+
+
+def publish(buffer, start, topic, payload, packet_id, dup):
+    """PUBLISH at QoS 1, section 3.3. topic: bytes; payload: bytes-like."""
+    length = 4 + len(topic) + len(payload)
+    at = _fixed_header(buffer, start, PUBLISH | _QOS_1 | (_DUP if dup else 0), length)
+    at = _text(buffer, at, topic)
+    struct.pack_into(">H", buffer, at, packet_id)
+    at += 2
+    buffer[at : at + len(payload)] = payload
+    return at + len(payload)
+
+
+def subscribe(buffer, start, topic, qos, packet_id):
+    """SUBSCRIBE to one filter, section 3.8. topic: str."""
+    topic = topic.encode()
+    at = _fixed_header(buffer, start, SUBSCRIBE, 5 + len(topic))
+    struct.pack_into(">H", buffer, at, packet_id)
+    at = _text(buffer, at + 2, topic)
+    buffer[at] = qos
+    return at + 1
+
+
+def puback(buffer, start, packet_id):
+    """PUBACK, section 3.4."""
+    at = _fixed_header(buffer, start, PUBACK, 2)
+    struct.pack_into(">H", buffer, at, packet_id)
+    return at + 2
+
+
+def empty(buffer, start, kind):
+    """PINGREQ or DISCONNECT, sections 3.12 and 3.14."""
+    return _fixed_header(buffer, start, kind, 0)
+
+
+def _fixed_header(buffer, start, first_byte, length):
+    if start + 5 + length > len(buffer):
+        raise NoRoom
+    buffer[start] = first_byte
+    at = start + 1
+    while length > 0x7F:
+        buffer[at] = length & 0x7F | 0x80
+        length >>= 7
+        at += 1
+    buffer[at] = length
+    return at + 1
+
+
+def _text(buffer, at, data):
+    struct.pack_into(">H", buffer, at, len(data))
+    at += 2
+    buffer[at : at + len(data)] = data
+    return at + len(data)

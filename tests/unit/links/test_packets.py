@@ -1,0 +1,91 @@
+"""MQTT 3.1.1 packets, byte for byte, and the parser under every way of cutting the stream."""
+
+from fieldpost.links import packets
+from fieldpost.links.inbound import Inbound, ProtocolError, packet_id_of, publish_parts
+from support import raises
+
+BUFFER = bytearray(400)
+
+
+def test_connect_is_byte_exact():
+    end = packets.connect(BUFFER, 0, "dev", "user", "pass", 60, True)
+    assert bytes(BUFFER[:end]) == b"\x10\x1b\x00\x04MQTT\x04\xc2\x00\x3c\x00\x03dev\x00\x04user\x00\x04pass"
+    end = packets.connect(BUFFER, 0, "d", None, None, 10, False)
+    assert bytes(BUFFER[:end]) == b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x0a\x00\x01d"
+
+
+def test_lengths_are_bytes_and_not_characters():
+    end = packets.connect(BUFFER, 0, "gr\u00fcn", None, None, 10, False)
+    assert bytes(BUFFER[12:end]) == b"\x00\x05gr\xc3\xbcn"
+
+
+def test_publish_with_a_long_body_and_duplicate_flag():
+    end = packets.publish(BUFFER, 3, b"t/x", b"y" * 200, 0x1234, True)
+    assert bytes(BUFFER[3:13]) == b"\x3a\xcf\x01\x00\x03t/x\x12\x34"
+    assert bytes(BUFFER[13:end]) == b"y" * 200
+    assert packets.publish(BUFFER, 0, b"t", b"", 1, False) == 7 and BUFFER[0] == 0x32
+
+
+def test_small_packets():
+    assert bytes(BUFFER[: packets.puback(BUFFER, 0, 258)]) == b"\x40\x02\x01\x02"
+    assert bytes(BUFFER[: packets.subscribe(BUFFER, 0, "a/#", 1, 7)]) == b"\x82\x08\x00\x07\x00\x03a/#\x01"
+    assert bytes(BUFFER[: packets.empty(BUFFER, 0, packets.PINGREQ)]) == b"\xc0\x00"
+
+
+def test_what_does_not_fit_is_refused_before_a_byte_is_written():
+    before = bytes(BUFFER)
+    with raises(packets.NoRoom):
+        packets.publish(BUFFER, 300, b"topic", b"z" * 100, 1, False)
+    assert bytes(BUFFER) == before
+
+
+class Handler:
+    def __init__(self):
+        self.seen = []
+
+    def packet(self, first_byte, body):
+        self.seen.append((first_byte, bytes(body)))
+
+    def oversize(self, first_byte, beginning, size):
+        self.seen.append((first_byte, bytes(beginning[:6]), size))
+
+
+STREAM = (
+    b"\x20\x02\x00\x00"
+    + b"\xd0\x00"
+    + b"\x32\x07\x00\x01a\x00\x09xy"
+    + b"\x32\xc8\x01\x00\x02bc\x00\x0a" + b"q" * 194
+    + b"\x40\x02\x00\x05"
+)
+PACKETS = [
+    (0x20, b"\x00\x00"),
+    (0xD0, b""),
+    (0x32, b"\x00\x01a\x00\x09xy"),
+    (0x32, b"\x00\x02bc\x00\x0a", 200),
+    (0x40, b"\x00\x05"),
+]
+
+
+def test_the_stream_may_be_cut_anywhere():
+    for size in (1, 2, 3, 5, 7, 64, 1000):
+        inbound, handler = Inbound(100), Handler()
+        for start in range(0, len(STREAM), size):
+            inbound.feed(memoryview(STREAM)[start : start + size], handler)
+        assert handler.seen == PACKETS, size
+
+
+def test_publish_is_taken_apart():
+    topic, packet_id, start = publish_parts(0x32, memoryview(b"\x00\x01a\x00\x09xy"))
+    assert (bytes(topic), packet_id, start) == (b"a", 9, 5)
+    topic, packet_id, start = publish_parts(0x30, memoryview(b"\x00\x01axy"))
+    assert (bytes(topic), packet_id, start) == (b"a", 0, 3)
+
+
+def test_garbage_is_an_error_and_not_a_packet():
+    for first_byte, body in ((0x32, b"\x00\x09a"), (0x32, b"\x00"), (0x34, b"\x00\x01a\x00\x01"), (0x32, b"\x00\x01a\x00\x00")):
+        with raises(ProtocolError):
+            publish_parts(first_byte, memoryview(body))
+    with raises(ProtocolError):
+        packet_id_of(b"\x01")
+    with raises(ProtocolError):
+        Inbound(10).feed(memoryview(b"\x30\xff\xff\xff\xff\x01"), Handler())
