@@ -46,7 +46,9 @@ class NorFlash:
         self._powered = True
         self._cut_in = -1
         self._cut_after_bytes = -1
-        self._random = seed or 1
+        self._cut_scattered = False
+        # Neighbouring seeds must not give neighbouring numbers, and xorshift never leaves 0.
+        self._random = (seed * 2654435761 ^ 0x9E3779B9) & 0xFFFFFFFF or 1
 
     @property
     def operations(self):
@@ -54,18 +56,31 @@ class NorFlash:
         return self.programs + self.erases
 
     @property
+    def has_weak_sectors(self):
+        """Whether a cut left a sector that reads as erased and is not: its bytes may differ from `memory`."""
+        return bool(self._weak)
+
+    @property
     def max_sector_erases(self):
         """Erases of the sector that has seen most of them."""
         return max(self.sector_erases)
 
-    def cut_at(self, operation, after_bytes=-1):
+    def cut_at(self, operation, after_bytes=-1, scattered=False):
         """Cut the power inside the `operation`-th program or erase from now, counted from 0.
 
         after_bytes: for a program, bytes that are whole before the cut (its length: all of it, but the call
-        never returns); -1 draws it from the seed.
+        never returns); -1 draws it from the seed. scattered: instead, each bit of the program is cleared or
+        not, as the seed says.
         """
+        if operation < 0:
+            raise ValueError("operation %d: count from 0" % operation)
         self._cut_in = operation
         self._cut_after_bytes = after_bytes
+        self._cut_scattered = scattered
+
+    def cut_off(self):
+        """Take the power away between two operations; whatever is asked now raises PowerCut."""
+        self._powered = False
 
     def power_up(self):
         """Give the power back; the memory is as the cut left it."""
@@ -93,14 +108,12 @@ class NorFlash:
         self._write_once(offset, length)
         self.programs += 1
         whole = self._bytes_before_cut(length)
-        for index in range(length if whole < 0 else whole):
-            self._program_byte(offset + index, data[index])
-        if whole >= 0:
-            if whole < length:
-                # Any subset of the bits may be cleared in the byte that was under way.
-                self.memory[offset + whole] &= data[whole] | self._next_random() & 0xFF
+        if whole < 0:
+            self._clear_bits(offset, data)
+            self.bytes_programmed += length
+        else:
+            self._clear_some_bits(offset, data, whole)
             self._cut()
-        self.bytes_programmed += length
 
     def erase(self, sector):
         """Set every bit of a sector."""
@@ -119,13 +132,35 @@ class NorFlash:
             units = self.sector_bytes // self.unit_bytes
             self._programmed -= set(range(sector * units, (sector + 1) * units))
 
-    def _program_byte(self, offset, wanted):
-        old = self.memory[offset]
-        if wanted & ~old & 0xFF and wanted != _ERASED:
-            self.violations += 1
-            if self.strict:
-                raise ValueError("byte %d: 0x%02x cannot become 0x%02x without an erase" % (offset, old, wanted))
-        self.memory[offset] = old & wanted
+    def _clear_bits(self, offset, data):
+        length = len(data)
+        old = int.from_bytes(self.memory[offset : offset + length], "little")
+        wanted = int.from_bytes(data, "little")
+        result = old & wanted
+        if result != wanted:
+            self._judge_violations(offset, data)
+        self.memory[offset : offset + length] = result.to_bytes(length, "little")
+
+    def _judge_violations(self, offset, data):
+        """Count bytes that ask a 0 to become 1. 0xFF is no request: it is how a part of a page is left alone."""
+        for index in range(len(data)):
+            old, wanted = self.memory[offset + index], data[index]
+            if wanted & ~old & 0xFF and wanted != _ERASED:
+                self.violations += 1
+                if self.strict:
+                    raise ValueError(
+                        "byte %d: 0x%02x cannot become 0x%02x without an erase" % (offset + index, old, wanted)
+                    )
+
+    def _clear_some_bits(self, offset, data, whole):
+        """Any subset of the bits may be cleared in what was under way."""
+        if self._cut_scattered:
+            for index in range(len(data)):
+                self.memory[offset + index] &= data[index] | self._next_random() & 0xFF
+            return
+        self._clear_bits(offset, data[:whole])
+        if whole < len(data):
+            self.memory[offset + whole] &= data[whole] | self._next_random() & 0xFF
 
     def _write_once(self, offset, length):
         if self._programmed is None:
