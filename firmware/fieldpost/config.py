@@ -178,6 +178,27 @@ def _read(path):
     if len(text) > CONFIG_BYTES_MAX:
         raise ConfigError("%s is longer than %d bytes" % (file_name, CONFIG_BYTES_MAX))
     try:
-        return json.loads(str(text, "utf-8"))
+        text = str(text, "utf-8")
+        value = json.loads(text)
     except ValueError as error:
         raise ConfigError("%s is not JSON in UTF-8 (%s)" % (file_name, error)) from None
+    if not _is_whole(text):
+        raise ConfigError("%s breaks off before its end: flash the board again" % file_name)
+    return value
+
+
+def _is_whole(text):
+    """Return whether every bracket is closed; MicroPython's parser closes them at the end of the text."""
+    depth = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        elif character in "{[":
+            depth += 1
+        elif character in "}]":
+            depth -= 1
+    return depth == 0

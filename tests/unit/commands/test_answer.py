@@ -12,8 +12,7 @@ LETTERS = ("a", '"', "\\", "\n", "\x7f", "\u00e9", "\u4e2d", "\U0001f600")
 def test_an_answer_reads_back_as_what_it_says():
     text = encode("7f3c", "done", "gpio.set", (("pin", "relay"), ("value", 1), ("held", True)))
     assert text == (
-        b'{"id":"7f3c","status":"done","command":"gpio.set",'
-        b'"result":{"pin":"relay","value":1,"held":true}}'
+        b'{"id":"7f3c","status":"done","command":"gpio.set","result":{"pin":"relay","value":1,"held":true}}'
     )
 
 
@@ -41,7 +40,9 @@ def test_the_longest_id_of_iot_hub_is_never_cut():
 
 def test_a_long_reason_keeps_its_beginning():
     answer = json.loads(str(encode("a", "refused", "gpio.set", (("reason", "pin is wrong" * 40),)), "utf-8"))
-    assert answer["result"]["reason"].startswith("pin is wrongpin") and answer["result"]["reason"].endswith("...")
+    assert answer["result"]["reason"].startswith("pin is wrongpin") and answer["result"]["reason"].endswith(
+        "..."
+    )
 
 
 def test_escaped_text_is_cut_between_characters():

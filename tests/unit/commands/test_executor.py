@@ -71,18 +71,34 @@ def test_a_repeat_while_it_waits_or_runs_only_brings_the_newer_token():
 def test_what_may_not_act_is_refused_with_its_reason_and_moves_nothing():
     cases = (
         ("gpio.blink", {}, "no such command: expected one of gpio.get, gpio.pulse, gpio.set, ping"),
-        ("gpio.set", {}, 'pin is missing: expected a name'),
+        ("gpio.set", {}, "pin is missing: expected a name"),
         ("gpio.set", {"pin": 26, "value": 1}, "pin is 26: expected a name"),
         ("gpio.set", {"pin": "pump", "value": 1}, 'pin is "pump": expected one of button, led, relay'),
         ("gpio.set", {"pin": "relay"}, "value is missing: expected one of 0, 1"),
         ("gpio.set", {"pin": "relay", "value": 2}, "value is 2: expected one of 0, 1"),
         ("gpio.set", {"pin": "relay", "value": True}, "value is true: expected one of 0, 1"),
-        ("gpio.set", {"pin": "relay", "value": 1, "x": 1}, "x is not a known key: expected one of pin, value"),
+        (
+            "gpio.set",
+            {"pin": "relay", "value": 1, "x": 1},
+            "x is not a known key: expected one of pin, value",
+        ),
         ("gpio.set", {"pin": "button", "value": 1}, "gpio.set is not allowed for pin button"),
         ("gpio.pulse", {"pin": "led", "width_ms": 10}, "gpio.pulse is not allowed for pin led"),
-        ("gpio.pulse", {"pin": "relay", "width_ms": "abc"}, 'width_ms is "abc": expected an integer from 1 to 3600'),
-        ("gpio.pulse", {"pin": "relay", "width_ms": 10001}, "width_ms is 10001: expected an integer from 1 to 100"),
-        ("gpio.pulse", {"pin": "relay", "width_ms": 0}, "width_ms is 0: expected an integer from 1 to 3600000"),
+        (
+            "gpio.pulse",
+            {"pin": "relay", "width_ms": "abc"},
+            'width_ms is "abc": expected an integer from 1 to 3600',
+        ),
+        (
+            "gpio.pulse",
+            {"pin": "relay", "width_ms": 10001},
+            "width_ms is 10001: expected an integer from 1 to 100",
+        ),
+        (
+            "gpio.pulse",
+            {"pin": "relay", "width_ms": 0},
+            "width_ms is 0: expected an integer from 1 to 3600000",
+        ),
         ("ping", {"loud": 1}, "loud is not a known key: expected none"),
     )
     boot = Boot()
@@ -232,7 +248,7 @@ def test_every_answer_fits_in_a_record():
     boot = Boot()
     sizes = []
     boot.commands._answer = lambda text: sizes.append(len(text))
-    for index, letter in enumerate("a\"\\\u00e9\U0001f600\x01"):
+    for index, letter in enumerate('a"\\\u00e9\U0001f600\x01'):
         boot.commands.submit(letter * 128, letter * 400, {letter * 400: letter * 400}, None, index)
         boot.commands.submit(letter * 127, "gpio.set", {"pin": letter * 400}, None, index)
         boot.commands.refuse(letter * 126, letter * 400, index)

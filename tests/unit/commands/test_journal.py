@@ -4,6 +4,7 @@ from commands.world import ListRing
 from fieldpost.commands.journal import ACTED, BEGUN, DONE, NEW, Journal, digest
 from fieldpost.limits import JOURNAL_ENTRIES_MAX, JOURNAL_SECTORS_MIN
 from fieldpost.ring.log import Ring
+
 from host_tools.emulator.nor_flash import NorFlash
 
 

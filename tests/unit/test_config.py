@@ -1,0 +1,217 @@
+"""The configuration is checked whole, and what is wrong is said with file, key and what is expected."""
+
+import json
+import os
+
+from fieldpost import config
+from fieldpost.commands.vocabulary import WORDS
+from fieldpost.errors import ConfigError
+from support import raises
+
+CONFIG_TEXT = """{"device": "emulator-1", "board": "emulator", "port": "esp32",
+    "hub": {"dialect": "azure", "host": "localhost", "port": 8883}, "sample_interval_ms": 1000,
+    "batch": {"records_max": 40, "bytes_max": 4000, "age_ms": 500}, "window": 16, "keepalive_s": 30,
+    "ring": {"kind": "partition", "label": "queue", "sectors": 64, "journal_sectors": 4},
+    "i2c": {"id": 0, "scl": 22, "sda": 21, "frequency_hz": 100000},
+    "sensors": [{"driver": "bme280", "address": 119}],
+    "pins": {"relay": {"gpio": 26, "safe": 0, "commands": ["gpio.set", "gpio.pulse"], "pulse_max_ms": 10000},
+             "button": {"gpio": 4, "direction": "input", "commands": ["gpio.get"]}},
+    "wifi": [{"ssid": "field"}], "ntp_hosts": ["localhost"], "watchdog_ms": 8000,
+    "status_interval_ms": 1000}"""
+MS = " (milliseconds)"
+KEY = "MDEyMzQ1Njc4OWFiY2RlZg=="
+DER = "MIIB" * 40
+IDENTITY_TEXT = '{"device_id": "emulator-1", "key": "%s", "ca_der": "%s"}' % (KEY, DER)
+
+
+def changed(text, path, value):
+    """Return the parsed text with `value` at `path`, a tuple of keys; None takes the key out."""
+    whole = json.loads(text)
+    inner = whole
+    for key in path[:-1]:
+        inner = inner[key]
+    if value is None:
+        del inner[path[-1]]
+    else:
+        inner[path[-1]] = value
+    return whole
+
+
+def message_for(path, value):
+    with raises(ConfigError) as error:
+        config.check_config(changed(CONFIG_TEXT, path, value))
+    return error.message
+
+
+def test_what_is_right_comes_back_whole():
+    given = json.loads(CONFIG_TEXT)
+    checked = config.check_config(given)
+    for key in given:
+        if key not in ("ring", "pins"):
+            assert checked[key] == given[key], key
+    assert checked["pins"]["relay"]["direction"] == "output"
+    assert checked["pins"]["button"]["safe"] is None
+
+
+def test_what_is_left_out_has_a_default():
+    least = json.loads(
+        '{"device": "a", "board": "a", "port": "linux", "hub": {"host": "h"}, "ring": {"kind": "file", '
+        '"path": "/queue"}, "i2c": {"scl": 3, "sda": 2}, "sensors": [{"driver": "bme280"}]}'
+    )
+    checked = config.check_config(least)
+    assert checked["hub"] == {"dialect": "azure", "host": "h", "port": 8883}
+    assert checked["batch"] == {"records_max": 40, "bytes_max": 4000, "age_ms": 500}
+    assert checked["sensors"] == [{"driver": "bme280", "address": 119}]
+    assert checked["pins"] == {} and checked["wifi"] == [] and checked["window"] == 16
+    assert checked["ring"]["sectors"] == 64 and checked["watchdog_ms"] == 8000
+
+
+def test_the_message_names_file_key_value_and_what_is_expected():
+    relay = ("pins", "relay")
+    cases = (
+        (relay + ("pulse_max_ms",), "abc", 'is "abc": expected an integer from 1 to 3600000 (milliseconds)'),
+        (relay + ("pulse_max_ms",), 0, "is 0: expected an integer from 1 to 3600000 (milliseconds)"),
+        (relay + ("pulse_max_ms",), True, "is true: expected an integer from 1 to 3600000 (milliseconds)"),
+        (relay + ("pulse_max_ms",), 1.5, "is 1.5: expected an integer from 1 to 3600000 (milliseconds)"),
+        (relay + ("safe",), 2, "is 2: expected one of 0, 1"),
+        (relay + ("safe",), None, "is missing: expected the level, 0 or 1, that harms nobody"),
+        (relay + ("gpio",), None, "is missing: expected an integer from 0 to 63"),
+        (relay + ("gpio",), 4, "is 4: pins.button has it"),
+        (relay + ("commands",), "gpio.set", 'is "gpio.set": expected a list, number of entries: 0 to 3'),
+        (("pins", "button", "safe"), 0, "does not belong to an input"),
+        (("pins",), [], "is a list of 0: expected an object of up to 32 entries"),
+        (("port",), "esp8266", 'is "esp8266": expected one of esp32, rp2, linux'),
+        (("hub", "host"), "", 'is "": expected a host name of 1 to 253 characters'),
+        (("hub", "host"), 5, "is 5: expected a host name of 1 to 253 characters"),
+        (("hub", "port"), 65536, "is 65536: expected an integer from 1 to 65535"),
+        (("hub", "hst"), "x", "is not a known key: expected one of dialect, host, port"),
+        (("hub",), None, "is missing: expected an object with dialect, host, port"),
+        (("device",), "A b", 'is "A b": expected a name (a-z, 0-9, _ and -) of 1 to 64 characters'),
+        (("window",), 65, "is 65: expected an integer from 1 to 64 (batches)"),
+        (("sensors",), [], "is a list of 0: expected a list, number of entries: 1"),
+        (
+            ("status_interval_ms",),
+            5,
+            "is 5: expected 0 for none, or an integer from 100 to 3600000 (milliseconds)",
+        ),
+        (
+            ("ring", "journal_sectors"),
+            62,
+            "is 62: expected an integer from 4 to 61 (what ring.sectors leaves)",
+        ),
+        (("ring", "label"), None, "is missing: a ring of kind partition needs it"),
+    )
+    for path, value, expected in cases:
+        message = message_for(path, value)
+        assert message == "config.json: %s %s" % (".".join(path), expected), message
+
+
+def test_places_in_lists_are_numbered():
+    assert message_for(("sensors",), [{"driver": "dht22"}]) == (
+        'config.json: sensors[0].driver is "dht22": expected bme280'
+    )
+    assert message_for(("pins", "relay", "commands"), ["gpio.set", "gpio.blink"]) == (
+        'config.json: pins.relay.commands[1] is "gpio.blink": expected one of gpio.set, gpio.get, gpio.pulse'
+    )
+    assert message_for(("pins", "button", "commands"), ["gpio.set"]) == (
+        'config.json: pins.button.commands of an input is "gpio.set": expected gpio.get'
+    )
+
+
+def test_long_values_are_shortened():
+    assert len(message_for(("port",), "x" * 5000)) < 100
+    assert len(message_for(("x" * 5000,), 1)) < 400
+
+
+def test_ring_and_watchdog_must_suit_the_port():
+    assert message_for(("port",), "rp2") == (
+        'config.json: ring.kind on port rp2 is "partition": expected lent'
+    )
+    whole = changed(CONFIG_TEXT, ("port",), "rp2")
+    whole["ring"]["kind"] = "lent"
+    config.check_config(whole)
+    whole["watchdog_ms"] = 9000
+    with raises(ConfigError) as error:
+        config.check_config(whole)
+    assert error.message == (
+        "config.json: watchdog_ms is 9000: expected an integer from 2000 to 8388 (milliseconds) on rp2"
+    )
+
+
+def test_something_else_than_an_object_is_refused():
+    for value in ([], 5, None, "x"):
+        with raises(ConfigError) as error:
+            config.check_config(value)
+        assert error.message.startswith("config.json: the object is "), error.message
+
+
+def test_identity_is_checked_and_its_secrets_are_never_shown():
+    assert config.check_identity(json.loads(IDENTITY_TEXT))["wifi_passwords"] == {}
+    cases = (
+        ("key", "c2hvcnQ="),
+        ("key", "not base64 at all"),
+        ("key", KEY + "\n"),
+        ("key", KEY[:-1]),
+        ("key", 5),
+        ("ca_der", ""),
+        ("ca_der", DER * 40),
+        ("wifi_passwords", {"field": "sesame\x00"}),
+        ("wifi_passwords", {"field": ["sesame"]}),
+    )
+    for key, value in cases:
+        with raises(ConfigError) as error:
+            config.check_identity(changed(IDENTITY_TEXT, (key,), value))
+        assert error.message.startswith("identity.json: " + key), error.message
+        assert "is not right: expected " in error.message
+        for secret in ("c2hvcnQ", "not base64", KEY[:8], "MIIB", "sesame"):
+            assert secret not in error.message, error.message
+
+
+def test_every_pin_command_of_the_vocabulary_can_be_configured():
+    # config may not import commands, so that it stays loadable by itself; here is where the two meet.
+    assert set(config.PIN_COMMANDS) == {word.name for word in WORDS if word.name.startswith("gpio.")}
+
+
+def test_files_are_read_and_named():
+    cases = (
+        (None, "test-config.json cannot be read"),
+        ('{"device', "test-config.json is not JSON in UTF-8"),
+        ("[]", "config.json: the object is a list of 0"),
+        (" " * 9000, "test-config.json is longer than 8192 bytes"),
+    )
+    write("test-identity.json", IDENTITY_TEXT)
+    try:
+        for text, expected in cases:
+            if text is not None:
+                write("test-config.json", text)
+            with raises(ConfigError) as error:
+                config.load("test-config.json", "test-identity.json")
+            assert error.message.startswith(expected), error.message
+        write("test-config.json", CONFIG_TEXT)
+        settings, identity = config.load("test-config.json", "test-identity.json")
+        assert settings["pins"]["relay"]["gpio"] == 26 and identity["device_id"] == "emulator-1"
+    finally:
+        os.remove("test-config.json")
+        os.remove("test-identity.json")
+
+
+def test_a_file_that_breaks_off_is_never_taken_for_a_short_one():
+    """Goal: half a file must not run a device on defaults. Method: every seventh beginning of one."""
+    write("test-identity.json", IDENTITY_TEXT)
+    try:
+        for length in range(0, len(CONFIG_TEXT), 7):
+            write("test-config.json", CONFIG_TEXT[:length])
+            with raises(ConfigError) as error:
+                config.load("test-config.json", "test-identity.json")
+            assert error.message.startswith("test-config.json "), (length, error.message)
+        write("test-config.json", CONFIG_TEXT.replace('"queue"', '"q{[\\\\"'))
+        settings, _ = config.load("test-config.json", "test-identity.json")
+        assert settings["ring"]["label"] == "q{[\\"
+    finally:
+        os.remove("test-config.json")
+        os.remove("test-identity.json")
+
+
+def write(path, text):
+    with open(path, "w") as file:
+        file.write(text)
