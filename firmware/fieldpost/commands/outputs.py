@@ -80,8 +80,9 @@ class _Lane:
         self._level = level
 
     def pulse(self, end_ms):
-        assert self.pulse_end_ms is None
-        self._rest_level = self._safe if self._level is None else self._level
+        if self.pulse_end_ms is None:
+            self._rest_level = self._safe if self._level is None else self._level
+        # Else the write of the pulse before failed and its end is still owed: the same rest holds for both.
         self.cut_short = False
         try:
             self.set(1 - self._rest_level)

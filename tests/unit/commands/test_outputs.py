@@ -2,6 +2,7 @@
 
 from commands.world import PINS, Pin
 from fieldpost.commands.outputs import Outputs
+from support import raises
 
 
 def outputs_over(relay=0, led=1, button=0):
@@ -45,6 +46,19 @@ def test_the_next_end_of_a_pulse_is_told():
     outputs.step(100)
     assert outputs.wait_ms(100) == 200 and outputs.wait_ms(900) == 0
     assert pins["led"].edges == [0, 1]
+
+
+def test_a_pulse_after_one_that_failed_returns_to_the_level_before_both():
+    outputs, pins = outputs_over()
+    pins["relay"].is_broken = True
+    with raises(OSError):
+        outputs.pulse("relay", 100, 0)
+    pins["relay"].is_broken = False
+    outputs.pulse("relay", 100, 50)
+    outputs.step(100)
+    assert pins["relay"].level == 1
+    outputs.step(150)
+    assert pins["relay"].edges == [1, 0]
 
 
 def test_a_set_takes_the_place_of_a_pulse():
