@@ -80,6 +80,11 @@ def _sources(report: Report) -> dict[str, Path]:
     return sources
 
 
+def drivers_folder() -> Path:
+    """Return the folder that holds the drivers' packages, for the import path of an interpreter on the host."""
+    return _package_folder(next(iter(_DRIVERS))).parent
+
+
 def _package_folder(package: str) -> Path:
     spec = importlib.util.find_spec(package)
     if spec is None or spec.origin is None:

@@ -1,0 +1,56 @@
+#!/bin/sh
+# Sets up what the tests need, then runs them: all of them, or the parts named as arguments.
+#
+#     tests/run.sh                    everything, CPython first, then the portable part on MicroPython
+#     tests/run.sh unit/ring          one room, on both interpreters
+#     tests/run.sh hub/test_sas.py    one file
+set -eu
+cd "$(dirname "$0")/.."
+. host_tools/setup.sh
+
+section() {
+    printf '\n== %s\n' "$1"
+}
+
+section "setting up"
+# An independent broker and client to test against; tests that need it say so and are skipped without.
+command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || fieldpost_apt_install mosquitto ||
+    echo "mosquitto is not here and cannot be installed: tests against it are skipped"
+PATH="$PATH:/usr/sbin"
+tools=$(python -m host_tools.toolchain) || exit 2
+eval "$tools" # MICROPYTHON, UMQTT, DRIVERS
+export MICROPYTHON UMQTT
+echo "MicroPython: $MICROPYTHON"
+
+# Arguments are paths below tests/, with or without that prefix; MicroPython takes those below tests/unit.
+everything=yes
+portable=
+for part; do
+    everything=no
+    shift
+    part=tests/${part#tests/}
+    part=${part%/}
+    [ -e "${part%%::*}" ] || fieldpost_fail "$part does not exist: name a folder or file below tests/"
+    case $part in
+    tests/unit | tests/unit/*) portable="$portable ${part%%::*}" ;;
+    esac
+    set -- "$@" "$part"
+done
+if [ $everything = yes ]; then
+    set -- tests
+    portable=tests/unit
+fi
+
+failed=0
+section "CPython $(python -c 'import platform; print(platform.python_version())')"
+python -m pytest "$@" || failed=1
+
+if [ -n "$portable" ]; then
+    section "MicroPython"
+    # shellcheck disable=SC2086 # paths of the project, without spaces
+    files=$(find $portable -name 'test_*.py' | sort)
+    # shellcheck disable=SC2086
+    MICROPYPATH="firmware:tests/unit:firmware/lib:.:$UMQTT:$DRIVERS:.frozen" \
+        "$MICROPYTHON" tests/micropython_runner.py $files || failed=1
+fi
+exit $failed
