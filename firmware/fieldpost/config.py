@@ -32,81 +32,6 @@ _RP2_WATCHDOG_MS_MAX = 8388  # RP2040 datasheet section 4.7: 24 bits that count 
 
 _SECTORS = "sectors of 4096 bytes"
 _SECTORS_MIN = RING_SECTORS_MIN + JOURNAL_SECTORS_MIN
-_HOST = Text(253, "a host name")  # RFC 1035 section 2.3.4
-_SSID = Text(32, "a network name")  # IEEE 802.11: 0 to 32 octets
-_GPIO = Integer(0, 63)
-
-_PIN = Fields(
-    ("gpio", _GPIO),
-    ("direction", Optional(Choice("output", "input"), "output")),
-    ("safe", Optional(Choice(0, 1))),
-    ("commands", ListOf(Choice(*PIN_COMMANDS), len(PIN_COMMANDS))),
-    ("pulse_max_ms", Optional(Integer(1, PULSE_MS_MAX, "milliseconds"), 10_000)),
-)
-
-_CONFIG = Fields(
-    ("device", name(64)),
-    ("board", name(64)),
-    ("port", Choice("esp32", "rp2", "linux")),
-    (
-        "hub",
-        Fields(
-            ("dialect", Optional(Choice("azure"), "azure")),
-            ("host", _HOST),
-            ("port", Optional(Integer(1, 65535), 8883)),
-        ),
-    ),
-    ("sample_interval_ms", Optional(Integer(50, 86_400_000, "milliseconds"), 1000)),
-    (
-        "batch",
-        Optional(
-            Fields(
-                ("records_max", Optional(Integer(1, 200, "records"), 40)),
-                ("bytes_max", Optional(Integer(512, BATCH_BYTES_MAX, "bytes"), 4000)),
-                ("age_ms", Optional(Integer(0, 3_600_000, "milliseconds"), 500)),
-            ),
-            {},
-        ),
-    ),
-    ("window", Optional(Integer(1, WINDOW_BATCHES_MAX, "batches"), 16)),
-    ("keepalive_s", Optional(Integer(5, 1177, "seconds"), 30)),
-    (
-        "ring",
-        Fields(
-            ("kind", Choice("partition", "lent", "file")),
-            ("label", Optional(Text(16, "a partition's name"))),
-            ("path", Optional(Text(255, "a path"))),
-            ("sectors", Optional(Integer(_SECTORS_MIN, RING_SECTORS_MAX, _SECTORS), 64)),
-            ("journal_sectors", Optional(Integer(JOURNAL_SECTORS_MIN, 64, _SECTORS), JOURNAL_SECTORS_MIN)),
-        ),
-    ),
-    (
-        "i2c",
-        Fields(
-            ("id", Optional(Integer(0, 7), 0)),
-            ("scl", _GPIO),
-            ("sda", _GPIO),
-            ("frequency_hz", Optional(Integer(10_000, 1_000_000, "hertz"), 100_000)),
-        ),
-    ),
-    (
-        "sensors",
-        ListOf(Fields(("driver", Choice("bme280")), ("address", Optional(Choice(118, 119), 119))), 1, 1),
-    ),
-    ("pins", Optional(MapOf(name(PIN_NAME_CHARS_MAX), _PIN, PINS_MAX), {})),
-    ("wifi", Optional(ListOf(Fields(("ssid", _SSID)), 8), ())),
-    ("ntp_hosts", Optional(ListOf(_HOST, 4, 1), ("pool.ntp.org",))),
-    ("watchdog_ms", Optional(Integer(2000, 60_000, "milliseconds"), 8000)),
-    ("status_interval_ms", Optional(Integer(100, 3_600_000, "milliseconds", or_zero=True), 1000)),
-)
-
-_IDENTITY = Fields(
-    ("device_id", Text(128, "a device id")),
-    # IoT Hub: symmetric keys of 16 to 64 bytes.
-    ("key", Base64(16, 64, "the device's primary or secondary key")),
-    ("ca_der", Base64(64, CA_BYTES_MAX, "the DER of the root certificate that the hub's chain ends in")),
-    ("wifi_passwords", Optional(MapOf(_SSID, Text(64, "a password", secret=True), 8), {})),
-)
 
 
 def load(config_path="/config.json", identity_path="/identity.json"):
@@ -117,7 +42,7 @@ def load(config_path="/config.json", identity_path="/identity.json"):
 def check_config(value):
     """Return a parsed config.json with defaults filled in; raise ConfigError for the first fault."""
     try:
-        config = _CONFIG.check(value, "")
+        config = _config_shape().check(value, "")
         _check_ring(config)
         _check_pins(config["pins"])
     except Mismatch as mismatch:
@@ -133,7 +58,7 @@ def check_config(value):
 def check_identity(value):
     """Return a parsed identity.json with defaults filled in; raise ConfigError for the first fault."""
     try:
-        return _IDENTITY.check(value, "")
+        return _identity_shape().check(value, "")
     except Mismatch as mismatch:
         raise ConfigError("identity.json: %s" % mismatch) from None
 
@@ -202,3 +127,86 @@ def _is_whole(text):
         elif character in "}]":
             depth -= 1
     return depth == 0
+
+
+def _config_shape():
+    """Return the shape of config.json; made anew, because its tables would fill the heap for nothing later."""
+    host = Text(253, "a host name")  # RFC 1035 section 2.3.4
+    gpio = Integer(0, 63)
+    pin = Fields(
+        ("gpio", gpio),
+        ("direction", Optional(Choice("output", "input"), "output")),
+        ("safe", Optional(Choice(0, 1))),
+        ("commands", ListOf(Choice(*PIN_COMMANDS), len(PIN_COMMANDS))),
+        ("pulse_max_ms", Optional(Integer(1, PULSE_MS_MAX, "milliseconds"), 10_000)),
+    )
+    return Fields(
+        ("device", name(64)),
+        ("board", name(64)),
+        ("port", Choice("esp32", "rp2", "linux")),
+        (
+            "hub",
+            Fields(
+                ("dialect", Optional(Choice("azure"), "azure")),
+                ("host", host),
+                ("port", Optional(Integer(1, 65535), 8883)),
+            ),
+        ),
+        ("sample_interval_ms", Optional(Integer(50, 86_400_000, "milliseconds"), 1000)),
+        (
+            "batch",
+            Optional(
+                Fields(
+                    ("records_max", Optional(Integer(1, 200, "records"), 40)),
+                    ("bytes_max", Optional(Integer(512, BATCH_BYTES_MAX, "bytes"), 4000)),
+                    ("age_ms", Optional(Integer(0, 3_600_000, "milliseconds"), 500)),
+                ),
+                {},
+            ),
+        ),
+        ("window", Optional(Integer(1, WINDOW_BATCHES_MAX, "batches"), 16)),
+        ("keepalive_s", Optional(Integer(5, 1177, "seconds"), 30)),
+        (
+            "ring",
+            Fields(
+                ("kind", Choice("partition", "lent", "file")),
+                ("label", Optional(Text(16, "a partition's name"))),
+                ("path", Optional(Text(255, "a path"))),
+                ("sectors", Optional(Integer(_SECTORS_MIN, RING_SECTORS_MAX, _SECTORS), 64)),
+                ("journal_sectors", Optional(Integer(JOURNAL_SECTORS_MIN, 64, _SECTORS), JOURNAL_SECTORS_MIN)),
+            ),
+        ),
+        (
+            "i2c",
+            Fields(
+                ("id", Optional(Integer(0, 7), 0)),
+                ("scl", gpio),
+                ("sda", gpio),
+                ("frequency_hz", Optional(Integer(10_000, 1_000_000, "hertz"), 100_000)),
+            ),
+        ),
+        (
+            "sensors",
+            ListOf(Fields(("driver", Choice("bme280")), ("address", Optional(Choice(118, 119), 119))), 1, 1),
+        ),
+        ("pins", Optional(MapOf(name(PIN_NAME_CHARS_MAX), pin, PINS_MAX), {})),
+        ("wifi", Optional(ListOf(Fields(("ssid", _ssid())), 8), ())),
+        ("ntp_hosts", Optional(ListOf(host, 4, 1), ("pool.ntp.org",))),
+        ("watchdog_ms", Optional(Integer(2000, 60_000, "milliseconds"), 8000)),
+        ("status_interval_ms", Optional(Integer(100, 3_600_000, "milliseconds", or_zero=True), 1000)),
+    )
+
+
+def _identity_shape():
+    """Return the shape of identity.json."""
+    return Fields(
+        ("device_id", Text(128, "a device id")),
+        # IoT Hub: symmetric keys of 16 to 64 bytes.
+        ("key", Base64(16, 64, "the device's primary or secondary key")),
+        ("ca_der", Base64(64, CA_BYTES_MAX, "the DER of the root certificate that the hub's chain ends in")),
+        ("wifi_passwords", Optional(MapOf(_ssid(), Text(64, "a password", secret=True), 8), {})),
+    )
+
+
+def _ssid():
+    return Text(32, "a network name")  # IEEE 802.11: 0 to 32 octets
