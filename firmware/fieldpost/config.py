@@ -30,7 +30,7 @@ INPUT_COMMANDS = ("gpio.get",)
 _RING_KINDS = {"esp32": ("partition", "label"), "rp2": ("lent", "sectors"), "linux": ("file", "path")}
 _RP2_WATCHDOG_MS_MAX = 8388  # RP2040 datasheet section 4.7: 24 bits that count down twice per microsecond
 
-_SECTORS = "sectors of 4096 bytes"
+_SECTORS = "sectors of 4 KiB"
 _SECTORS_MIN = RING_SECTORS_MIN + JOURNAL_SECTORS_MIN
 
 
@@ -130,7 +130,7 @@ def _is_whole(text):
 
 
 def _config_shape():
-    """Return the shape of config.json; made anew, because its tables would fill the heap for nothing later."""
+    """Return the shape of config.json; made anew each time: kept, its tables would only fill the heap."""
     host = Text(253, "a host name")  # RFC 1035 section 2.3.4
     gpio = Integer(0, 63)
     pin = Fields(
@@ -173,7 +173,7 @@ def _config_shape():
                 ("label", Optional(Text(16, "a partition's name"))),
                 ("path", Optional(Text(255, "a path"))),
                 ("sectors", Optional(Integer(_SECTORS_MIN, RING_SECTORS_MAX, _SECTORS), 64)),
-                ("journal_sectors", Optional(Integer(JOURNAL_SECTORS_MIN, 64, _SECTORS), JOURNAL_SECTORS_MIN)),
+                ("journal_sectors", Optional(Integer(JOURNAL_SECTORS_MIN, 64, _SECTORS), 4)),
             ),
         ),
         (

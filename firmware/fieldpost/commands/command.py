@@ -1,7 +1,7 @@
 """One command while it waits: checked arguments, or the reason why it will be refused."""
 
 from fieldpost.commands.journal import digest
-from fieldpost.limits import COMMAND_NAME_CHARS_MAX
+from fieldpost.limits import COMMAND_NAME_CHARS_MAX, RESULT_TEXT_BYTES_MAX
 
 
 class Command:
@@ -14,10 +14,10 @@ class Command:
     """
 
     def __init__(self, command_id, name, word, arguments, expires_ms, reason, token):
-        self.id = command_id
         self.key = digest(command_id) if command_id else None
-        # An unknown name has the length that its sender chose; no answer shows more of it than this.
-        self.name = name if word is not None else name[: COMMAND_NAME_CHARS_MAX + 1]
+        # Both have the length that the sender chose; an answer shows no more of them than this.
+        self.id = command_id[:RESULT_TEXT_BYTES_MAX]
+        self.name = name[: COMMAND_NAME_CHARS_MAX + 1]
         self.word = word
         self.arguments = arguments
         self.expires_ms = expires_ms
