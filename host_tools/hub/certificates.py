@@ -1,0 +1,126 @@
+"""The hub's own certification authority and server certificate, made on first use.
+
+EC P-256 throughout: small enough for boards, and what the vendors' SDKs accept. Keys are files of mode 0600.
+"""
+
+from __future__ import annotations
+
+import datetime
+import ipaddress
+import os
+import ssl
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+_CA_DAYS = 3650
+_SERVER_DAYS = 397
+_RENEW_DAYS = 30
+HOSTNAME = "localhost"
+
+
+class Certificates:
+    """Files in `directory`: ca.pem, ca.key, server.pem, server.key. Made or renewed where needed."""
+
+    def __init__(self, directory: Path) -> None:
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._directory = directory
+        now = datetime.datetime.now(datetime.UTC)
+        if not _is_good_until(directory / "ca.pem", now + datetime.timedelta(days=_SERVER_DAYS)):
+            self._make_ca(now)
+            self._make_server(now)
+        elif not _is_good_until(directory / "server.pem", now + datetime.timedelta(days=_RENEW_DAYS)):
+            self._make_server(now)
+
+    @property
+    def ca_pem(self) -> str:
+        """The root that clients must trust, PEM."""
+        return (self._directory / "ca.pem").read_text()
+
+    @property
+    def ca_der(self) -> bytes:
+        """The root that clients must trust, DER."""
+        return ssl.PEM_cert_to_DER_cert(self.ca_pem)
+
+    def server_context(self) -> ssl.SSLContext:
+        """A context for the listener. TLS 1.2 stays: boards and the Python SDK speak nothing newer."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.minimum_version = ssl.TLSVersion.TLSv1_2
+        context.load_cert_chain(self._directory / "server.pem", self._directory / "server.key")
+        return context
+
+    def _make_ca(self, now: datetime.datetime) -> None:
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "fieldpost local hub CA")])
+        builder = _builder(name, name, key.public_key(), now, _CA_DAYS)
+        builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
+        builder = builder.add_extension(_key_usage(key_cert_sign=True), critical=True)
+        self._write("ca", key, builder.sign(key, hashes.SHA256()))
+
+    def _make_server(self, now: datetime.datetime) -> None:
+        issuer_key = serialization.load_pem_private_key((self._directory / "ca.key").read_bytes(), None)
+        assert isinstance(issuer_key, ec.EllipticCurvePrivateKey)
+        issuer = x509.load_pem_x509_certificate((self._directory / "ca.pem").read_bytes())
+        key = ec.generate_private_key(ec.SECP256R1())
+        name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOSTNAME)])
+        builder = _builder(name, issuer.subject, key.public_key(), now, _SERVER_DAYS)
+        names = [x509.DNSName(HOSTNAME), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
+        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
+        builder = builder.add_extension(_key_usage(key_cert_sign=False), critical=True)
+        builder = builder.add_extension(
+            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
+        )
+        self._write("server", key, builder.sign(issuer_key, hashes.SHA256()))
+
+    def _write(self, stem: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
+        pem = key.private_bytes(
+            serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+        )
+        path = self._directory / f"{stem}.key"
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
+            file.write(pem)
+        (self._directory / f"{stem}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+
+
+def _builder(
+    subject: x509.Name,
+    issuer: x509.Name,
+    public_key: ec.EllipticCurvePublicKey,
+    now: datetime.datetime,
+    days: int,
+) -> x509.CertificateBuilder:
+    return (
+        x509.CertificateBuilder()
+        .subject_name(subject)
+        .issuer_name(issuer)
+        .public_key(public_key)
+        .serial_number(x509.random_serial_number())
+        # Boards whose clock is a little behind must accept it too.
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=days))
+    )
+
+
+def _key_usage(key_cert_sign: bool) -> x509.KeyUsage:
+    return x509.KeyUsage(
+        digital_signature=True,
+        content_commitment=False,
+        key_encipherment=False,
+        data_encipherment=False,
+        key_agreement=False,
+        key_cert_sign=key_cert_sign,
+        crl_sign=key_cert_sign,
+        encipher_only=False,
+        decipher_only=False,
+    )
+
+
+def _is_good_until(path: Path, moment: datetime.datetime) -> bool:
+    if not path.exists() or not path.with_suffix(".key").exists():
+        return False
+    return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc > moment

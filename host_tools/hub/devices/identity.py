@@ -1,0 +1,69 @@
+"""From the fields of a CONNECT to a device, or to the return code that refuses it.
+
+Microsoft publishes no table of CONNACK codes for MQTT 3.1.1; these are the ones its SDKs react to as to the real
+hub: 1 and 2 fatal, 4 for what cannot be parsed, 5 for every refusal of a credential.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Final
+from urllib.parse import parse_qsl
+
+from host_tools.hub import sas
+from host_tools.hub.devices.registry import Device, DeviceRegistry
+from host_tools.hub.mqtt import codec
+
+ACCEPTED: Final = 0
+WRONG_PROTOCOL: Final = 1
+WRONG_CLIENT_ID: Final = 2
+MALFORMED_CREDENTIALS: Final = 4
+NOT_AUTHORISED: Final = 5
+
+
+class Refused(Exception):
+    """Why a CONNECT is refused: CONNACK `code` for the device, the text for the log."""
+
+    def __init__(self, code: int, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+@dataclass(frozen=True, slots=True)
+class Admission:
+    """A device that may come in, and until when its token is good (Unix seconds)."""
+
+    device: Device
+    expires_s: float
+
+
+def admit(connect: codec.Connect, registry: DeviceRegistry, now_s: float) -> Admission:
+    """Check a CONNECT as IoT Hub does; raises Refused."""
+    if connect.protocol_level != 4:
+        raise Refused(
+            WRONG_PROTOCOL, f"protocol level {connect.protocol_level}, only 4 (MQTT 3.1.1) is spoken"
+        )
+    host, device_id = _user_name(connect.user_name)
+    if connect.client_id != device_id:
+        raise Refused(WRONG_CLIENT_ID, f"client id {connect.client_id!r} is not the device of the user name")
+    device = registry.get(device_id)
+    if device is None or not device.is_enabled:
+        raise Refused(NOT_AUTHORISED, f"device {device_id!r} is unknown or disabled")
+    try:
+        token = (connect.password or b"").decode()
+        expires_s = sas.check(
+            token, [device.primary_key, device.secondary_key], f"{host}/devices/{device_id}", now_s
+        )
+    except (sas.SasRefused, UnicodeDecodeError) as error:
+        raise Refused(NOT_AUTHORISED, f"device {device_id!r}: {error}") from error
+    return Admission(device, expires_s)
+
+
+def _user_name(user_name: str | None) -> tuple[str, str]:
+    """Return (host, device id) of `host/device/?api-version=...`, with or without the question mark."""
+    host, _, rest = (user_name or "").partition("/")
+    device_id, _, query = rest.partition("/")
+    parameters = dict(parse_qsl(query.removeprefix("?")))
+    if not host or not device_id or "api-version" not in parameters:
+        raise Refused(MALFORMED_CREDENTIALS, "user name is not host/device/?api-version=...")
+    return host, device_id

@@ -1,0 +1,53 @@
+"""Property bags of IoT Hub topics: system properties with `$.` in front, application properties without.
+
+Microsoft, "Communicate with an IoT hub using the MQTT protocol", and RFC 3986 section 2.1 for the encoding. A
+plus sign is a plus sign.
+"""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote
+
+_SYSTEM = {
+    "$.mid": "message-id",
+    "$.cid": "correlation-id",
+    "$.uid": "user-id",
+    "$.ct": "content-type",
+    "$.ce": "content-encoding",
+    "$.to": "to",
+    "$.exp": "absolute-expiry-time",
+    "$.ctime": "iothub-creation-time-utc",
+    "$.on": "output-name",
+    "$.ifid": "iothub-interface-id",
+    "$.sub": "dt-subject",
+}
+_BY_NAME = {name: key for key, name in _SYSTEM.items()}
+
+
+class BagMalformed(ValueError):
+    """The bag cannot be decoded; the real hub closes the connection then."""
+
+
+def decode(bag: str) -> tuple[dict[str, str], dict[str, str | None]]:
+    """Return (system properties by their long names, application properties); None = key without value."""
+    system: dict[str, str] = {}
+    application: dict[str, str | None] = {}
+    for part in bag.removeprefix("?").split("&"):
+        if not part:
+            continue
+        key, equals, value = part.partition("=")
+        try:
+            name, text = unquote(key, errors="strict"), unquote(value, errors="strict")
+        except UnicodeDecodeError as error:
+            raise BagMalformed(f"property {key[:40]} is not UTF-8") from error
+        if name in _SYSTEM:
+            system[_SYSTEM[name]] = text
+        else:
+            application[name] = text if equals else None
+    return system, application
+
+
+def encode(system: dict[str, str], application: dict[str, str]) -> str:
+    """Return the bag; system properties first, known by their long names."""
+    pairs = [(_BY_NAME[name], value) for name, value in system.items()] + list(application.items())
+    return "&".join(f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in pairs)

@@ -1,0 +1,1 @@
+"""What the hub keeps: one SQLite file, one thread that writes it."""

@@ -1,0 +1,59 @@
+"""The hub's SQLite file: its tables, and how it is opened.
+
+WAL with synchronous=FULL: a commit that returned survives kill -9 and the loss of power (SQLite documentation,
+"PRAGMA synchronous").
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from pathlib import Path
+
+FILE_NAME = "hub.sqlite3"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS devices (
+    id TEXT PRIMARY KEY,
+    generation_id TEXT NOT NULL,
+    status TEXT NOT NULL,
+    primary_key TEXT NOT NULL,
+    secondary_key TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS events (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    device_id TEXT NOT NULL,
+    enqueued_ms INTEGER NOT NULL,
+    system TEXT NOT NULL,
+    properties TEXT NOT NULL,
+    duplicate INTEGER NOT NULL,
+    body BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS commands (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    device_id TEXT NOT NULL,
+    message_id TEXT NOT NULL,
+    system TEXT NOT NULL,
+    properties TEXT NOT NULL,
+    body BLOB NOT NULL,
+    enqueued_ms INTEGER NOT NULL,
+    expiry_ms INTEGER,
+    delivery_count INTEGER NOT NULL DEFAULT 0,
+    state TEXT NOT NULL DEFAULT 'enqueued'
+) STRICT;
+CREATE INDEX IF NOT EXISTS commands_waiting ON commands (device_id, sequence) WHERE state = 'enqueued';
+"""
+
+
+def open_for_writing(directory: Path) -> sqlite3.Connection:
+    """Open or create the file; the connection may be handed to the writer's thread."""
+    connection = sqlite3.connect(directory / FILE_NAME, isolation_level=None, check_same_thread=False)
+    connection.execute("PRAGMA journal_mode = WAL")
+    connection.execute("PRAGMA synchronous = FULL")
+    connection.executescript(_SCHEMA)
+    return connection
+
+
+def open_for_reading(directory: Path) -> sqlite3.Connection:
+    """Open the file read-only; sqlite3.OperationalError if there is none."""
+    path = (directory / FILE_NAME).resolve()
+    return sqlite3.connect(f"{path.as_uri()}?mode=ro", uri=True, check_same_thread=False)
