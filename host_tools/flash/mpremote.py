@@ -1,0 +1,80 @@
+"""Drives mpremote as its own program, and says in the user's terms why it failed."""
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+
+from host_tools.errors import UserError
+
+_TIMEOUT_S = 600  # 200 KB over a UART at 115200 baud take a minute
+_ATTEMPTS = 4
+_ATTEMPT_PAUSE_S = 2  # an ESP32 that opening the port has just reset is still booting
+
+
+def check_port(port: str) -> None:
+    """Raise UserError if `port` is the path of a device that is absent or closed to this user."""
+    if not port.startswith("/"):
+        return  # a name that only mpremote understands, such as id:..., socket://... or COM3
+    if not Path(port).exists():
+        raise UserError(
+            f"port {port} does not exist: plug the board in, or give another port with --port "
+            "(`mpremote connect list` shows them)"
+        )
+    if not os.access(port, os.R_OK | os.W_OK):
+        raise UserError(
+            f"port {port} may not be opened by this user: run `sudo usermod -aG dialout $USER`, log in again"
+        )
+
+
+def run(port: str, commands: Sequence[str]) -> list[str]:
+    """Connect to `port`, carry out `commands`, chained in one session, and return the lines printed.
+
+    A board that does not answer, or whose port is away for its restart, gets another chance. UserError says
+    what to do.
+    """
+    for attempt in range(1, _ATTEMPTS + 1):
+        code, said = _run_once(port, commands)
+        if code == 0:
+            return said.splitlines()
+        transient = "could not enter raw repl" in said or "failed to access" in said
+        if not transient or attempt == _ATTEMPTS:
+            break
+        time.sleep(_ATTEMPT_PAUSE_S)
+    raise UserError(_explain(port, said))
+
+
+def _run_once(port: str, commands: Sequence[str]) -> tuple[int, str]:
+    """Return mpremote's exit code and everything it said."""
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "mpremote", "connect", port, *commands],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except subprocess.TimeoutExpired:
+        return 1, f"mpremote was not done after {_TIMEOUT_S} s"
+    return done.returncode, done.stdout
+
+
+def _explain(port: str, said: str) -> str:
+    last = said.strip().split("\n")[-1].removeprefix("mpremote: ") or "mpremote did not say why"
+    if "failed to access" in said:
+        return f"port {port} is in use or gone: close the program that has it (a terminal, an IDE), try again"
+    if "could not enter raw repl" in said:
+        return (
+            f"the board on {port} does not answer: put MicroPython on it if it has none, "
+            "else press its reset button and try again"
+        )
+    if "ENOSPC" in said or "Errno 28" in said:
+        return (
+            f"the board on {port} has no room left: remove files of yours with `mpremote connect {port} rm`"
+        )
+    return f"flashing the board on {port} failed: {last}. What was copied so far does no harm; try again"
