@@ -1,7 +1,7 @@
 """A local stand-in for Azure IoT Hub: real TLS, real signatures, acknowledged only when stored.
 
-Shares no code with the firmware: both sides are written from the vendor's pages, so that one misreading cannot
-hide in both.
+Shares no code with the firmware: both sides are written from the vendor's pages, so that one misreading
+cannot hide in both.
 """
 
 from host_tools.hub.hub import Hub

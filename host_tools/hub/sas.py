@@ -60,6 +60,6 @@ def _signed_by(key: str, scope: str, expiry: str, signature: str) -> bool:
 
 
 def _covers(scope: str, resource: str) -> bool:
-    """Whether `scope` is `resource` or a whole number of segments at its start; names of hosts ignore case."""
+    """Whether `scope` is `resource` or whole segments at its start; the host's name ignores case."""
     given, wanted = scope.strip("/").split("/"), resource.split("/")
     return given[0].lower() == wanted[0].lower() and given[1:] == wanted[1 : len(given)]

@@ -62,7 +62,8 @@ class CommandQueue:
             raise UserError(f"body of {len(message.body)} bytes: a command takes {BODY_BYTES_MAX} at most")
         if len(self.messages) + self._reserved >= DEPTH_MAX:
             raise UserError(
-                f"{DEPTH_MAX} commands already wait for {self._device_id}: bring the device back, or let them expire"
+                f"{DEPTH_MAX} commands already wait for {self._device_id}: "
+                "bring the device back, or let them expire"
             )
         self._reserved += 1
         try:

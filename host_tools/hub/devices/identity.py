@@ -1,7 +1,7 @@
 """From the fields of a CONNECT to a device, or to the return code that refuses it.
 
-Microsoft publishes no table of CONNACK codes for MQTT 3.1.1; these are the ones its SDKs react to as to the real
-hub: 1 and 2 fatal, 4 for what cannot be parsed, 5 for every refusal of a credential.
+Microsoft publishes no table of CONNACK codes for MQTT 3.1.1; these are the ones its SDKs react to as to the
+real hub: 1 and 2 fatal, 4 for what cannot be parsed, 5 for every refusal of a credential.
 """
 
 from __future__ import annotations

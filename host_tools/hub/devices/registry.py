@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 
 from host_tools.errors import UserError
 
-# Microsoft, "Understand the identity registry": up to 128 of these characters. `+`, `#` and `?` are allowed there and
-# left out here, since they mean something else in topics.
+# Microsoft, "Understand the identity registry": up to 128 of these characters. `+`, `#` and `?` are allowed
+# there and left out here, since they mean something else in topics.
 _ID = re.compile(r"[A-Za-z0-9\-:.%_*!(),=@;$']{1,128}")
 _KEY_BYTES = 32
 
@@ -49,7 +49,8 @@ class DeviceRegistry:
             return known
         device = Device(device_id, str(time.time_ns()), "enabled", _new_key(), _new_key())
         self._connection.execute(
-            "INSERT INTO devices (id, generation_id, status, primary_key, secondary_key) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO devices (id, generation_id, status, primary_key, secondary_key)"
+            " VALUES (?, ?, ?, ?, ?)",
             (device.id, device.generation_id, device.status, device.primary_key, device.secondary_key),
         )
         self._devices[device_id] = device

@@ -130,6 +130,8 @@ class Decoder:
         """Return (start, end) of the body of the packet at `start`, or None if its head is incomplete."""
         length = shift = 0
         at = start + 1
+        if start < len(self._buffer):
+            _check_first_byte(self._buffer[start])  # at once: garbage may announce a body that never comes
         while at < len(self._buffer):
             byte = self._buffer[at]
             length |= (byte & 0x7F) << shift
@@ -144,14 +146,21 @@ class Decoder:
         return None
 
 
+def _check_first_byte(first_byte: int) -> None:
+    kind, flags = first_byte >> 4, first_byte & 0x0F
+    if kind == PUBLISH:
+        if flags & 6 == 6:
+            raise ProtocolError("QoS 3 (3.3.1.2)")
+    elif kind not in _FIXED_FLAGS:
+        raise ProtocolError(f"a client does not send packets of type {kind}")
+    elif flags != _FIXED_FLAGS[kind]:
+        raise ProtocolError(f"reserved flags {flags:#x} in a packet of type {kind} (2.2.2)")
+
+
 def _decode(first_byte: int, body: bytes) -> Packet:
     kind, flags = first_byte >> 4, first_byte & 0x0F
     if kind == PUBLISH:
         return _publish(flags, body)
-    if kind not in _FIXED_FLAGS:
-        raise ProtocolError(f"a client does not send packets of type {kind}")
-    if flags != _FIXED_FLAGS[kind]:
-        raise ProtocolError(f"reserved flags {flags:#x} in a packet of type {kind} (2.2.2)")
     fields = _Fields(body)
     packet: Packet
     if kind == CONNECT:
@@ -207,8 +216,6 @@ def _connect(fields: _Fields) -> Connect:
 
 def _publish(flags: int, body: bytes) -> Publish:
     qos = flags >> 1 & 3
-    if qos == 3:
-        raise ProtocolError("QoS 3 (3.3.1.2)")
     fields = _Fields(body)
     topic = fields.text()
     if not topic or "+" in topic or "#" in topic:

@@ -1,7 +1,7 @@
 """The hub's SQLite file: its tables, and how it is opened.
 
-WAL with synchronous=FULL: a commit that returned survives kill -9 and the loss of power (SQLite documentation,
-"PRAGMA synchronous").
+WAL with synchronous=FULL: a commit that returned survives kill -9 and the loss of power (SQLite
+documentation, "PRAGMA synchronous").
 """
 
 from __future__ import annotations

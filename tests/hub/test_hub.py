@@ -1,0 +1,379 @@
+"""The hub over real TLS: what it takes, what it refuses, what it keeps."""
+
+import asyncio
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from contextlib import asynccontextmanager
+
+import pytest
+
+from host_tools.errors import UserError
+from host_tools.hub import Hub, read_messages
+from host_tools.hub.devices.command_queue import DEPTH_MAX
+from host_tools.hub.mqtt import connection
+from tests.hub.raw_device import RawDevice, connect, packet, puback, publish, subscribe, take_publish, token
+
+EVENTS = "devices/dev1/messages/events/"
+COMMANDS = "devices/dev1/messages/devicebound/"
+
+
+@asynccontextmanager
+async def running(directory, **keys):
+    hub = Hub(directory, **keys)
+    await hub.start()
+    try:
+        yield hub
+    finally:
+        await hub.stop()
+
+
+async def until(condition, seconds=5.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it never came true"
+        await asyncio.sleep(0.01)
+
+
+def test_a_message_is_stored_with_its_properties_and_then_acknowledged(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            device = await RawDevice.connected(hub, "dev1")
+            bag = "%24.mid=m%2F1&%24.ct=application%2Fjson&place=k%C3%BCche&flag&empty="
+            device.send(publish(EVENTS + bag, b"hello", 7, dup=True))
+            assert await device.receive() == (0x40, b"\x00\x07")
+            (message,) = hub.messages("dev1")
+            assert (message.message_id, message.body, message.duplicate) == ("m/1", b"hello", True)
+            assert message.system["content-type"] == "application/json"
+            assert message.properties == {"place": "küche", "flag": None, "empty": ""}
+            device.send(packet(0x30, b"\x00\x1d" + EVENTS.encode() + b"q0"))
+            await until(lambda: len(list(hub.messages())) == 2)
+        assert [m.body for m in read_messages(tmp_path)] == [b"hello", b"q0"]
+
+    asyncio.run(scenario())
+
+
+def test_no_acknowledgement_before_the_commit(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            device = await RawDevice.connected(hub, "dev1")
+            blocker = sqlite3.connect(tmp_path / "hub.sqlite3", isolation_level=None)
+            blocker.execute("BEGIN IMMEDIATE")  # the writer must wait for this
+            device.send(publish(EVENTS, b"x", 1))
+            with pytest.raises(TimeoutError):
+                await device.receive(timeout=0.5)
+            assert list(hub.messages()) == []
+            blocker.execute("ROLLBACK")
+            assert await device.receive() == (0x40, b"\x00\x01")
+            assert len(list(hub.messages())) == 1
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("code", "device_id", "password", "user_name"),
+    [
+        (5, "dev1", "wrong key", None),
+        (5, "dev1", "expired", None),
+        (5, "dev1", "of dev2", None),
+        (5, "dev1", None, None),
+        (5, "stranger", "wrong key", None),
+        (4, "dev1", "good", "localhost"),
+        (4, "dev1", "good", "localhost/dev1/?nothing"),
+        (2, "dev1", "good", "localhost/dev2/?api-version=2021-04-12"),
+    ],
+)
+def test_a_connect_that_is_refused_gets_its_code(tmp_path, code, device_id, password, user_name):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            key = hub.devices.create("dev1").primary_key
+            other = hub.devices.create("dev2").primary_key
+            passwords = {
+                "good": token(key, "localhost/devices/dev1"),
+                "wrong key": token(other, f"localhost/devices/{device_id}"),
+                "expired": token(key, "localhost/devices/dev1", int(time.time()) - 1),
+                "of dev2": token(other, "localhost/devices/dev2"),
+                None: None,
+            }
+            device = await RawDevice.dial(hub)
+            device.send(connect(device_id, passwords[password], user_name))
+            assert await device.receive() == (0x20, bytes((0, code)))
+            assert await device.is_closed()
+
+    asyncio.run(scenario())
+
+
+def test_a_device_cannot_touch_anothers_topics(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            hub.devices.create("dev2")
+            for topic in ("devices/dev2/messages/events/", "devices/dev11/messages/events/", "$SYS/x"):
+                device = await RawDevice.connected(hub, "dev1")
+                device.send(publish(topic, b"x", 1))
+                assert await device.is_closed(), topic
+            device = await RawDevice.connected(hub, "dev1")
+            for topic in ("devices/dev2/messages/devicebound/#", "#", "devices/+/messages/devicebound/#"):
+                device.send(subscribe(topic))
+                assert await device.receive() == (0x90, b"\x00\x01\x80"), topic
+            assert list(hub.messages()) == []
+
+    asyncio.run(scenario())
+
+
+def test_what_breaks_the_rules_is_closed_and_others_go_on(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            good = await RawDevice.connected(hub, "good")
+            for data in (
+                packet(0x34, b"\x00\x01a\x00\x01"),  # QoS 2
+                publish(EVENTS, bytes(256 * 1024 + 1), 1),
+                b"\x30\xff\xff\xff\xff\x01",
+                b"\xff" * 100,
+                publish(EVENTS + "%ff=1", b"", 1),
+            ):
+                device = await RawDevice.connected(hub, "dev1")
+                device.send(data)
+                assert await device.is_closed(), data[:20]
+            stranger = await RawDevice.dial(hub)
+            stranger.send(b"GET / HTTP/1.1\r\n\r\n")
+            assert await stranger.is_closed()
+            good.send(publish("devices/good/messages/events/", b"still here", 1))
+            assert await good.receive() == (0x40, b"\x00\x01")
+            assert [m.body for m in hub.messages()] == [b"still here"]
+
+    asyncio.run(scenario())
+
+
+def test_the_newer_connection_of_a_device_stays(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            older = await RawDevice.connected(hub, "dev1")
+            newer = await RawDevice.connected(hub, "dev1")
+            assert await older.is_closed()
+            assert hub.is_connected("dev1")
+            newer.send(b"\xc0\x00")
+            assert await newer.receive() == (0xD0, b"")
+            newer.close()
+            await until(lambda: not hub.is_connected("dev1"))
+
+    asyncio.run(scenario())
+
+
+def test_a_silent_device_is_closed_and_its_will_is_stored(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            device = await RawDevice.connected(hub, "dev1", keep_alive=1, will=(EVENTS + "a=b", "gone"))
+            assert await device.is_closed()
+            await until(lambda: len(list(hub.messages())) == 1)
+            (message,) = hub.messages()
+            assert (message.body, message.properties) == (b"gone", {"a": "b", "iothub-MessageType": "Will"})
+
+    asyncio.run(scenario())
+
+
+def test_a_token_that_expires_ends_the_connection(tmp_path):
+    async def scenario():
+        now = [1000.0]
+        async with running(tmp_path, clock=lambda: now[0]) as hub:
+            key = hub.devices.create("dev1").primary_key
+            device = await RawDevice.dial(hub)
+            device.send(connect("dev1", token(key, "localhost/devices/dev1", 1001)))
+            assert await device.receive() == (0x20, b"\x00\x00")
+            now[0] = 1001.0
+            assert await device.is_closed()
+
+    asyncio.run(scenario())
+
+
+def test_commands_come_in_order_and_go_when_acknowledged(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            device = await RawDevice.connected(hub, "dev1")
+            for index in range(3):
+                await hub.send("dev1", b"%d" % index, {"kind": "a b"}, message_id=f"m{index}")
+            device.send(subscribe(COMMANDS + "#"))
+            assert await device.receive() == (0x90, b"\x00\x01\x01")
+            for index in range(3):
+                topic, body, packet_id, duplicate = take_publish(await device.receive())
+                assert (body, duplicate) == (b"%d" % index, False)
+                assert f"%24.mid=m{index}&" in topic and topic.endswith("kind=a%20b")
+                assert hub.pending("dev1") == 3 - index
+                device.send(puback(packet_id))
+                await until(lambda left=2 - index: hub.pending("dev1") == left)
+
+    asyncio.run(scenario())
+
+
+def test_an_unacknowledged_command_comes_again_after_reconnect_and_restart(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            await hub.send("dev1" if hub.devices.create("dev1") else "", b"once", {}, message_id="m1")
+            device = await RawDevice.connected(hub, "dev1")
+            device.send(subscribe(COMMANDS + "#"))
+            await device.receive()
+            assert take_publish(await device.receive())[3] is False
+            device.close()
+        async with running(tmp_path) as hub:
+            assert hub.pending("dev1") == 1
+            device = await RawDevice.connected(hub, "dev1")
+            device.send(subscribe(COMMANDS + "#"))
+            await device.receive()
+            _, body, packet_id, duplicate = take_publish(await device.receive())
+            assert (body, duplicate) == (b"once", True)
+            device.send(puback(packet_id))
+            await until(lambda: hub.pending("dev1") == 0)
+
+    asyncio.run(scenario())
+
+
+def test_a_lost_acknowledgement_brings_the_command_again(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            hub.faults.c2d_puback_loss = 1.0
+            hub.faults.redeliver_s = 0.05
+            device = await RawDevice.connected(hub, "dev1")
+            device.send(subscribe(COMMANDS + "#"))
+            await device.receive()
+            await hub.send("dev1", b"x", {}, message_id="m1")
+            for expected in (False, True, True):
+                _, _, packet_id, duplicate = take_publish(await device.receive())
+                assert duplicate is expected
+                if hub.redelivered == 2:
+                    hub.faults.c2d_puback_loss = 0.0
+                device.send(puback(packet_id))
+            await until(lambda: hub.pending("dev1") == 0)
+            assert hub.redelivered == 2
+
+    asyncio.run(scenario())
+
+
+def test_the_queue_holds_fifty_and_expired_commands_leave_it(tmp_path):
+    async def scenario():
+        now = [time.time()]
+        async with running(tmp_path, clock=lambda: now[0]) as hub:
+            hub.devices.create("dev1")
+            for _ in range(DEPTH_MAX):
+                await hub.send("dev1", b"x", {}, expiry_unix_s=now[0] + 60)
+            with pytest.raises(UserError, match="50 commands"):
+                await hub.send("dev1", b"x", {})
+            with pytest.raises(UserError, match="stranger"):
+                await hub.send("stranger", b"x", {})
+            now[0] += 61
+            device = await RawDevice.connected(hub, "dev1")
+            device.send(subscribe(COMMANDS + "#"))
+            assert (await device.receive())[0] == 0x90
+            await until(lambda: hub.pending("dev1") == 0)
+
+    asyncio.run(scenario())
+
+
+def test_a_flood_waits_for_the_disk_instead_of_filling_memory(tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "UNCOMMITTED_MAX", 10)
+
+    async def scenario():
+        async with running(tmp_path) as hub:
+            device = await RawDevice.connected(hub, "dev1")
+            for index in range(500):
+                device.send(publish(EVENTS, b"x", index + 1))
+            acknowledged = [await device.receive() for _ in range(500)]
+            assert [int.from_bytes(body, "big") for _, body in acknowledged] == list(range(1, 501))
+
+    asyncio.run(scenario())
+
+
+def test_keys_are_private_and_a_taken_port_is_said_plainly(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            for name in ("ca.key", "server.key"):
+                assert stat.S_IMODE((tmp_path / name).stat().st_mode) == 0o600
+            with pytest.raises(UserError, match=f"port {hub.port}"):
+                await Hub(tmp_path / "second", port=hub.port).start()
+
+    asyncio.run(scenario())
+
+
+def test_the_certificates_and_keys_stay_over_a_restart(tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            before = hub.ca_pem, hub.devices.create("dev1")
+        async with running(tmp_path) as hub:
+            assert (hub.ca_pem, hub.devices.get("dev1")) == before
+
+    asyncio.run(scenario())
+
+
+KILLED_HUB = """
+import asyncio, sys
+from pathlib import Path
+from host_tools.hub import Hub
+async def main():
+    hub = Hub(Path(sys.argv[1]))
+    hub.devices.create("dev1")
+    await hub.start()
+    print(hub.port, flush=True)
+    await asyncio.sleep(60)
+asyncio.run(main())
+"""
+
+
+def test_kill_9_loses_no_acknowledged_message(tmp_path):
+    """Goal: whatever was acknowledged is in the store after SIGKILL in the middle of a stream."""
+
+    async def scenario(port):
+        hub = Hub(tmp_path)  # for its certificates and keys; it does not listen
+        hub.port = port
+        device = await RawDevice.connected(hub, "dev1")
+        for index in range(2000):
+            device.send(publish(EVENTS, b"%d" % (index + 1), index + 1))
+        acknowledged = set()
+        while len(acknowledged) < 300:
+            acknowledged.add(int.from_bytes((await device.receive())[1], "big"))
+        process.send_signal(signal.SIGKILL)
+        while (received := await device.receive()) is not None:
+            acknowledged.add(int.from_bytes(received[1], "big"))
+        return acknowledged
+
+    process = subprocess.Popen([sys.executable, "-c", KILLED_HUB, str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        acknowledged = asyncio.run(scenario(int(process.stdout.readline())))
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    stored = {int(message.body) for message in read_messages(tmp_path)}
+    assert acknowledged <= stored and len(acknowledged) >= 300
+
+
+def test_an_independent_client_is_served(tmp_path):
+    """paho-mqtt over TLS: telemetry out, a command in."""
+    import paho.mqtt.client as paho
+
+    async def scenario():
+        async with running(tmp_path) as hub:
+            key = hub.devices.create("dev1").primary_key
+            received = []
+            client = paho.Client(paho.CallbackAPIVersion.VERSION2, "dev1", protocol=paho.MQTTv311)
+            (tmp_path / "root.pem").write_text(hub.ca_pem)
+            client.tls_set(str(tmp_path / "root.pem"))
+            client.username_pw_set(
+                "localhost/dev1/?api-version=2021-04-12", token(key, "localhost/devices/dev1")
+            )
+            client.on_message = lambda *event: received.append(event[2].payload)
+            client.on_connect = lambda *_: client.subscribe(COMMANDS + "#", 1)
+            client.connect_async("localhost", hub.port)
+            client.loop_start()
+            try:
+                await until(lambda: hub.is_connected("dev1"))
+                for index in range(20):
+                    client.publish(EVENTS + f"n={index}", b"%d" % index, qos=1)
+                await until(lambda: len(list(hub.messages())) == 20)
+                await hub.send("dev1", b"hello", {})
+                await until(lambda: received == [b"hello"] and hub.pending("dev1") == 0)
+            finally:
+                client.disconnect()
+                client.loop_stop()
+
+    asyncio.run(scenario())
