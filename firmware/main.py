@@ -5,6 +5,7 @@ import time
 
 from fieldpost import config
 from fieldpost.assembly import Device, open_port
+from fieldpost.errors import ConfigError
 
 _RESTART_PAUSE_MS = 5_000  # time for an operator to press Ctrl-C, and for a supply to settle
 
@@ -14,7 +15,12 @@ def log(line):
 
 
 def main():
-    settings, identity = config.load("/config.json", "/identity.json")
+    try:
+        settings, identity = config.load("/config.json", "/identity.json")
+    except ConfigError as error:
+        # Restarting would change nothing: leave the prompt to whoever puts the configuration right.
+        log("not started: %s" % error)
+        return
     port = open_port(settings, identity)
     try:
         Device(settings, identity, port, log).run()

@@ -73,7 +73,11 @@ class Agent:
         self._health.alive("send", now_ms)
         if self._next_sample_ms - now_ms > IDLE_WAIT_MS_MAX // 2:
             self.ring.maintain()
-        return max(0, min(IDLE_WAIT_MS_MAX, self._next_sample_ms - now_ms))
+        wait_ms = min(IDLE_WAIT_MS_MAX, self._next_sample_ms - now_ms)
+        command_wait_ms = self.commands.wait_ms(now_ms)
+        if command_wait_ms is not None:
+            wait_ms = min(wait_ms, command_wait_ms)
+        return max(0, wait_ms)
 
     def stalled(self):
         """Return the duty that no longer works, or None: the watchdog is fed only then."""

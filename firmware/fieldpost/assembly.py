@@ -44,22 +44,27 @@ class Device:
         self.agent = Agent(
             config, self.ring, self.clock, self.timeline, boot, self._make_sensor, port.network, port.ask_time_ms, log
         )
-        pins = {name: port.output(pin["gpio"], pin["safe"]) for name, pin in config["pins"].items()}
-        self.outputs = Outputs(config["pins"], pins)
+        self.outputs = Outputs(config["pins"], _open_pins(config["pins"], port))
         self.commands = Commands(
-            Vocabulary(config["pins"]), self.outputs, Journal(Ring(journal_region)), self.agent.answer,
+            Vocabulary(config["pins"]),
+            self.outputs,
+            Journal(Ring(journal_region)),
+            self.agent.answer,
             self.clock.utc_ms,
         )
         hub = config["hub"]
         dialect = AzureDialect(hub["host"], identity["device_id"], identity["key"], self.clock.utc_ms)
         batch = config["batch"]
         self.outbox = Outbox(
-            self.ring, config["window"], self._render, dialect, batch["records_max"], batch["bytes_max"],
+            self.ring,
+            config["window"],
+            self._render,
+            dialect,
+            batch["records_max"],
+            batch["bytes_max"],
             batch["age_ms"],
         )
-        self.link = UmqttLink(
-            dialect, hub["host"], hub["port"], config["keepalive_s"], a2b_base64(identity["ca_der"])
-        )
+        self.link = UmqttLink(dialect, hub["host"], hub["port"], config["keepalive_s"], a2b_base64(identity["ca_der"]))
         self.session = Session(self.link, self.outbox, dialect, self.commands, Backoff(compat.random_below))
         self.commands.done_callback = self.session.command_done
         self.agent.connect(self.session, self.commands)
@@ -122,6 +127,14 @@ def _split(region, journal_sectors):
     """Return (journal, queue): the first sectors of the region and the rest."""
     journal = SubRegion(region, 0, journal_sectors)
     return journal, SubRegion(region, journal_sectors, region.sector_count - journal_sectors)
+
+
+def _open_pins(pins, port):
+    """Return the pin objects by name; outputs begin at their safe level."""
+    return {
+        name: port.input(pin["gpio"]) if pin["direction"] == "input" else port.output(pin["gpio"], pin["safe"])
+        for name, pin in pins.items()
+    }
 
 
 def open_port(config, identity):

@@ -9,8 +9,9 @@ import sys
 is_micropython = sys.implementation.name == "micropython"
 
 if is_micropython:
-    from micropython import const
     from time import sleep_ms, ticks_diff, ticks_ms
+
+    from micropython import const
 else:
     import time as _time
 
@@ -42,6 +43,23 @@ def alias_u_modules():
         return
     for name in ("socket", "struct", "binascii", "time", "json", "os"):
         sys.modules.setdefault("u" + name, __import__(name))
+
+
+def is_whole_json(text):
+    """Return whether every bracket of a JSON text is closed; MicroPython's parser closes them at its end."""
+    depth = 0
+    in_string = escaped = False
+    for character in text:
+        if in_string:
+            in_string = escaped or character != '"'
+            escaped = character == "\\" and not escaped
+        elif character == '"':
+            in_string = True
+        elif character in "{[":
+            depth += 1
+        elif character in "}]":
+            depth -= 1
+    return depth == 0
 
 
 def random_below(limit):

@@ -8,6 +8,7 @@ expected; what stands in identity.json never appears in one.
 
 import json
 
+from fieldpost.compat import is_whole_json
 from fieldpost.errors import ConfigError
 from fieldpost.limits import (
     BATCH_BYTES_MAX,
@@ -107,26 +108,9 @@ def _read(path):
         value = json.loads(text)
     except ValueError as error:
         raise ConfigError("%s is not JSON in UTF-8 (%s)" % (file_name, error)) from None
-    if not _is_whole(text):
+    if not is_whole_json(text):
         raise ConfigError("%s breaks off before its end: flash the board again" % file_name)
     return value
-
-
-def _is_whole(text):
-    """Return whether every bracket is closed; MicroPython's parser closes them at the end of the text."""
-    depth = 0
-    in_string = escaped = False
-    for character in text:
-        if in_string:
-            in_string = escaped or character != '"'
-            escaped = character == "\\" and not escaped
-        elif character == '"':
-            in_string = True
-        elif character in "{[":
-            depth += 1
-        elif character in "}]":
-            depth -= 1
-    return depth == 0
 
 
 def _config_shape():

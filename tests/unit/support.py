@@ -1,7 +1,7 @@
 """What the tests of both interpreters share."""
 
 
-class raises:  # noqa: N801 - read as a word: `with raises(ValueError):`
+class raises:
     """A context that demands an exception of `expected`; `message` is its text afterwards."""
 
     def __init__(self, expected):

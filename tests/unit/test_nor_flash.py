@@ -1,7 +1,8 @@
 """The NOR flash model keeps the rules of the part, and breaks them only where real parts do."""
 
-from host_tools.emulator.nor_flash import NorFlash, PowerCut
 from support import raises
+
+from host_tools.emulator.nor_flash import NorFlash, PowerCut
 
 SECTOR_BYTES = 1024
 PAGE_BYTES = 128

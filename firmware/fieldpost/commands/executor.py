@@ -136,9 +136,7 @@ class Commands:
 
     def _act(self, command, state, now_ms):
         if command.key is not None and state != BEGUN and not self._noted(self._journal.begun, command.key):
-            self._finish(
-                command, STATUS_FAILED, (("reason", "the journal takes no notes: nothing was done"),)
-            )
+            self._finish(command, STATUS_FAILED, (("reason", "the journal takes no notes: nothing was done"),))
             return
         try:
             result = command.word.act(self._outputs, command.arguments, now_ms)

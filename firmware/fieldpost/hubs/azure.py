@@ -6,6 +6,7 @@ bags; QoS 1 and nothing above.
 
 import json
 
+from fieldpost.compat import is_whole_json
 from fieldpost.errors import ClockUnknown, CommandMalformed
 from fieldpost.hubs import azure_sas, properties
 from fieldpost.limits import SAS_TTL_S
@@ -54,8 +55,11 @@ class AzureDialect:
             bag = properties.decode(topic[len(self._devicebound) :])
             command_id = bag.get("$.mid") or ""
             expires_ms = expiry_ms(bag.get("$.exp"))
-            body = json.loads(str(payload, "utf-8")) if len(payload) else {}
-        except ValueError:
+            text = str(payload, "utf-8")
+            body = json.loads(text) if text else {}
+            if not is_whole_json(text):
+                raise ValueError
+        except (ValueError, RuntimeError):  # RuntimeError: nested more deeply than the stack allows
             raise CommandMalformed(command_id, "the body is not JSON, or the properties are malformed")
         if not isinstance(body, dict):
             raise CommandMalformed(command_id, "the body is no JSON object")

@@ -1,7 +1,8 @@
 """TLS streams that never block, on both interpreters, and never without verification.
 
 A stream has write(data) -> bytes taken, or None for "not now, ask again with the same bytes"; read_into(buffer)
--> bytes, None for "nothing yet", 0 for the end; close(). The handshake goes on inside these calls.
+-> bytes, None for "nothing yet", 0 for the end; close(); and `pollable`, what to wait for once read_into has
+said None. The handshake goes on inside these calls.
 """
 
 from fieldpost.compat import is_micropython
@@ -22,6 +23,7 @@ if is_micropython:
 
         def __init__(self, context, raw, host):
             self._tls = context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
+            self.pollable = raw  # polling the TLS object costs a wake-up each ms on some ports
 
         def write(self, data):
             return self._tls.write(data)
@@ -48,6 +50,7 @@ else:
 
         def __init__(self, context, raw, host):
             self._tls = context.wrap_socket(raw, server_hostname=host, do_handshake_on_connect=False)
+            self.pollable = self._tls  # wrapping has taken the descriptor away from `raw`
             self._is_established = False
 
         def write(self, data):

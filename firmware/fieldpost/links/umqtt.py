@@ -82,9 +82,7 @@ class UmqttLink(MQTTClient):
         gc.collect()  # TLS needs one free run of 16.7 KB
         self._reset(now_ms)
         self._handler = handler
-        self._out_end = packets.connect(
-            self._out, 0, self.client_id, self._username, password, self.keepalive, True
-        )
+        self._out_end = packets.connect(self._out, 0, self.client_id, self._username, password, self.keepalive, True)
         self._piece_end = self._out_end
         try:
             if self._address is None:
@@ -136,10 +134,7 @@ class UmqttLink(MQTTClient):
         """Let go of the connection at once; the handler is not called."""
         self._state = _CLOSED
         if self._raw is not None:
-            try:
-                self._poll.unregister(self._raw)
-            except (OSError, KeyError, ValueError):
-                pass  # it was never registered, or the descriptor is gone already
+            self._poll = select.poll()
             for layer in (self._stream, self._raw):
                 try:
                     if layer is not None:
@@ -167,7 +162,7 @@ class UmqttLink(MQTTClient):
             wanted |= select.POLLOUT
         if self._state == _GREETING:
             wanted = select.POLLIN
-        self._poll.modify(self._raw, wanted)
+        self._poll.modify(self._raw if self._stream is None else self._stream.pollable, wanted)
         self._poll.poll(timeout_ms)
 
     def _reset(self, now_ms):
@@ -187,7 +182,9 @@ class UmqttLink(MQTTClient):
                 raise OSError(errno.ECONNREFUSED)
             if event[1] & select.POLLOUT:
                 _no_delay(self._raw)
+                self._poll.unregister(self._raw)
                 self._stream = tls.Stream(self._context, self._raw, self.server)
+                self._poll.register(self._stream.pollable, select.POLLIN)
                 self._state = _GREETING
 
     def _write(self):

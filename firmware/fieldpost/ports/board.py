@@ -5,6 +5,7 @@ import time
 import machine
 import ntptime
 from busio import I2C
+
 from fieldpost.limits import NTP_TIMEOUT_S
 from fieldpost.ports.wifi import Wifi
 
@@ -26,9 +27,7 @@ class Board:
         """Return the bus of the configuration's `i2c` entry, as Adafruit's drivers want it."""
         bus = self._config["i2c"]
         return I2C(
-            machine.I2C(
-                bus["id"], scl=machine.Pin(bus["scl"]), sda=machine.Pin(bus["sda"]), freq=bus["frequency_hz"]
-            )
+            machine.I2C(bus["id"], scl=machine.Pin(bus["scl"]), sda=machine.Pin(bus["sda"]), freq=bus["frequency_hz"])
         )
 
     def output(self, gpio, level):

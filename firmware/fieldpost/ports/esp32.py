@@ -2,6 +2,7 @@
 
 import machine
 from esp32 import Partition
+
 from fieldpost.errors import ConfigError
 from fieldpost.ports.block_region import BlockRegion
 from fieldpost.ports.board import Board
@@ -24,9 +25,7 @@ class Port(Board):
         label = self._config["ring"]["label"]
         found = Partition.find(Partition.TYPE_DATA, label=label)
         if not found:
-            raise ConfigError(
-                "no flash partition is called %s: prepare the board with `fieldpost flash esp32`" % label
-            )
+            raise ConfigError("no flash partition is called %s: prepare the board with `fieldpost flash esp32`" % label)
         partition = found[0]
         unit_bytes = _ENCRYPTED_UNIT_BYTES if partition.info()[5] else _UNIT_BYTES
         return BlockRegion(partition, range(partition.ioctl(_BLOCKS, 0)), unit_bytes)

@@ -6,6 +6,7 @@ no room beside it. See `lent_blocks`.
 
 import machine
 import rp2
+
 from fieldpost.ports.block_region import BlockRegion
 from fieldpost.ports.board import Board
 from fieldpost.ports.lent_blocks import lend

@@ -7,6 +7,7 @@ off and on.
 """
 
 import network
+
 from fieldpost.compat import ticks_diff
 from fieldpost.limits import WIFI_ATTEMPTS_BEFORE_RESTART, WIFI_JOIN_MS_MAX, WIFI_PAUSE_MS
 

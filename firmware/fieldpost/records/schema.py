@@ -47,8 +47,9 @@ def pack_reading(buffer, boot, uptime_ms, temperature_centi, pressure_pa, humidi
     """Write a reading and return its length. temperature 0.01 C, pressure Pa, humidity 0.01 %."""
     assert 0 <= pressure_pa < 1 << 24
     pack_stamp(buffer, boot, uptime_ms)
-    struct.pack_into("<hHBH", buffer, STAMP_BYTES, temperature_centi, pressure_pa & 0xFFFF, pressure_pa >> 16,
-                     humidity_centi)
+    struct.pack_into(
+        "<hHBH", buffer, STAMP_BYTES, temperature_centi, pressure_pa & 0xFFFF, pressure_pa >> 16, humidity_centi
+    )
     return READING_BYTES
 
 

@@ -81,9 +81,7 @@ class _Search:
                 timeline.without_clock(self.boot)
                 return True
             if boot == self.boot and self._reader.kind == schema.ANCHOR:
-                timeline.learn(
-                    boot, schema.uptime_ms_of(self._payload), schema.anchor_utc_ms(self._payload[:length])
-                )
+                timeline.learn(boot, schema.uptime_ms_of(self._payload), schema.anchor_utc_ms(self._payload[:length]))
                 return True
         return False
 

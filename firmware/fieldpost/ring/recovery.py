@@ -93,9 +93,7 @@ def _scan_newest(region, state, page):
             number = frame.number_at(page, offset)
             if page[offset] == frame.KIND_ACK:
                 state.cursor = number
-                state.lost = int.from_bytes(
-                    page[offset + frame.HEAD_BYTES : offset + frame.HEAD_BYTES + 4], "little"
-                )
+                state.lost = int.from_bytes(page[offset + frame.HEAD_BYTES : offset + frame.HEAD_BYTES + 4], "little")
             else:
                 state.next_number = number + 1
             offset += frame.size(length, align)
@@ -105,7 +103,4 @@ def _scan_newest(region, state, page):
 
 def is_blank(page, start):
     """Return whether `page` reads as erased from `start` to its end."""
-    for index in range(start, len(page)):
-        if page[index] != 0xFF:
-            return False
-    return True
+    return all(page[index] == 0xFF for index in range(start, len(page)))

@@ -28,9 +28,7 @@ _FORMAT = "<4sHHIIIII"
 
 def pack(buffer, sector_count, ring_id, sequence, first_number, cursor, lost):
     """Write a header to the first HEADER_BYTES of `buffer`."""
-    struct.pack_into(
-        _FORMAT, buffer, 0, _MAGIC, _VERSION, sector_count, ring_id, sequence, first_number, cursor, lost
-    )
+    struct.pack_into(_FORMAT, buffer, 0, _MAGIC, _VERSION, sector_count, ring_id, sequence, first_number, cursor, lost)
     struct.pack_into("<I", buffer, HEADER_BYTES - 4, crc32(buffer[: HEADER_BYTES - 4]))
 
 
@@ -39,9 +37,7 @@ def unpack(buffer, index, sector_count):
 
     buffer: memoryview of HEADER_BYTES; index: the sector's place in a region of `sector_count` sectors.
     """
-    magic, version, count, ring_id, sequence, first_number, cursor, lost = struct.unpack_from(
-        _FORMAT, buffer, 0
-    )
+    magic, version, count, ring_id, sequence, first_number, cursor, lost = struct.unpack_from(_FORMAT, buffer, 0)
     if magic != _MAGIC or version != _VERSION or count != sector_count:
         return None
     if struct.unpack_from("<I", buffer, HEADER_BYTES - 4)[0] != crc32(buffer[: HEADER_BYTES - 4]):

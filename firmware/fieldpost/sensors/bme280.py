@@ -6,6 +6,7 @@ that never finishes is an error instead of an endless loop.
 """
 
 from adafruit_bme280.basic import Adafruit_BME280_I2C
+
 from fieldpost.compat import ticks_diff, ticks_ms
 from fieldpost.errors import SensorError
 from fieldpost.limits import SENSOR_CONVERSION_MS_MAX

@@ -123,9 +123,9 @@ class Outbox:
 
         whole: the range was one batch before, so it fits, and what is no longer there is lost.
         """
-        if self._held is None or self._held[0] < first or whole:
-            if self._reader.number + 1 != first or self._held is not None:
-                self._seek(first)
+        is_in_place = self._reader.number + 1 == first if self._held is None else self._held[0] >= first
+        if whole or not is_in_place:
+            self._seek(first)
         self._batch.begin(first)
         while not self._batch.is_full or whole:
             if self._held is None and not self._read():

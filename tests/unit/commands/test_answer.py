@@ -40,9 +40,7 @@ def test_the_longest_id_of_iot_hub_is_never_cut():
 
 def test_a_long_reason_keeps_its_beginning():
     answer = json.loads(str(encode("a", "refused", "gpio.set", (("reason", "pin is wrong" * 40),)), "utf-8"))
-    assert answer["result"]["reason"].startswith("pin is wrongpin") and answer["result"]["reason"].endswith(
-        "..."
-    )
+    assert answer["result"]["reason"].startswith("pin is wrongpin") and answer["result"]["reason"].endswith("...")
 
 
 def test_escaped_text_is_cut_between_characters():

@@ -80,6 +80,8 @@ def test_a_command_stands_in_the_body_or_in_a_property():
 def test_what_is_no_command_says_why_and_keeps_its_id():
     for bag, body in (
         (b"%24.mid=c1", b"not json"),
+        (b"%24.mid=c1", b'{"command":"ping"'),
+        (b"%24.mid=c1", b"[" * 2000),
         (b"%24.mid=c1", b"\xff\xfe"),
         (b"%24.mid=c1", b"[1]"),
         (b"%24.mid=c1", b'{"command":5}'),

@@ -54,7 +54,8 @@ STREAM = (
     b"\x20\x02\x00\x00"
     + b"\xd0\x00"
     + b"\x32\x07\x00\x01a\x00\x09xy"
-    + b"\x32\xc8\x01\x00\x02bc\x00\x0a" + b"q" * 194
+    + b"\x32\xc8\x01\x00\x02bc\x00\x0a"
+    + b"q" * 194
     + b"\x40\x02\x00\x05"
 )
 PACKETS = [
@@ -82,7 +83,12 @@ def test_publish_is_taken_apart():
 
 
 def test_garbage_is_an_error_and_not_a_packet():
-    for first_byte, body in ((0x32, b"\x00\x09a"), (0x32, b"\x00"), (0x34, b"\x00\x01a\x00\x01"), (0x32, b"\x00\x01a\x00\x00")):
+    for first_byte, body in (
+        (0x32, b"\x00\x09a"),
+        (0x32, b"\x00"),
+        (0x34, b"\x00\x01a\x00\x01"),
+        (0x32, b"\x00\x01a\x00\x00"),
+    ):
         with raises(ProtocolError):
             publish_parts(first_byte, memoryview(body))
     with raises(ProtocolError):

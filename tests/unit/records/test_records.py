@@ -7,6 +7,7 @@ from fieldpost.records import render, schema
 from fieldpost.records.timeline import Timeline, last_boot
 from fieldpost.ring import frame
 from fieldpost.ring.log import Ring
+
 from host_tools.emulator.nor_flash import NorFlash
 
 BUFFER = memoryview(bytearray(RECORD_BYTES_MAX))

@@ -3,8 +3,9 @@
 from fieldpost.errors import RecordTooLarge, RegionUnusable
 from fieldpost.limits import RECORD_BYTES_MAX
 from fieldpost.ring.log import Ring
-from host_tools.emulator.nor_flash import NorFlash, PowerCut
 from support import raises
+
+from host_tools.emulator.nor_flash import NorFlash, PowerCut
 
 SECTORS = 4
 SECTOR_BYTES = 1024  # four pages: small, so that every cut is tried in seconds

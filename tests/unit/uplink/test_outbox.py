@@ -7,6 +7,7 @@ from fieldpost.ring.log import Ring
 from fieldpost.uplink.batch import Batch
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.window import Window
+
 from host_tools.emulator.nor_flash import NorFlash
 
 
@@ -57,7 +58,12 @@ def test_a_backlog_leaves_in_full_batches_up_to_the_window():
     ring = new_ring(records=33)
     outbox, link = outbox_of(ring), Link()
     outbox.step(0, link)
-    assert [numbers(m) for m in link.take()] == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10], [11, 12, 13, 14, 15], [16, 17, 18, 19, 20]]
+    assert [numbers(m) for m in link.take()] == [
+        [1, 2, 3, 4, 5],
+        [6, 7, 8, 9, 10],
+        [11, 12, 13, 14, 15],
+        [16, 17, 18, 19, 20],
+    ]
     outbox.acknowledged(1)
     outbox.step(0, link)
     assert [numbers(m) for m in link.take()] == [[21, 22, 23, 24, 25]]
