@@ -4,7 +4,7 @@ Debian 12 and Ubuntu 24.04 package a MicroPython that is too old, or none. Their
 release that has a good one, so apt itself downloads that package with everything below it, C library
 included, and checks the signatures. Neither root nor the system's package database is needed or touched.
 
-    <prefix>/root/usr/...       the unpacked packages
+    <prefix>/unpacked/usr/...   the unpacked packages
     <prefix>/bin/micropython    starts it through the loader that belongs to its C library
 
 apt is given an empty package database, so that it downloads the whole closure instead of what happens to be
@@ -68,7 +68,7 @@ def fill(prefix: Path, final: Path, report: Report) -> None:
         )
     for package in sorted((apt / "archives").glob("*.deb")):
         try:
-            run(["dpkg-deb", "-x", package, prefix / "root"], _UNPACK_TIMEOUT_S)
+            run(["dpkg-deb", "-x", package, prefix / "unpacked"], _UNPACK_TIMEOUT_S)
         except ProgramFailed as failure:
             raise UserError(f"cannot unpack {package.name}: {failure.reason}") from failure
     shutil.rmtree(apt)
@@ -143,6 +143,7 @@ def _configure(apt: Path, archive: Archive, release: Release) -> dict[str, str]:
         "APT::Install-Recommends": "false",
         "APT::Sandbox::User": "",
         "Acquire::Languages": "none",
+        "Acquire::Retries": "0",  # _ATTEMPTS counts them
         "Debug::NoLocking": "true",
     }
     lines = [*_network_settings(), *(f'{name} "{value}";' for name, value in settings.items())]
@@ -162,14 +163,14 @@ def _network_settings() -> list[str]:
 
 def _write_starter(prefix: Path, final: Path) -> None:
     """Write bin/micropython: the system's own loader would refuse the newer C library."""
-    libraries = next(prefix.glob("root/usr/lib/*/libc.so.6"), prefix).parent
+    libraries = next(prefix.glob("unpacked/usr/lib/*/libc.so.6"), prefix).parent
     loader = next(libraries.glob("ld-linux*.so.*"), None)
     if loader is None:
         raise UserError(
             f"the MicroPython package for {platform.machine()} is laid out in an unknown way: "
             "put a MicroPython >= 1.24 on PATH"
         )
-    program = prefix / "root/usr/bin/micropython"
+    program = prefix / "unpacked/usr/bin/micropython"
     installed = [shlex.quote(str(final / path.relative_to(prefix))) for path in (loader, libraries, program)]
     starter = prefix / "bin" / "micropython"
     starter.parent.mkdir()
