@@ -110,11 +110,11 @@ class UmqttLink(MQTTClient):
                 self._read()
             if self._state != _CLOSED:
                 self._check_deadlines()
+        except ValueError as error:
+            # A certificate that cannot be verified; on CPython that error is an OSError as well.
+            self._fail("certificate not accepted: %s" % _one_line(error), True)
         except (OSError, ProtocolError) as error:
             self._fail(_words(error))
-        except ValueError as error:
-            # MicroPython reports a certificate that cannot be verified as ValueError.
-            self._fail("certificate not accepted: %s" % _one_line(error), True)
 
     def publish(self, topic, payload, packet_id, dup):
         """Queue a QoS 1 publish whole; False if there is no room for it now. topic: bytes."""

@@ -1,0 +1,73 @@
+"""A device without a board, for both interpreters: ring, outbox, session and link against a real hub.
+
+    micropython link_program.py ARGUMENTS_FILE
+
+The file holds JSON: host, port, key, ca (base64 DER), records, seconds. Prints one JSON object.
+"""
+
+import gc
+import json
+import sys
+import time
+from binascii import a2b_base64
+
+from fieldpost import compat
+from fieldpost.hubs.azure import AzureDialect
+from fieldpost.links.umqtt import UmqttLink
+from fieldpost.ring.log import Ring
+from fieldpost.uplink.backoff import Backoff
+from fieldpost.uplink.outbox import Outbox
+from fieldpost.uplink.session import Session
+from host_tools.emulator.nor_flash import NorFlash
+
+
+class Sink:
+    """Acknowledges every command and remembers it."""
+
+    def __init__(self):
+        self.commands = []
+        self.session = None
+
+    def submit(self, command_id, name, arguments, expires_ms, token):
+        self.commands.append(name)
+        self.session.command_done(token)
+        return True
+
+    def refuse(self, command_id, reason, token):
+        self.session.command_done(token)
+        return True
+
+
+with open(sys.argv[1]) as file:
+    asked = json.load(file)
+ring = Ring(NorFlash(64 * 4096))
+for _ in range(asked["records"]):
+    ring.append(1, b"x" * 15)
+dialect = AzureDialect(asked["host"], "dev1", asked["key"], lambda: int(time.time()) * 1000)
+link = UmqttLink(dialect, asked["host"], asked["port"], 30, a2b_base64(asked["ca"]))
+outbox = Outbox(ring, 16, lambda number, kind, payload: '{"n":%d}' % number, dialect, 40, 4000, 100)
+sink = Sink()
+session = sink.session = Session(link, outbox, dialect, sink, Backoff(compat.random_below))
+gc.collect()
+start = compat.ticks_ms()
+errors = []
+now_ms = 0
+while now_ms < asked["seconds"] * 1000 and (ring.pending or not sink.commands):
+    now_ms = compat.ticks_diff(compat.ticks_ms(), start)
+    session.step(now_ms)
+    if session.last_error and session.last_error not in errors:
+        errors.append(session.last_error)
+    link.wait(20)
+link.close()
+print(
+    json.dumps(
+        {
+            "pending": ring.pending,
+            "state": session.state,
+            "errors": errors,
+            "commands": sink.commands,
+            "duplicates": outbox.duplicates_sent,
+            "acked": outbox.acked_records,
+        }
+    )
+)
