@@ -1,0 +1,230 @@
+"""The session's table: every state and event, and back-off."""
+
+from fieldpost.errors import ClockUnknown, CommandMalformed
+from fieldpost.limits import (
+    BACKOFF_CEILING_MS,
+    BACKOFF_FIRST_MS,
+    CLOCK_WAIT_MS,
+    PUBACK_TIMEOUT_MS,
+    SESSION_STABLE_MS,
+)
+from fieldpost.uplink.backoff import Backoff
+from fieldpost.uplink.session import CONNECTING, DOWN, READY, SUBSCRIBING, Session
+
+
+class Link:
+    def __init__(self):
+        self.calls = []
+        self.events = []
+
+    def open(self, now_ms, password, handler):
+        self.calls.append(("open", password))
+
+    def step(self, now_ms, handler):
+        for event in self.events:
+            getattr(handler, event[0])(*event[1:])
+        self.events = []
+
+    def subscribe(self, topic, qos, packet_id):
+        self.calls.append(("subscribe", topic, qos))
+
+    def puback(self, packet_id):
+        self.calls.append(("puback", packet_id))
+
+    def close(self):
+        self.calls.append(("close",))
+
+    def take(self):
+        calls, self.calls = self.calls, []
+        return calls
+
+
+class FakeWindow:
+    def new_packet_id(self):
+        return 1
+
+
+class FakeOutbox:
+    def __init__(self):
+        self.calls = []
+        self.window = FakeWindow()
+        self.is_overdue = False
+
+    def connected(self):
+        self.calls.append("connected")
+
+    def disconnected(self):
+        self.calls.append("disconnected")
+
+    def acknowledged(self, packet_id):
+        self.calls.append(packet_id)
+
+    def step(self, now_ms, link):
+        pass
+
+    def forget(self, now_ms):
+        pass
+
+    def overdue(self, now_ms, timeout_ms):
+        assert timeout_ms == PUBACK_TIMEOUT_MS
+        return self.is_overdue
+
+
+class Dialect:
+    subscriptions = (("commands/#", 1), ("methods/#", 0))
+    has_clock = True
+
+    def password(self):
+        if not self.has_clock:
+            raise ClockUnknown("no clock")
+        return "secret"
+
+    def parse(self, topic, payload):
+        if topic == b"bad":
+            raise CommandMalformed("c9", "no JSON")
+        return None if topic == b"other" else ("c1", "ping", {}, None)
+
+
+class Commands:
+    def __init__(self):
+        self.submitted = []
+
+    def submit(self, *command):
+        self.submitted.append(command)
+        return True
+
+    def refuse(self, *refusal):
+        self.submitted.append(refusal)
+        return True
+
+
+class World:
+    def __init__(self):
+        self.link, self.outbox, self.dialect, self.commands = Link(), FakeOutbox(), Dialect(), Commands()
+        self.waits = []
+
+        def longest(limit):
+            self.waits.append(limit)
+            return limit - 1
+
+        self.session = Session(self.link, self.outbox, self.dialect, self.commands, Backoff(longest))
+
+    def event(self, now_ms, *event):
+        self.link.events.append(event)
+        self.session.step(now_ms)
+
+    def ready(self, now_ms=0):
+        self.session.step(now_ms)
+        self.event(now_ms, "link_connected")
+        self.event(now_ms, "link_suback", 1)
+        self.event(now_ms, "link_suback", 0)
+        assert self.session.state == READY
+        self.link.take()
+        return self
+
+
+def test_the_way_up():
+    world = World()
+    session = world.session
+    assert session.state == DOWN
+    session.step(0)
+    assert session.state == CONNECTING and world.link.take() == [("open", "secret")]
+    world.event(1, "link_connected")
+    assert session.state == SUBSCRIBING
+    assert world.link.take() == [("subscribe", "commands/#", 1), ("subscribe", "methods/#", 0)]
+    world.event(2, "link_suback", 1)
+    assert session.state == SUBSCRIBING and world.outbox.calls == []
+    world.event(3, "link_suback", 0)
+    assert session.state == READY and world.outbox.calls == ["connected"]
+
+
+def test_every_state_falls_to_down_when_the_link_closes():
+    for steps in range(4):
+        world = World()
+        world.session.step(0)
+        for event in (("link_connected",), ("link_suback", 1), ("link_suback", 1))[:steps]:
+            world.event(0, *event)
+        world.event(0, "link_closed", "lost")
+        assert (world.session.state, world.session.last_error) == (DOWN, "lost"), steps
+        assert world.outbox.calls[-1] == "disconnected"
+        world.session.step(BACKOFF_FIRST_MS - 2)
+        assert world.session.state == DOWN, "too early"
+        world.session.step(BACKOFF_FIRST_MS - 1)
+        assert world.session.state == CONNECTING
+
+
+def test_without_a_clock_it_waits_and_says_why():
+    world = World()
+    world.dialect.has_clock = False
+    world.session.step(0)
+    assert world.session.state == DOWN and "time of day" in world.session.last_error
+    world.dialect.has_clock = True
+    world.session.step(CLOCK_WAIT_MS)
+    assert world.session.state == CONNECTING
+
+
+def test_back_off_doubles_to_its_ceiling_and_is_reset_by_a_stable_connection_only():
+    world = World()
+    now_ms = 0
+    for _ in range(9):
+        world.ready(now_ms)
+        world.event(now_ms + SESSION_STABLE_MS - 1, "link_closed", "lost")
+        now_ms += SESSION_STABLE_MS + BACKOFF_CEILING_MS
+    assert world.waits == [min(BACKOFF_FIRST_MS * 2**i, BACKOFF_CEILING_MS) for i in range(9)]
+    world.ready(now_ms)
+    world.session.step(now_ms + SESSION_STABLE_MS)
+    world.event(now_ms + SESSION_STABLE_MS, "link_closed", "lost")
+    assert world.waits[-1] == BACKOFF_FIRST_MS
+
+
+def test_a_refusal_is_not_asked_again_in_haste():
+    world = World()
+    world.session.step(0)
+    world.event(0, "link_closed", "refused: not authorised (5)", True)
+    assert world.waits == [BACKOFF_CEILING_MS]
+
+
+def test_a_refused_subscription_ends_the_connection():
+    world = World()
+    world.session.step(0)
+    world.event(0, "link_connected")
+    world.link.take()
+    world.event(0, "link_suback", 0x80)
+    assert world.session.state == DOWN and world.link.take() == [("close",)]
+
+
+def test_a_hub_that_does_not_acknowledge_is_left():
+    world = World().ready()
+    world.outbox.is_overdue = True
+    world.session.step(1)
+    assert world.session.state == DOWN and world.link.take() == [("close",)]
+
+
+def test_pubacks_reach_the_outbox():
+    world = World().ready()
+    world.event(1, "link_puback", 77)
+    assert world.outbox.calls[-1] == 77
+
+
+def test_a_command_is_acknowledged_when_it_is_done_and_only_on_its_own_connection():
+    world = World().ready()
+    world.event(1, "link_message", b"commands", b"{}", 9)
+    command_id, name, arguments, expires_ms, token = world.commands.submitted[0]
+    assert (command_id, name, arguments, expires_ms) == ("c1", "ping", {}, None)
+    world.session.command_done(token)
+    assert world.link.take() == [("puback", 9)]
+    world.event(2, "link_closed", "lost")
+    world.session.command_done(token)
+    world.ready(10**6)
+    world.session.command_done(token)
+    assert world.link.take() == [], "a packet id of an old connection means nothing in a new one"
+
+
+def test_what_is_no_command_is_refused_and_what_is_foreign_is_passed_over():
+    world = World().ready()
+    world.event(1, "link_message", b"bad", b"", 3)
+    assert world.commands.submitted[0][:2] == ("c9", "no JSON")
+    world.event(1, "link_message", b"other", b"", 4)
+    assert len(world.commands.submitted) == 1
+    world.event(1, "link_refused", 5, 70_000)
+    assert world.link.take() == [("puback", 5)]
