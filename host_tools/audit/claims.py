@@ -7,6 +7,7 @@ of a message would share its mistakes.
 """
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -32,7 +33,7 @@ class Claims:
     lost: tuple[Range, ...]
 
 
-def is_ours(properties: dict[str, str]) -> bool:
+def is_ours(properties: Mapping[str, str | None]) -> bool:
     """Return whether the application properties mark a message of a fieldpost agent."""
     return properties.get(MARK[0]) == MARK[1]
 

@@ -1,6 +1,6 @@
 """From a hub's messages to a finding: one account for each ring that a device has ever had."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -14,7 +14,7 @@ class Message(Protocol):
     @property
     def device_id(self) -> str: ...
     @property
-    def properties(self) -> dict[str, str]: ...
+    def properties(self) -> Mapping[str, str | None]: ...
     @property
     def body(self) -> bytes: ...
 
@@ -66,7 +66,6 @@ def judge(device: str, messages: Iterable[Message], tail: RingTail | None = None
     if tail is not None:
         ledgers.setdefault(tail.ring, Ledger(device, tail.ring))
     accounts = tuple(
-        ledger.close(tail if tail is not None and tail.ring == ring else None)
-        for ring, ledger in ledgers.items()
+        ledger.close(tail if tail is not None and tail.ring == ring else None) for ring, ledger in ledgers.items()
     )
     return Finding(device, accounts, seen, foreign, unreadable)

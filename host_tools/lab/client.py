@@ -11,9 +11,7 @@ from host_tools.lab.folder import LabFolder, lab_names
 ANSWER_TIMEOUT_S = 30.0
 
 
-def ask(
-    folder: LabFolder, verb: str, arguments: dict[str, Any], timeout_s: float = ANSWER_TIMEOUT_S
-) -> dict[str, Any]:
+def ask(folder: LabFolder, verb: str, arguments: dict[str, Any], timeout_s: float = ANSWER_TIMEOUT_S) -> dict[str, Any]:
     """Return the lab's result. Raises UserError if it is not running, refuses, or does not answer in time."""
     connection = _connect(folder)
     if connection is None:
@@ -50,7 +48,8 @@ def is_running(folder: LabFolder) -> bool:
 def _connect(folder: LabFolder) -> socket.socket | None:
     connection = socket.socket(socket.AF_UNIX)
     try:
-        connection.connect(str(folder.socket))
+        with folder.socket_address() as address:
+            connection.connect(address)
     except OSError:
         connection.close()
         return None

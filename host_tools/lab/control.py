@@ -9,11 +9,12 @@ Each is one line of JSON, LINE_BYTES_MAX at most. The socket lies in a folder th
 import asyncio
 import contextlib
 import json
+import socket
 from collections.abc import Awaitable, Callable
-from pathlib import Path
 from typing import Any
 
 from host_tools.errors import UserError
+from host_tools.lab.folder import LabFolder
 
 LINE_BYTES_MAX = 1 << 20
 _REQUEST_TIMEOUT_S = 10.0
@@ -24,21 +25,24 @@ Handler = Callable[[str, dict[str, Any]], Awaitable[dict[str, Any]]]
 class ControlServer:
     """Serves `handle(verb, arguments)`, which returns the result or raises UserError."""
 
-    def __init__(self, path: Path, handle: Handler) -> None:
-        self._path = path
+    def __init__(self, folder: LabFolder, handle: Handler) -> None:
+        self._folder = folder
         self._handle = handle
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
-        """Open the door. The path must be free: claiming the lab's folder has seen to that."""
-        self._server = await asyncio.start_unix_server(self._serve, self._path, limit=LINE_BYTES_MAX)
+        """Open the door. The folder must be claimed, which clears away what a killed lab has left."""
+        listener = socket.socket(socket.AF_UNIX)
+        with self._folder.socket_address() as address:
+            listener.bind(address)
+        self._server = await asyncio.start_unix_server(self._serve, sock=listener, limit=LINE_BYTES_MAX)
 
     async def stop(self) -> None:
         """Close the door; requests under way are given up."""
         if self._server is not None:
             self._server.close()
             self._server = None
-            self._path.unlink(missing_ok=True)
+            self._folder.socket.unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -57,9 +61,7 @@ class ControlServer:
             request = json.loads(line)
             verb, arguments = request["verb"], request["arguments"]
         except (ValueError, KeyError, TypeError):
-            return {
-                "error": "the lab did not understand the request: use the fieldpost command of this version"
-            }
+            return {"error": "the lab did not understand the request: use the fieldpost command of this version"}
         try:
             return {"result": await self._handle(verb, arguments)}
         except UserError as error:

@@ -41,16 +41,14 @@ class Count:
 
 def count_pulses(sent: Sequence[Sent], edges: Sequence[Edge]) -> Count:
     """Weigh pulses: one rising edge by the agent each. A cut may end a pulse early but never begins one."""
-    effective, taken = _match(sent, edges, causes=("agent",))
-    repeated = sum(
-        1 for index, edge in enumerate(edges) if _by_agent(edge) and edge.level and index not in taken
-    )
+    effective, taken = _match(sent, edges, power=False)
+    repeated = sum(1 for index, edge in enumerate(edges) if _by_agent(edge) and edge.level and index not in taken)
     return Count(effective, repeated)
 
 
 def count_levels(sent: Sequence[Sent], edges: Sequence[Edge]) -> Count:
     """Weigh level commands: one edge to the level each, by the agent or by the loss of power."""
-    effective, taken = _match(sent, edges, causes=("agent", "power"))
+    effective, taken = _match(sent, edges, power=True)
     repeated = 0
     for index, edge in enumerate(edges):
         restores = index > 0 and edges[index - 1].cause == "power"
@@ -59,19 +57,21 @@ def count_levels(sent: Sequence[Sent], edges: Sequence[Edge]) -> Count:
     return Count(effective, repeated)
 
 
-def _match(sent: Sequence[Sent], edges: Sequence[Edge], causes: Sequence[str]) -> tuple[int, set[int]]:
-    """Return how many commands found an edge, and the places of those edges."""
+def _match(sent: Sequence[Sent], edges: Sequence[Edge], power: bool) -> tuple[int, set[int]]:
+    """Return how many commands found an edge, and the places of those edges.
+
+    power: whether a loss of power may stand in for the agent; it may have come before the command was sent.
+    """
     taken: set[int] = set()
     place = 0
     for command in sent:
-        index = max(place, command.edges_before)
-        while index < len(edges) and not (
-            edges[index].level == command.level and edges[index].cause in causes
-        ):
-            index += 1
-        if index < len(edges):
-            taken.add(index)
-            place = index + 1
+        for index in range(place, len(edges)):
+            edge = edges[index]
+            is_after = _by_agent(edge) and index >= command.edges_before
+            if edge.level == command.level and (is_after or (power and edge.cause == "power")):
+                taken.add(index)
+                place = index + 1
+                break
     return len(taken), taken
 
 

@@ -11,12 +11,13 @@ $XDG_STATE_HOME/fieldpost/labs/NAME/     0700
 import fcntl
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from host_tools.errors import UserError
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,31}")
-_SOCKET_PATH_BYTES_MAX = 100  # sun_path of unix(7) holds 108 on Linux, 104 on macOS
 
 
 class LabFolder:
@@ -49,16 +50,20 @@ class LabFolder:
         """The control socket."""
         return self.path / "control.sock"
 
-    def exists(self) -> bool:
-        """Return whether a lab of this name has ever been claimed."""
-        return self.path.is_dir()
+    @contextmanager
+    def socket_address(self) -> Iterator[str]:
+        """Give a short name of the control socket: an address holds 107 bytes (unix(7)), a path may be longer.
+
+        Raises FileNotFoundError if the folder does not exist.
+        """
+        descriptor = os.open(self.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            yield f"/proc/self/fd/{descriptor}/{self.socket.name}"
+        finally:
+            os.close(descriptor)
 
     def claim(self) -> None:
         """Make the folder and hold it until `release`. Raises UserError if another lab holds it."""
-        if len(os.fsencode(self.socket)) > _SOCKET_PATH_BYTES_MAX:
-            raise UserError(
-                f"the path {self.socket} is too long for a socket: set XDG_STATE_HOME to a shorter folder"
-            )
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
             self.path.chmod(0o700)

@@ -45,9 +45,7 @@ def rate_hz(text: str) -> float:
         raise UserError(f"'{text}' is no rate: write it like 5/s or 30/min")
     rate = float(match[1]) / _UNIT_S[match[2]]
     if not RATE_HZ_MIN <= rate <= RATE_HZ_MAX:
-        raise UserError(
-            f"'{text}' lies outside the rates that a board keeps up with: 1/h to {RATE_HZ_MAX:g}/s"
-        )
+        raise UserError(f"'{text}' lies outside the rates that a board keeps up with: 1/h to {RATE_HZ_MAX:g}/s")
     return rate
 
 

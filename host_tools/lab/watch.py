@@ -98,5 +98,5 @@ def _described(record: dict[str, Any]) -> str:
     if event == "anchor":
         return f"boot {record['boot']} learned the time of day"
     if event == "result":
-        return f"{record['command'] or 'command'} {record['status']}"
+        return f"{record.get('command', 'a command')}: {record['status']}"
     return str(event)

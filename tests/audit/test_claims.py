@@ -50,9 +50,7 @@ def test_only_marked_messages_are_ours():
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.text(),
-        lambda inner: (
-            st.lists(inner) | st.dictionaries(st.sampled_from(["q", "lost", "records", "n", "event"]), inner)
-        ),
+        lambda inner: st.lists(inner) | st.dictionaries(st.sampled_from(["q", "lost", "records", "n", "event"]), inner),
         max_leaves=20,
     )
 )

@@ -14,9 +14,7 @@ def message(ring, numbers, device="kitchen", lost=(), **other):
 
 
 def test_each_ring_of_a_device_has_its_own_account():
-    finding = judge(
-        "kitchen", [message("aaaa0001", [1, 2]), message("aaaa0002", [1]), message("x", [9], "attic")]
-    )
+    finding = judge("kitchen", [message("aaaa0001", [1, 2]), message("aaaa0002", [1]), message("x", [9], "attic")])
     assert [(account.ring, account.delivered_unique) for account in finding.accounts] == [
         ("aaaa0001", 2),
         ("aaaa0002", 1),

@@ -10,9 +10,7 @@ from host_tools.audit import ranges
 from host_tools.audit.ranges import RangeSet
 from host_tools.errors import UserError
 
-spans = st.lists(
-    st.tuples(st.integers(1, 60), st.integers(0, 12)).map(lambda span: (span[0], sum(span))), max_size=20
-)
+spans = st.lists(st.tuples(st.integers(1, 60), st.integers(0, 12)).map(lambda span: (span[0], sum(span))), max_size=20)
 
 
 def filled(items):

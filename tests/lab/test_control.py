@@ -25,7 +25,7 @@ def with_lab(tmp_path, ask_it):
     async def run():
         folder = LabFolder("kitchen", tmp_path)
         folder.claim()
-        server = ControlServer(folder.socket, echo)
+        server = ControlServer(folder, echo)
         await server.start()
         try:
             return await asyncio.to_thread(ask_it, folder)
@@ -53,7 +53,8 @@ def test_a_lab_that_hangs_is_given_up(tmp_path):
 def test_rubbish_is_answered_and_does_not_end_the_lab(tmp_path):
     def send_rubbish(folder):
         with socket.socket(socket.AF_UNIX) as connection:
-            connection.connect(str(folder.socket))
+            with folder.socket_address() as address:
+                connection.connect(address)
             connection.sendall(b"[]\n")
             assert b"did not understand" in connection.recv(1000)
         return ask(folder, "status", {})
@@ -67,3 +68,7 @@ def test_a_lab_that_is_not_running_is_named(tmp_path, monkeypatch):
     assert not is_running(folder)
     with pytest.raises(UserError, match=r"'kitchen' is not running: start it with"):
         ask(folder, "status", {})
+
+
+def test_a_path_longer_than_a_socket_address_works(tmp_path):
+    assert with_lab(tmp_path / ("x" * 120), lambda folder: ask(folder, "status", {})) == {"verb": "status"}

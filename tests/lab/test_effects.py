@@ -36,6 +36,7 @@ def test_levels_take_edges_in_order():
 
 def test_a_level_that_a_cut_had_set_already_counts():
     assert count_levels([Sent(1, 0), Sent(0, 1)], [UP, LOST]) == Count(2, 0)
+    assert count_levels([Sent(1, 0), Sent(0, 2)], [UP, LOST]) == Count(2, 0)
 
 
 def test_a_level_restored_after_a_cut_is_convergence_not_repetition():

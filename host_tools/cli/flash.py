@@ -1,0 +1,189 @@
+"""`fieldpost flash [BOARD]`: put the agent on a board, and see it run if the board is emulated.
+
+Without a board it shows which there are. With --for it runs a scenario unattended and exits 1 if anything is
+not as it should be.
+"""
+
+import asyncio
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from fieldpost.config import check_identity
+from fieldpost.errors import ConfigError
+from rich.console import Console
+
+from host_tools import boards
+from host_tools.cli.boards import print_table
+from host_tools.errors import UserError
+from host_tools.flash import install
+from host_tools.lab import session
+from host_tools.lab.folder import LabFolder
+from host_tools.lab.plan import POWER_OFF_S, REDELIVERED_SHARE, Plan, make_plan
+from host_tools.lab.quantities import duration_s, rate_hz, span
+from host_tools.lab.settings import Settings
+from host_tools.toolchain import firmware
+
+EMULATOR = "emulator"
+_SCENARIO = "Scenario (emulator)"
+_REAL = "Real boards"
+
+
+def run(
+    board: Annotated[str | None, typer.Argument(help="A board; without one, the boards are listed.")] = None,
+    name: Annotated[str | None, typer.Option(help="Name of the emulated board, kept between runs.")] = None,
+    shape: Annotated[
+        str | None, typer.Option(help="Board whose hardware the emulator takes on: esp32, pico_w.")
+    ] = None,
+    rate: Annotated[str, typer.Option(help="Readings, such as 5/s or 30/min.")] = "1/s",
+    hub_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the local hub; 0 for any free one.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Of everything that goes wrong on purpose.")] = 1,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Show what the board prints.")] = False,
+    length: Annotated[
+        str | None,
+        typer.Option("--for", help="Run unattended for so long, such as 60s.", rich_help_panel=_SCENARIO),
+    ] = None,
+    outage: Annotated[
+        list[str] | None,
+        typer.Option(help="Cut the link, LENGTH@START such as 10s@15s; repeatable.", rich_help_panel=_SCENARIO),
+    ] = None,
+    power_cut: Annotated[
+        list[str] | None,
+        typer.Option(help="Pull the plug, START or LENGTH@START; repeatable.", rich_help_panel=_SCENARIO),
+    ] = None,
+    commands: Annotated[
+        int | None,
+        typer.Option(help="How many commands; one every 3 s if not given.", rich_help_panel=_SCENARIO),
+    ] = None,
+    redeliver: Annotated[
+        float,
+        typer.Option(help="Share of commands whose acknowledgement gets lost.", rich_help_panel=_SCENARIO),
+    ] = REDELIVERED_SHARE,
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object last.", rich_help_panel=_SCENARIO)
+    ] = False,
+    port: Annotated[str | None, typer.Option(help="Serial port, such as /dev/ttyACM0.", rich_help_panel=_REAL)] = None,
+    hub: Annotated[str | None, typer.Option(help="Host name of the IoT hub.", rich_help_panel=_REAL)] = None,
+    identity: Annotated[
+        Path | None,
+        typer.Option(help="JSON file with device_id, key, ca_der, wifi_passwords.", rich_help_panel=_REAL),
+    ] = None,
+) -> None:
+    """Put the agent on a board; an emulated one is started, shown, and put through scenarios."""
+    if board is None:
+        print_table(Console())
+        return
+    boards.load(board)  # an unknown name is told before anything else that may be wrong
+    interval_ms = round(1000 / rate_hz(rate))
+    if board != EMULATOR:
+        _flash_real(board, port, hub, identity, interval_ms)
+        return
+    settings = Settings(board, shape, interval_ms, hub_port, seed, verbose)
+    plan = _plan(length, outage or [], power_cut or [], commands, redeliver, seed)
+    if plan is None:
+        if as_json:
+            raise UserError("--json prints the outcome of a scenario: add --for, such as --for 60s")
+        folder = LabFolder(name or _default_name(board, shape))
+        asyncio.run(session.watch_until_stopped(folder, settings, Console(), _report))
+        return
+    _run_scenario(board, name, settings, plan, as_json)
+
+
+def _plan(
+    length: str | None,
+    outages: list[str],
+    power_cuts: list[str],
+    commands: int | None,
+    redeliver: float,
+    seed: int,
+) -> Plan | None:
+    """Return the scenario that the options describe, None if they describe none."""
+    if length is None:
+        if outages or power_cuts or commands is not None:
+            raise UserError("--outage, --power-cut and --commands belong to a scenario: add --for, such as --for 60s")
+        return None
+    return make_plan(
+        duration_s(length),
+        [span(text) for text in outages],
+        [span(text, POWER_OFF_S) for text in power_cuts],
+        commands,
+        redeliver,
+        seed,
+    )
+
+
+def _run_scenario(board: str, name: str | None, settings: Settings, plan: Plan, as_json: bool) -> None:
+    """Run it on a board of its own that is thrown away, unless a name asks for one that is kept."""
+    temporary = None if name else Path(tempfile.mkdtemp(prefix="fieldpost-"))
+    folder = LabFolder(name or _default_name(board, settings.shape), temporary)
+    try:
+        outcome = asyncio.run(session.run_scenario(folder, settings, plan, _report))
+    except BaseException:
+        if temporary:
+            shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    for problem in outcome.problems:
+        _report(problem)
+    if as_json:
+        print(json.dumps(outcome.counts))
+    else:
+        for key, value in outcome.counts.items():
+            print(f"{key:>24}  {value}")
+    if outcome.problems:
+        if temporary:
+            _report(f"what the board and the hub hold is kept in {temporary}")
+        raise typer.Exit(1)
+    if temporary:
+        shutil.rmtree(temporary)
+
+
+def _flash_real(board: str, port: str | None, hub: str | None, identity: Path | None, interval_ms: int) -> None:
+    """Install the agent on a board that runs MicroPython already."""
+    spec = boards.load(board)
+    if spec.port == "linux":
+        raise UserError(f"{spec.title}: the service for it is not there yet; try ./flash.sh emulator meanwhile")
+    for option, value, example in (
+        ("--port", port, "/dev/ttyACM0"),
+        ("--hub", hub, "HUB.azure-devices.net"),
+        ("--identity", identity, "identity.json"),
+    ):
+        if value is None:
+            raise UserError(
+                f"flashing {board} needs {option}, such as {option} {example}; the board must run "
+                "MicroPython >= 1.24 already (installing that and creating identities comes with later versions)"
+            )
+    assert port is not None and hub is not None and identity is not None
+    secrets = _read_identity(identity)
+    config = spec.device_config(
+        device=secrets["device_id"],
+        hub_host=hub,
+        sample_interval_ms=interval_ms,
+        wifi=[{"ssid": ssid} for ssid in secrets.get("wifi_passwords", {})],
+    )
+    with tempfile.TemporaryDirectory(prefix="fieldpost-") as work:
+        tree = firmware.build(Path(work), _report)
+        install(port, tree, config, secrets, _report)
+
+
+def _read_identity(path: Path) -> dict[str, Any]:
+    try:
+        checked: dict[str, Any] = check_identity(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise UserError(f"cannot read the identity {path}: {error.strerror}") from error
+    except ValueError:
+        raise UserError(f"{path} is not JSON: it needs device_id, key, ca_der and wifi_passwords") from None
+    except ConfigError as error:
+        raise UserError(f"{path} is no identity: {error}") from None
+    return checked
+
+
+def _default_name(board: str, shape: str | None) -> str:
+    return board if shape is None else f"{board}-{shape}"
+
+
+def _report(line: str) -> None:
+    print(f"fieldpost: {line}", file=sys.stderr, flush=True)

@@ -1,0 +1,38 @@
+"""`fieldpost send BOARD COMMAND [KEY=VALUE]...`: send a command through the hub and wait for the answer."""
+
+import json
+from typing import Annotated, Any
+
+import typer
+
+from host_tools.cli.arguments import AsJson, BoardName, pairs
+from host_tools.lab.client import ask
+from host_tools.lab.folder import LabFolder
+from host_tools.lab.quantities import duration_s
+
+_SLACK_S = 10.0  # the lab gives up first, and can say why
+
+
+def run(
+    board: BoardName,
+    command: Annotated[str, typer.Argument(help="gpio.set, gpio.get, gpio.pulse or ping.")],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    timeout: Annotated[str, typer.Option(help="How long to wait for the answer.")] = "10s",
+    as_json: AsJson = False,
+) -> None:
+    """Send a command to a board and print its answer, e.g. send emulator gpio.set pin=relay value=1."""
+    wait_s = duration_s(timeout)
+    request = {"command": command, "arguments": pairs(arguments or []), "timeout_s": wait_s}
+    answer = ask(LabFolder(board), "send", request, timeout_s=wait_s + _SLACK_S)
+    print(json.dumps(answer) if as_json else _described(board, command, answer))
+    if answer["status"] != "done":
+        raise typer.Exit(1)
+
+
+def _described(board: str, command: str, answer: dict[str, Any]) -> str:
+    if answer["status"] == "none":
+        return f"{board}: no answer to {command} yet: {answer['reason']}"
+    result = dict(answer["result"])
+    reason = result.pop("reason", None)
+    detail = reason if reason is not None else " ".join(f"{key}={value}" for key, value in result.items())
+    return f"{board}: {command} {answer['status']}" + (f": {detail}" if detail else "")

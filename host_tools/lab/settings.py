@@ -1,0 +1,47 @@
+"""What a user can choose about a lab, and what of it must be known again when the lab does not run."""
+
+import json
+from dataclasses import dataclass
+
+from host_tools.errors import UserError
+from host_tools.lab.folder import LabFolder
+
+_FILE = "lab.json"
+
+
+@dataclass(frozen=True)
+class Settings:
+    """board: a folder of boards/; shape: another whose hardware the emulated board takes on.
+
+    hub_port: 0 for any free one. seed: of everything that goes wrong on purpose.
+    verbose: report every line that the board prints.
+    """
+
+    board: str = "emulator"
+    shape: str | None = None
+    sample_interval_ms: int = 1000
+    hub_port: int = 0
+    seed: int = 0
+    verbose: bool = False
+
+
+def remember(folder: LabFolder, settings: Settings) -> None:
+    """Note what the flash image in the folder belongs to."""
+    text = json.dumps({"board": settings.board, "shape": settings.shape})
+    partial = folder.path / (_FILE + ".partial")
+    partial.write_text(text + "\n", encoding="utf-8")
+    partial.replace(folder.path / _FILE)
+
+
+def remembered(folder: LabFolder) -> Settings:
+    """Return the settings that matter for the flash image. Raises UserError if nothing was noted."""
+    path = folder.path / _FILE
+    try:
+        noted = json.loads(path.read_text(encoding="utf-8"))
+        return Settings(board=noted["board"], shape=noted["shape"])
+    except FileNotFoundError:
+        raise UserError(
+            f"there is no board '{folder.name}' on this machine: start it with ./flash.sh emulator"
+        ) from None
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read ({error}): delete it and start the board once") from error

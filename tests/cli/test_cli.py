@@ -1,0 +1,102 @@
+"""The command line: what it prints, where, and how it exits when something is wrong."""
+
+import json
+import os
+import subprocess
+import sys
+from importlib.metadata import version
+
+import pytest
+
+
+def fieldpost(*arguments, **environment):
+    """Run the command as a user does; return the finished process."""
+    return subprocess.run(
+        [sys.executable, "-c", "from host_tools.cli import main; main()", *arguments],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        env=os.environ | environment,
+    )
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A state folder that holds nothing."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_the_version_is_told():
+    assert fieldpost("--version").stdout == f"fieldpost {version('fieldpost')}\n"
+
+
+def test_without_a_board_the_boards_are_listed():
+    for verb in ("flash", "boards"):
+        shown = fieldpost(verb, COLUMNS="120")
+        assert shown.returncode == 0
+        for board in ("emulator", "esp32", "pico_w", "raspberry_pi"):
+            assert board in shown.stdout
+        assert "./flash.sh emulator" in shown.stdout
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["flash", "toaster"], "board 'toaster' is not known: choose one of emulator"),
+        (["flash", "pico_w"], "flashing pico_w needs --port, such as --port /dev/ttyACM0"),
+        (["flash", "pico_w", "--port", "/dev/x"], "needs --hub"),
+        (["flash", "pico_w", "--port", "/dev/x", "--hub", "h"], "needs --identity"),
+        (["flash", "pico_w", "--port", "/dev/x", "--hub", "h", "--identity", "/none"], "cannot read the identity"),
+        (["flash", "raspberry_pi"], "the service for it is not there yet"),
+        (["flash", "emulator", "--rate", "fast"], "'fast' is no rate"),
+        (["flash", "emulator", "--for", "soon"], "'soon' is no duration"),
+        (["flash", "emulator", "--json"], "add --for"),
+        (["flash", "emulator", "--outage", "1s@1s"], "add --for"),
+        (["flash", "emulator", "--for", "10s", "--outage", "1s@20s"], "make --for longer"),
+        (["flash", "emulator", "--for", "10s", "--power-cut", "5s", "--redeliver", "1"], "share of 1"),
+        (["flash", "emulator", "--shape", "raspberry_pi"], "cannot take on the shape of raspberry_pi"),
+        (["flash", "emulator", "--name", "../x"], "'../x' cannot be the name of a board"),
+        (["send", "kitchen", "ping"], "board 'kitchen' is not running"),
+        (["send", "kitchen", "gpio.set", "relay"], "'relay' is not KEY=VALUE"),
+        (["send", "kitchen", "gpio.set", "pin=a", "pin=b"], "'pin' stands there twice"),
+        (["outage", "kitchen", "long"], "'long' is no duration"),
+        (["sensor", "kitchen", "temperature=warm"], "temperature=warm is no number"),
+        (["audit", "kitchen"], "there is no board 'kitchen' on this machine"),
+        (["status", "kitchen"], "board 'kitchen' is not running"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(arguments, sentence, home):
+    shown = fieldpost(*arguments)
+    assert shown.returncode == 2
+    assert sentence in shown.stderr
+    assert shown.stderr.startswith("fieldpost: ")
+    assert shown.stderr.count("\n") == 1
+    assert shown.stdout == ""
+    assert list(home.rglob("*.bin")) == []
+
+
+@pytest.mark.parametrize(
+    "arguments", [["fly"], ["power", "kitchen", "maybe"], ["flash", "emulator", "--hub-port", "70000"], ["send"]]
+)
+def test_wrong_usage_exits_2_without_a_traceback(arguments, home):
+    shown = fieldpost(*arguments)
+    assert shown.returncode == 2
+    assert "Traceback" not in shown.stderr
+    assert "Usage" in shown.stderr
+
+
+def test_an_identity_that_is_wrong_is_named_without_its_secrets(tmp_path):
+    path = tmp_path / "identity.json"
+    path.write_text(json.dumps({"device_id": "a", "key": "c2VjcmV0", "ca_der": "AAAA"}))
+    shown = fieldpost("flash", "pico_w", "--port", "/dev/x", "--hub", "h", "--identity", str(path))
+    assert shown.returncode == 2
+    assert "identity.json: key" in shown.stderr
+    assert "c2VjcmV0" not in shown.stderr
+
+
+def test_every_verb_explains_itself():
+    for verb in ("flash", "send", "outage", "power", "sensor", "audit", "status", "boards"):
+        shown = fieldpost(verb, "--help")
+        assert shown.returncode == 0
+        assert verb in shown.stdout
