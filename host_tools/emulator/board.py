@@ -1,0 +1,518 @@
+"""An emulated board: power switch, reset, watchdog, and the hardware around a real MicroPython.
+
+                 +-- serial_port (pty) <-> terminal --+
+    tools -------+                                    +-- stdin, stdout --+
+    live view <-- console, status <-------------------+                   |
+                                                                 MicroPython process, one per run,
+    bme280 <- i2c wires <-+                                      with the modules of `chip/`
+    pins   <--------------+-- chip messages (socket) <------------------- |
+    flash  <--------------+                                               |
+    hub    <- link <------------------------------------- TCP ------------+
+
+Everything is driven by what arrives: a board that sleeps costs the supervisor nothing.
+"""
+
+import asyncio
+import contextlib
+import hashlib
+import socket
+import time
+from collections import deque
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from host_tools.emulator import chip_build
+from host_tools.emulator.bme280 import Bme280
+from host_tools.emulator.chip_messages import ChipMessages
+from host_tools.emulator.console import Console, Status
+from host_tools.emulator.flash_file import FlashFile
+from host_tools.emulator.flash_view import FlashView
+from host_tools.emulator.i2c import I2cWires
+from host_tools.emulator.link import Link
+from host_tools.emulator.pins import Pins
+from host_tools.emulator.process import ChipProcess
+from host_tools.emulator.registers import Registers
+from host_tools.emulator.shape import BoardShape
+from host_tools.emulator.terminal import Terminal
+from host_tools.errors import UserError
+
+# Clocks begin here when power comes: ESP-IDF counts from 2000 in MicroPython, rp2 sets 2021-01-01.
+_POWER_ON_UTC_S = {"esp32": 946_684_800, "rp2": 1_609_459_200}
+_UNIT_BYTES = {"esp32": 4, "rp2": 1}
+_CRASHES_MAX = 3
+_CRASH_FORGIVEN_S = 5.0
+_OUTPUT_BYTES = 65536
+
+
+def _unique_id(name: str, length: int) -> str:
+    return hashlib.sha256(name.encode()).hexdigest()[: 2 * length]
+
+
+class EmulatedBoard:
+    """One board; it is off until `power_on`.
+
+    directory: keeps its flash between runs. upstream: (host, port) of the hub. seed: decides how interrupted
+    flash operations look. UserError if the flash in `directory` is not this board's.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        name: str,
+        shape: BoardShape,
+        micropython: Path,
+        upstream: tuple[str, int],
+        seed: int = 0,
+    ) -> None:
+        self.directory = directory
+        self.name = name
+        self.shape = shape
+        self.boots = 0
+        self.reset_causes: list[str] = []
+        self.power_cuts = 0
+        self.has_crashed = False
+        self.bme280 = Bme280()
+        self.i2c = I2cWires()
+        if shape.bme280_address is not None:
+            self.i2c.attach(shape.bme280_address, self.bme280)
+        self.link = Link(upstream)
+        self.flash = FlashFile(directory, shape, seed)
+        self._registers = Registers()
+        self._registers.access_point = True
+        self.pins = Pins(self._registers, shape.inputs)
+        self._micropython = micropython
+        self._modules: Path | None = None
+        self._messages = ChipMessages(self, self.flash, self.pins, self.i2c, shape.i2c, self.link)
+        self._console = Console()
+        self._terminal: Terminal | None = None
+        self._stdio, self._chip_stdio = socket.socketpair()
+        self._stdio.setblocking(False)
+        self._process: ChipProcess | None = None
+        self._has_power = False
+        self._next_start: tuple[str, bool] | None = None  # (cause, raw REPL) once the process has ended
+        self._start_timer: asyncio.TimerHandle | None = None
+        self._watchdog_ms = 0
+        self._watchdog_timer: asyncio.TimerHandle | None = None
+        self._started_s = 0.0
+        self._crashes = 0
+        self._dead_cpu_s = 0.0
+        self._heap_peak_bytes = 0
+        self._is_off = asyncio.Event()
+        self._is_off.set()
+
+    # The power switch
+
+    @property
+    def powered(self) -> bool:
+        """Whether the board has power."""
+        return self._has_power
+
+    async def power_on(self) -> None:
+        """Give power: the board starts from its flash. Nothing happens if it is on."""
+        if self._has_power:
+            return
+        await self._set_up()
+        await self._wait_for_process()
+        self.flash.power_up()
+        self._registers.power_on()
+        self.pins.power_on()
+        self.bme280.power_on()
+        self._set_power_on_clock()
+        self._watchdog_ms = 0
+        self._crashes = 0
+        self.has_crashed = False
+        self._has_power = True
+        self._is_off.clear()
+        self._start("power", is_raw=False)
+
+    async def power_off(self) -> None:
+        """Cut the power, now, whatever the board is doing. Nothing happens if it is off."""
+        if self._has_power:
+            self._cut_power()
+        await self._wait_for_process()
+
+    async def power_cycle(self, off_s: float = 0.1) -> None:
+        """Cut the power, wait, and give it back."""
+        await self.power_off()
+        await asyncio.sleep(off_s)
+        await self.power_on()
+
+    def cut_power_at(self, flash_operation: int) -> None:
+        """Cut the power inside the n-th program or erase from now (1 is the next), which is left half done.
+
+        The board stays off until `power_on`; `wait_off` tells when it happened.
+        """
+        if flash_operation < 1:
+            raise UserError(f"flash operation {flash_operation}: count from 1")
+        self.flash.cut_at(flash_operation - 1)
+
+    def press_reset(self) -> None:
+        """Press the reset button: like `machine.reset()`, whatever the program does."""
+        if self._has_power:
+            self._reset("reset")
+
+    async def close(self) -> None:
+        """Switch off and give everything back; the flash stays in its directory."""
+        await self.power_off()
+        await self.link.stop()
+        if self._terminal is not None:
+            self._terminal.close()
+        if self._modules is not None:
+            asyncio.get_running_loop().remove_reader(self._stdio.fileno())
+        self._stdio.close()
+        self._chip_stdio.close()
+        self._registers.close()
+        self.flash.close()
+
+    # What can be seen from outside
+
+    @property
+    def serial_port(self) -> Path:
+        """The board's serial port, a stable name for a pty. Opened when first asked for, inside a running loop."""
+        if self._terminal is None:
+            self._terminal = Terminal(
+                self.directory / "serial", self._input, self._interrupt, self._resume_output
+            )
+        return self.directory / "serial"
+
+    @property
+    def console(self) -> deque[str]:
+        """The newest lines that the board printed, oldest first."""
+        return self._console.lines
+
+    @property
+    def status(self) -> Status:
+        """What the agent's last `status: ` line said; empty until there was one."""
+        return self._console.status
+
+    def on_status(self, callback: Callable[[Status], object]) -> None:
+        """Call `callback(status)` for every `status: ` line."""
+        self._console.on_status(callback)
+
+    def on_line(self, callback: Callable[[str], object]) -> None:
+        """Call `callback(line)` for every line of output."""
+        self._console.on_line(callback)
+
+    def type(self, text: str) -> None:
+        """Type on the board's console; Ctrl-C is `interrupt`."""
+        self._input(text.encode())
+
+    def interrupt(self) -> None:
+        """Press Ctrl-C on the board's console."""
+        self._interrupt()
+
+    async def wait_state(self, wanted: str | Callable[[Status], bool], timeout_s: float = 30.0) -> Status:
+        """Return the first status, the last one included, whose `state` is `wanted` or for which it is true.
+
+        TimeoutError, with what the board printed last, if none comes.
+        """
+
+        def matches(status: Status) -> bool:
+            return status.get("state") == wanted if isinstance(wanted, str) else bool(wanted(status))
+
+        if self.status and matches(self.status):
+            return self.status
+        found: Status = await self._wait_for(self._console.on_status, matches, f"state {wanted}", timeout_s)
+        return found
+
+    async def wait_line(self, text: str, timeout_s: float = 30.0) -> str:
+        """Return the next line that holds `text`; TimeoutError if none comes."""
+        found: str = await self._wait_for(
+            self._console.on_line, lambda line: text in line, f"a line with {text!r}", timeout_s
+        )
+        return found
+
+    async def wait_off(self, timeout_s: float = 30.0) -> None:
+        """Return when the board has no power any more, e.g. after `cut_power_at`; TimeoutError."""
+        try:
+            async with asyncio.timeout(timeout_s):
+                await self._is_off.wait()
+        except TimeoutError:
+            raise self._too_late("power cut", timeout_s) from None
+
+    @property
+    def heap_peak_bytes(self) -> int:
+        """Most heap in use at any sleep or watchdog feed in all runs, garbage included."""
+        return max(self._heap_peak_bytes, self._registers.heap_peak_bytes)
+
+    @property
+    def heap_base_bytes(self) -> int:
+        """Heap in use before boot.py: the emulator's own share. 0 until the board has started."""
+        return self._registers.heap_base_bytes
+
+    @property
+    def cpu_seconds(self) -> float:
+        """CPU seconds of the board's interpreter, all runs together."""
+        return self._dead_cpu_s + (self._process.live_cpu_s() if self._process is not None else 0.0)
+
+    @property
+    def access_point(self) -> bool:
+        """Whether the Wi-Fi network is in range. Out of range, the link is down too."""
+        return self._registers.access_point
+
+    @access_point.setter
+    def access_point(self, in_range: bool) -> None:
+        self._registers.access_point = in_range
+        if in_range:
+            self.link.up()
+        else:
+            self.link.down()
+
+    def region(self, label: str) -> FlashView:
+        """Return the flash region called `label`, for reading; UserError if the board has none."""
+        try:
+            row = self.shape.partition(label)
+        except KeyError:
+            known = ", ".join(row.label for row in self.shape.partitions)
+            raise UserError(f"{self.name} has no flash region called {label}: it has {known}") from None
+        first = row.offset // self.flash.sector_bytes
+        return self.view(range(first, first + row.size // self.flash.sector_bytes))
+
+    def view(self, sectors: range | list[int]) -> FlashView:
+        """Return these sectors of the chip, in this order, for reading."""
+        return FlashView(self.flash, sectors, _UNIT_BYTES[self.shape.kind])
+
+    def queue_region(self) -> FlashView:
+        """Return where the ring lives, for reading: the `queue` partition, or on rp2 the whole storage, whose
+        lent blocks only the ring's own headers tell.
+        """
+        return self.region("queue" if self.shape.kind == "esp32" else "storage")
+
+    # What the chip asks for (ChipMessages)
+
+    @property
+    def has_power(self) -> bool:
+        """Whether messages of the chip still matter: it has power and is not being reset."""
+        return self._has_power and self._next_start is None
+
+    def flash_power_cut(self) -> None:
+        """The armed cut happened inside a flash operation."""
+        self._cut_power()
+
+    def watchdog_started(self, timeout_ms: int) -> None:
+        """The program started the watchdog, or changed its time."""
+        self._watchdog_ms = timeout_ms
+        self._check_watchdog()
+
+    def reset_asked(self, kind: str, after_ms: int) -> None:
+        """The program asked for a reset."""
+        if kind == "sleep":
+            self._reset("sleep", after_ms / 1000)
+        elif kind == "reset":
+            self._reset("reset")
+        else:
+            self._next_start = ("soft", kind == "soft raw")
+            self._end_process()
+
+    def chip_ready(self) -> None:
+        """The chip has mounted its file system and can be interrupted."""
+        if self._process is not None:
+            self._process.listen()
+
+    def interrupt_again(self) -> None:
+        """An interrupt hit the chip inside a flash operation, which no interrupt divides on a board."""
+        if self._process is not None:
+            self._process.interrupt_again()
+
+    # Starting and ending
+
+    async def _set_up(self) -> None:
+        if self._modules is None:
+            self._modules = chip_build.build()
+            await self.link.start()
+            self._registers.set_relay_port(self.link.port)
+            asyncio.get_running_loop().add_reader(self._stdio.fileno(), self._output)
+
+    def _start(self, cause: str, is_raw: bool) -> None:
+        assert self._modules is not None
+        is_soft = cause == "soft"
+        if not is_soft:
+            self.boots += 1
+            self.reset_causes.append(cause)
+        self._started_s = time.monotonic()
+        # An RP2040 does not notice a soft reset: its cause stays that of the last real one.
+        told_cause = self.reset_causes[-1] if is_soft and self.shape.kind == "rp2" else cause
+        self._registers.start_process(self._chip_config(told_cause, is_raw))
+        self._process = ChipProcess(
+            self._micropython,
+            ["-X", f"heapsize={self.shape.heap_bytes}"],
+            self._modules,
+            self._chip_stdio.fileno(),
+            self._registers.fd,
+            self._messages.handle,
+            self._ended,
+        )
+
+    def _chip_config(self, cause: str, is_raw: bool) -> dict[str, Any]:
+        return {
+            "port": self.shape.kind,
+            "image": str(self.flash.path.resolve()),
+            "flash_bytes": self.shape.flash_bytes,
+            "weak": self.flash.has_weak_sectors,
+            "partitions": [
+                [row.type, row.subtype, row.offset, row.size, row.label] for row in self.shape.partitions
+            ],
+            "cause": cause,
+            "raw": is_raw,
+            "id": _unique_id(self.name, 6 if self.shape.kind == "esp32" else 8),
+        }
+
+    def _cut_power(self) -> None:
+        self._has_power = False
+        self.power_cuts += 1
+        self._next_start = None
+        self.flash.cut_off()
+        self._stop_timers()
+        self._end_process()
+        self._is_off.set()
+
+    def _reset(self, cause: str, after_s: float = 0.0) -> None:
+        """Reset the chip; it starts again `after_s` later."""
+        if self._next_start is not None:
+            return
+        self._next_start = (cause, False)
+        self._stop_timers()
+        self._watchdog_ms = 0
+        if self.shape.kind == "rp2":
+            self._set_power_on_clock()
+        self._end_process()
+        if after_s:
+            loop = asyncio.get_running_loop()
+            self._start_timer = loop.call_later(after_s, self._start_again)
+
+    def _end_process(self) -> None:
+        # Whatever ends the chip, its peer hears nothing of it: there is nobody left to say goodbye.
+        self.link.board_lost_power()
+        if self._process is not None:
+            self._process.kill()
+
+    def _ended(self, process: ChipProcess) -> None:
+        self._output()
+        self._console.break_line()
+        self._dead_cpu_s += process.cpu_s
+        self._process = None
+        self._heap_peak_bytes = self.heap_peak_bytes
+        self.flash.save()
+        if self._has_power and self._next_start is None:
+            self._crashed(process)
+        is_soft = self._next_start is not None and self._next_start[0] == "soft"
+        if not is_soft:
+            self.pins.release()
+            self._forget_input()
+        if self._next_start is not None and self._start_timer is None:
+            self._start_again()
+
+    def _start_again(self) -> None:
+        self._start_timer = None
+        if self._next_start is None or self._process is not None:
+            return
+        cause, is_raw = self._next_start
+        self._next_start = None
+        if cause != "soft":
+            self._registers.power_on()
+            self.pins.power_on()
+        self._start(cause, is_raw)
+
+    def _crashed(self, process: ChipProcess) -> None:
+        """The interpreter itself ended, which on a board is a fault followed by a reset."""
+        if time.monotonic() - self._started_s > _CRASH_FORGIVEN_S:
+            self._crashes = 0
+        self._crashes += 1
+        if self._crashes < _CRASHES_MAX:
+            self._next_start = ("reset", False)
+            return
+        self.has_crashed = True
+        self._console.feed(
+            f"emulator: the interpreter ended {self._crashes} times in a row (wait status {process.status}); "
+            "the board stays dead until its power is cycled\n".encode()
+        )
+
+    async def _wait_for_process(self) -> None:
+        process = self._process
+        if process is not None:
+            await process.wait()
+
+    def _set_power_on_clock(self) -> None:
+        self._registers.set_clock_offset_ns(
+            _POWER_ON_UTC_S[self.shape.kind] * 1_000_000_000 - time.time_ns()
+        )
+
+    # The watchdog
+
+    def _check_watchdog(self) -> None:
+        """Reset a chip that was not fed in time, or look again when that could next be so."""
+        self._watchdog_timer = None
+        if not self._watchdog_ms or not self.has_power:
+            return
+        now_ms = time.monotonic_ns() // 1_000_000
+        left_ms = self._registers.last_feed_ms + self._watchdog_ms - now_ms
+        if left_ms <= 0:
+            self._reset("watchdog")
+            return
+        loop = asyncio.get_running_loop()
+        self._watchdog_timer = loop.call_later(left_ms / 1000, self._check_watchdog)
+
+    def _stop_timers(self) -> None:
+        for timer in (self._watchdog_timer, self._start_timer):
+            if timer is not None:
+                timer.cancel()
+        self._watchdog_timer = self._start_timer = None
+
+    # The serial line
+
+    def _output(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while data := self._stdio.recv(_OUTPUT_BYTES):
+                self._console.feed(data)
+                if self._terminal is not None:
+                    self._terminal.write(data)
+                    if self._terminal.is_full:
+                        asyncio.get_running_loop().remove_reader(self._stdio.fileno())
+                        return
+
+    def _resume_output(self) -> None:
+        asyncio.get_running_loop().add_reader(self._stdio.fileno(), self._output)
+
+    def _input(self, data: bytes) -> None:
+        if self._has_power:
+            # A board that does not read loses what does not fit, as a UART does.
+            with contextlib.suppress(BlockingIOError):
+                self._stdio.send(data)
+
+    def _interrupt(self) -> None:
+        if self._process is not None:
+            self._process.interrupt()
+
+    def _forget_input(self) -> None:
+        with contextlib.suppress(BlockingIOError):
+            while self._chip_stdio.recv(_OUTPUT_BYTES, socket.MSG_DONTWAIT):
+                pass
+
+    # Waiting
+
+    async def _wait_for(
+        self,
+        subscribe: Callable[[Callable[[Any], object]], None],
+        matches: Callable[[Any], bool],
+        what: str,
+        timeout_s: float,
+    ) -> Any:
+        found: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+
+        def look(item: Any) -> None:
+            if not found.done() and matches(item):
+                found.set_result(item)
+
+        subscribe(look)
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await found
+        except TimeoutError:
+            raise self._too_late(what, timeout_s) from None
+        finally:
+            self._console.remove(look)
+
+    def _too_late(self, what: str, timeout_s: float) -> TimeoutError:
+        last = "\n  ".join(list(self.console)[-15:]) or "nothing"
+        return TimeoutError(f"{self.name}: no {what} within {timeout_s:g} s; it printed last:\n  {last}")

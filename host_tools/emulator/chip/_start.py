@@ -1,0 +1,52 @@
+# What happens between reset and prompt: the modules of the port, its file system, boot.py, main.py.
+
+import os
+import sys
+
+import _wire
+
+_wire.setup(int(sys.argv[1]), int(sys.argv[2]))
+
+
+# Load what the port has built in, while the folder it comes from can be seen.
+def _load_port():
+    names = ["machine", "network", "ntptime", "socket", "ssl", "time", _wire.port]
+    for name in names:
+        sys.modules.pop(name, None)
+        __import__(name)
+    sys.modules["utime"] = sys.modules["time"]
+    sys.modules["usocket"] = sys.modules["socket"]
+
+
+def _run(path, names, repl):
+    try:
+        os.stat(path)
+    except OSError:
+        return
+    try:
+        execfile(path, names)
+    except SystemExit:
+        repl.soft_reset(False)
+    except BaseException as error:
+        sys.print_exception(error)
+
+
+def main():
+    is_raw = _wire.config["raw"]
+    _load_port()
+    import _repl as repl
+    import _storage
+
+    _storage.mount(_wire.port)
+    del sys.argv[:]
+    for name in ("_start", "_storage", "_repl", "_flash", "_pin", "_i2c", "_wire"):
+        sys.modules.pop(name, None)
+    names = {"__name__": "__main__"}
+    _wire.programs_begin()
+    _run("boot.py", names, repl)
+    if not is_raw:
+        _run("main.py", names, repl)
+    repl.serve(names, is_raw)
+
+
+main()

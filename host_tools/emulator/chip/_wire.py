@@ -1,0 +1,162 @@
+# The chip's wires to the supervisor: a socket for what needs doing (chip_messages.py), a page of memory for
+# what is read often (registers.py), and the wait in which an idle board costs nothing.
+#
+# Comments instead of docstrings all over this folder: these modules live in the heap of the board.
+
+import gc
+import json
+import select
+import struct
+
+from micropython import const
+
+_REPLY_BYTES = const(300)
+_CONFIG = const(256)
+_HEAP_BASE = const(24)
+_HEAP_PEAK = const(28)
+_PR_SET_PDEATHSIG = const(1)
+_SIGKILL = const(9)
+
+config = None
+port = ""
+reply = bytearray(_REPLY_BYTES)
+_socket = None
+_page = None
+_readable = select.poll()
+_writable = select.poll()
+_peak = 0
+_u16 = bytearray(2)
+_u32 = bytearray(4)
+_i64 = bytearray(8)
+
+
+def setup(socket_number, page_number):
+    global config, port, _socket, _page
+    _die_with_supervisor()
+    _socket = open(socket_number, "r+b")
+    _page = open(page_number, "r+b")
+    _page.seek(_CONFIG)
+    config = json.loads(_page.readline())
+    port = config["port"]
+    _readable.register(_socket, select.POLLIN)
+    _writable.register(_socket, select.POLLOUT)
+
+
+def _die_with_supervisor():
+    import ffi
+
+    libc = ffi.open("libc.so.6")
+    libc.func("i", "prctl", "iLLLL")(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+
+
+# Messages
+
+
+def post(message):
+    while _socket.write(message) is None:
+        for _ in _writable.ipoll(1000):
+            pass
+
+
+# Send a message and return the first byte of its answer; the rest is in `reply` from index 1. Cannot be
+# interrupted halfway: on a board these calls are C code.
+def call(message):
+    interrupted = False
+    sent = False
+    count = None
+    while count is None:
+        try:
+            while not sent:
+                sent = _socket.write(message) is not None
+            for _ in _readable.ipoll(-1):
+                pass
+            count = _socket.readinto(reply)
+        except KeyboardInterrupt:
+            interrupted = True
+    if interrupted:
+        post(b"A")
+    if not count:
+        raise SystemExit  # the supervisor has gone
+    return reply[0]
+
+
+# Wait while nothing happens. Returns at once for 0.
+def wait(ms):
+    sample_heap()
+    if ms <= 0:
+        return
+    for _ in _readable.ipoll(ms):
+        raise SystemExit  # nobody asked anything, so this is the supervisor's end
+
+
+# End this run; the supervisor starts the next one.
+def reset(kind, ms=0):
+    post(struct.pack("<BBI", 82, kind, ms))
+    while True:
+        try:
+            wait(1 << 20)
+        except KeyboardInterrupt:
+            pass
+
+
+# The page
+
+
+def get(offset):
+    _page.seek(offset)
+    _page.readinto(_u8)
+    return _u8[0]
+
+
+def put(offset, value):
+    _u8[0] = value
+    _page.seek(offset)
+    _page.write(_u8)
+
+
+_u8 = bytearray(1)
+
+
+def get_u16(offset):
+    _page.seek(offset)
+    _page.readinto(_u16)
+    return _u16[0] | _u16[1] << 8
+
+
+def put_u16(offset, value):
+    struct.pack_into("<H", _u16, 0, value)
+    _page.seek(offset)
+    _page.write(_u16)
+
+
+def put_u32(offset, value):
+    struct.pack_into("<I", _u32, 0, value)
+    _page.seek(offset)
+    _page.write(_u32)
+
+
+def get_i64(offset):
+    _page.seek(offset)
+    _page.readinto(_i64)
+    return struct.unpack("<q", _i64)[0]
+
+
+def put_i64(offset, value):
+    struct.pack_into("<q", _i64, 0, value)
+    _page.seek(offset)
+    _page.write(_i64)
+
+
+def sample_heap():
+    global _peak
+    used = gc.mem_alloc()
+    if used > _peak:
+        _peak = used
+        put_u32(_HEAP_PEAK, used)
+
+
+# The board's own programs begin now: what is in use is the emulator's.
+def programs_begin():
+    gc.collect()
+    put_u32(_HEAP_BASE, gc.mem_alloc())
+    post(b"Y")

@@ -1,0 +1,141 @@
+"""What the chip asks of its surroundings, message by message.
+
+One packet of the socket is one message; its first byte says what it is. A message marked * is answered with
+one packet, whose first byte is 0 for success; all others need no answer. Numbers are little-endian.
+
+    P*  u32 offset, data           program flash, inside one page
+    E*  u32 sector                 erase flash
+    F*  u32 offset, u16 length     read flash; only used while weak sectors make the image file a liar
+    I*  u8 bus, u8 address, u8 writes, u16 read_length, data     I2C transfer; answer 1 nobody there, 2 stuck
+    T*                             ask a time server; answer i64 ns since 1970, or 1 for no answer
+    B   u8 bus, u8 scl, u8 sda     I2C set up on these GPIOs
+    G   u8 gpio, u8 output, u8 level
+    W   u32 timeout_ms             watchdog started
+    R   u8 kind, u32 ms            reset, see RESETS; ms: how long to sleep before
+    Y                              start-up done; interrupts welcome
+    A                              an interrupt came at a bad moment: send it again
+"""
+
+import errno
+import struct
+import time
+from collections.abc import Callable
+from typing import Protocol
+
+from host_tools.emulator.i2c import I2cWires, NotAcknowledged
+from host_tools.emulator.link import Link
+from host_tools.emulator.nor_flash import NorFlash, PowerCut
+from host_tools.emulator.pins import Pins
+from host_tools.emulator.shape import I2cBus
+
+RESETS = ("reset", "soft", "soft raw", "sleep")
+_OK = b"\0"
+_NOBODY = b"\1"
+_STUCK = b"\2"
+
+
+class Supervisor(Protocol):
+    """What the messages need of the board around the chip."""
+
+    @property
+    def has_power(self) -> bool: ...
+
+    def flash_power_cut(self) -> None: ...
+
+    def watchdog_started(self, timeout_ms: int) -> None: ...
+
+    def reset_asked(self, kind: str, after_ms: int) -> None: ...
+
+    def chip_ready(self) -> None: ...
+
+    def interrupt_again(self) -> None: ...
+
+
+class ChipMessages:
+    """Does what messages ask; `handle` returns the answer to send, or None."""
+
+    def __init__(
+        self, supervisor: Supervisor, flash: NorFlash, pins: Pins, wires: I2cWires, bus: I2cBus, link: Link
+    ) -> None:
+        self._supervisor = supervisor
+        self._flash = flash
+        self._pins = pins
+        self._wires = wires
+        self._bus = bus
+        self._link = link
+        self._is_bus_right = False
+        self._handlers: dict[int, Callable[[bytes], bytes | None]] = {
+            ord("P"): self._program,
+            ord("E"): self._erase,
+            ord("F"): self._read,
+            ord("I"): self._i2c,
+            ord("T"): self._time,
+            ord("B"): self._i2c_setup,
+            ord("W"): self._watchdog,
+            ord("R"): self._reset,
+            ord("Y"): lambda message: self._supervisor.chip_ready(),
+            ord("A"): lambda message: self._supervisor.interrupt_again(),
+        }
+
+    def handle(self, message: bytes) -> bytes | None:
+        """Do what one message asks."""
+        if message[:1] == b"G":
+            self._gpio(message)
+            return None
+        if not self._supervisor.has_power:
+            return None  # sent before the cut, and too late
+        return self._handlers[message[0]](message)
+
+    def _gpio(self, message: bytes) -> None:
+        # The level was on the pin from the moment the program set it, even if the power has gone since.
+        _, gpio, is_output, level = message
+        self._pins.changed_by_program(gpio, bool(is_output), level)
+
+    def _program(self, message: bytes) -> bytes | None:
+        (offset,) = struct.unpack_from("<I", message, 1)
+        try:
+            self._flash.program(offset, message[5:])
+        except PowerCut:
+            self._supervisor.flash_power_cut()
+            return None
+        return _OK
+
+    def _erase(self, message: bytes) -> bytes | None:
+        (sector,) = struct.unpack_from("<I", message, 1)
+        try:
+            self._flash.erase(sector)
+        except PowerCut:
+            self._supervisor.flash_power_cut()
+            return None
+        return _OK
+
+    def _read(self, message: bytes) -> bytes:
+        offset, length = struct.unpack_from("<IH", message, 1)
+        buffer = bytearray(length)
+        self._flash.read(offset, buffer)
+        return _OK + bytes(buffer)
+
+    def _i2c_setup(self, message: bytes) -> None:
+        _, bus, scl, sda = message
+        self._is_bus_right = (bus, scl, sda) == (self._bus.id, self._bus.scl, self._bus.sda)
+
+    def _i2c(self, message: bytes) -> bytes:
+        _, _, address, writes, read_length = struct.unpack_from("<BBBBH", message)
+        if not self._is_bus_right:
+            return _NOBODY  # other wires: nothing hangs on them
+        try:
+            return _OK + self._wires.transfer(address, message[6:] if writes else None, read_length)
+        except NotAcknowledged as error:
+            return _STUCK if error.number == errno.ETIMEDOUT else _NOBODY
+
+    def _time(self, message: bytes) -> bytes:
+        if not self._link.is_up:
+            return _NOBODY
+        return _OK + struct.pack("<q", time.time_ns())
+
+    def _watchdog(self, message: bytes) -> None:
+        self._supervisor.watchdog_started(struct.unpack_from("<I", message, 1)[0])
+
+    def _reset(self, message: bytes) -> None:
+        _, kind, after_ms = struct.unpack("<BBI", message)
+        self._supervisor.reset_asked(RESETS[kind], after_ms)

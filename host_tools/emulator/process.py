@@ -1,0 +1,157 @@
+"""One run of a board's interpreter: a MicroPython process, its message socket, and how it ended."""
+
+import asyncio
+import contextlib
+import os
+import resource
+import signal
+import socket
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+_MESSAGE_BYTES_MAX = 1024
+_MESSAGES_AT_ONCE = 16  # then other boards have their turn
+# A second SIGINT that comes before the interpreter has seen the first one ends it (ports/unix/main.c).
+_INTERRUPT_GAP_S = 0.05
+
+
+class ChipProcess:
+    """Starts at once. Dies with the supervisor, whatever it is doing (PR_SET_PDEATHSIG, in `chip/_wire.py`).
+
+    options: of the interpreter, e.g. -X heapsize=...; it runs the module _start from the folder `modules`, with
+    the numbers of its message socket and of page_fd as arguments. stdio_fd: becomes stdin, stdout and stderr.
+    on_message: gets each message and returns the answer to send, or None.
+    on_exit: called once, after the last message.
+    """
+
+    def __init__(
+        self,
+        program: Path,
+        options: Sequence[str],
+        modules: Path,
+        stdio_fd: int,
+        page_fd: int,
+        on_message: Callable[[bytes], bytes | None],
+        on_exit: Callable[["ChipProcess"], object],
+    ) -> None:
+        self.cpu_s = 0.0
+        self.status: int | None = None
+        self.is_listening = False
+        self._loop = asyncio.get_running_loop()
+        self._on_message = on_message
+        self._on_exit = on_exit
+        self._interrupt_wanted = False
+        self._interrupt_timer: asyncio.TimerHandle | None = None
+        self._exited = asyncio.Event()
+        self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self._socket.setblocking(False)
+        theirs.setblocking(False)  # belongs to the open socket, so the interpreter inherits it
+        self._loop.add_reader(self._socket.fileno(), self._readable)
+        with theirs:
+            self.pid = os.posix_spawn(
+                program,
+                [program.name, *options, "-m", "_start", str(theirs.fileno()), str(page_fd)],
+                _environment(modules),
+                file_actions=[
+                    *((os.POSIX_SPAWN_DUP2, stdio_fd, number) for number in (0, 1, 2)),
+                    # Onto itself: that is how posix_spawn lets a descriptor through.
+                    *((os.POSIX_SPAWN_DUP2, fd, fd) for fd in (theirs.fileno(), page_fd)),
+                ],
+                setpgroup=0,  # Ctrl-C in the supervisor's terminal is not for the board
+            )
+        self._pidfd = os.pidfd_open(self.pid)
+        self._loop.add_reader(self._pidfd, self._ended)
+
+    @property
+    def is_running(self) -> bool:
+        return self.status is None
+
+    def kill(self) -> None:
+        """End it now; nothing in it can prevent or notice that."""
+        if self.is_running:
+            os.kill(self.pid, signal.SIGKILL)
+
+    async def wait(self) -> None:
+        """Return when it has ended and `on_exit` was called."""
+        await self._exited.wait()
+
+    def listen(self) -> None:
+        """Let interrupts through from now on; one that came before is delivered."""
+        self.is_listening = True
+        self._interrupt_due()
+
+    def interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the program. Presses in quick succession count as one."""
+        if not self.is_listening:
+            self._interrupt_wanted = True
+        elif self._interrupt_timer is None and self.is_running:
+            os.kill(self.pid, signal.SIGINT)
+            self._pause_interrupts()
+
+    def interrupt_again(self) -> None:
+        """Repeat an interrupt that arrived at a moment when the chip could not be interrupted."""
+        self._interrupt_wanted = True
+        if self._interrupt_timer is None:
+            self._pause_interrupts()
+
+    def _pause_interrupts(self) -> None:
+        self._interrupt_timer = self._loop.call_later(_INTERRUPT_GAP_S, self._interrupt_due)
+
+    def _interrupt_due(self) -> None:
+        self._interrupt_timer = None
+        if self._interrupt_wanted:
+            self._interrupt_wanted = False
+            self.interrupt()
+
+    def live_cpu_s(self) -> float:
+        """CPU seconds of this process so far."""
+        if not self.is_running:
+            return self.cpu_s
+        try:
+            text = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
+        except OSError:
+            return self.cpu_s
+        fields = text.rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+    def _readable(self) -> None:
+        for _ in range(_MESSAGES_AT_ONCE):
+            try:
+                message = self._socket.recv(_MESSAGE_BYTES_MAX)
+            except (BlockingIOError, ConnectionResetError):
+                return
+            if not message:
+                self._loop.remove_reader(self._socket.fileno())
+                return
+            answer = self._on_message(message)
+            if answer is not None:
+                # It may have been killed, or have died, while it waited for the answer.
+                with contextlib.suppress(OSError):
+                    self._socket.send(answer)
+
+    def _ended(self) -> None:
+        self._loop.remove_reader(self._pidfd)
+        os.close(self._pidfd)
+        _, self.status, usage = os.wait4(self.pid, 0)
+        self.cpu_s = _cpu_s(usage)
+        if self._interrupt_timer is not None:
+            self._interrupt_timer.cancel()
+        self._read_rest()
+        self._on_exit(self)
+        self._exited.set()
+
+    def _read_rest(self) -> None:
+        self._loop.remove_reader(self._socket.fileno())
+        with self._socket, contextlib.suppress(OSError):
+            while message := self._socket.recv(_MESSAGE_BYTES_MAX):
+                self._on_message(message)
+
+
+def _cpu_s(usage: resource.struct_rusage) -> float:
+    return usage.ru_utime + usage.ru_stime
+
+
+def _environment(modules: Path) -> dict[str, str]:
+    """Return what the interpreter needs; a board does not know the environment of its bench."""
+    kept = {name: os.environ[name] for name in ("PATH", "LD_LIBRARY_PATH") if name in os.environ}
+    return {**kept, "MICROPYPATH": f"{modules}:.frozen"}
