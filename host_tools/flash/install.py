@@ -19,9 +19,7 @@ from host_tools.toolchain import Report
 _STARTS_IT = "main.py"
 
 
-def install(
-    port: str, tree: Path, config: Mapping[str, Any], identity: Mapping[str, Any], report: Report
-) -> None:
+def install(port: str, tree: Path, config: Mapping[str, Any], identity: Mapping[str, Any], report: Report) -> None:
     """Put `tree` (built by toolchain.firmware), config.json and identity.json on the board and restart it.
 
     port: a serial device, or anything else that mpremote can connect to. report: takes a line for each stage.

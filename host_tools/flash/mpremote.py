@@ -74,7 +74,5 @@ def _explain(port: str, said: str) -> str:
             "else press its reset button and try again"
         )
     if "ENOSPC" in said or "Errno 28" in said:
-        return (
-            f"the board on {port} has no room left: remove files of yours with `mpremote connect {port} rm`"
-        )
+        return f"the board on {port} has no room left: remove files of yours with `mpremote connect {port} rm`"
     return f"flashing the board on {port} failed: {last}. What was copied so far does no harm; try again"
