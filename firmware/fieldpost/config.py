@@ -12,6 +12,7 @@ from fieldpost.compat import is_whole_json
 from fieldpost.errors import ConfigError
 from fieldpost.limits import (
     BATCH_BYTES_MAX,
+    BATCH_BYTES_MIN,
     CA_BYTES_MAX,
     CONFIG_BYTES_MAX,
     JOURNAL_SECTORS_MIN,
@@ -142,7 +143,7 @@ def _config_shape():
             Optional(
                 Fields(
                     ("records_max", Optional(Integer(1, 200, "records"), 40)),
-                    ("bytes_max", Optional(Integer(512, BATCH_BYTES_MAX, "bytes"), 4000)),
+                    ("bytes_max", Optional(Integer(BATCH_BYTES_MIN, BATCH_BYTES_MAX, "bytes"), 4000)),
                     ("age_ms", Optional(Integer(0, 3_600_000, "milliseconds"), 500)),
                 ),
                 {},

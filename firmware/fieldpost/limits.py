@@ -54,8 +54,11 @@ assert JOURNAL_ENTRIES_MAX >= 2 * COMMANDS_QUEUED_MAX
 WINDOW_BATCHES_MAX = const(64)
 PACKET_ID_MAX = const(65_535)  # MQTT 3.1.1 section 2.3.1
 BATCH_BYTES_MAX = const(4_096)  # IoT Hub meters in blocks of 4 KB
+RECORD_TEXT_BYTES_MAX = const(400)  # one record as JSON: the text of a result, and its stamp in decimal
 LOST_RANGES_PER_BATCH_MAX = const(8)
 BATCH_TAIL_BYTES_MAX = const(16 + LOST_RANGES_PER_BATCH_MAX * 24)  # brackets, and two 32-bit numbers each
+# The smallest body that is allowed must hold the largest record, or that record would stay for ever.
+BATCH_BYTES_MIN = const(1_024)
 FORGET_INTERVAL_MS = const(2_000)  # a cut repeats at most what was confirmed in this time
 PUBACK_TIMEOUT_MS = const(20_000)  # IoT Hub shapes traffic by late PUBACKs; past this it is not there
 BACKOFF_FIRST_MS = const(1_000)
@@ -72,3 +75,6 @@ OUT_BUFFER_BYTES = const(6_144)  # the largest batch with its topic, and the sma
 INBOUND_BYTES_MAX = const(2_048)  # a command with its properties; larger messages are refused
 READ_CHUNK_BYTES = const(512)
 READS_PER_STEP_MAX = const(8)  # a flood must not keep the sensor waiting
+
+assert BATCH_BYTES_MIN >= BATCH_TAIL_BYTES_MAX + RECORD_TEXT_BYTES_MAX + 32
+assert OUT_BUFFER_BYTES >= BATCH_BYTES_MAX + 512, "the largest batch must fit with its topic"
