@@ -169,12 +169,16 @@ class EmulatedBoard:
 
     @property
     def serial_port(self) -> Path:
-        """The board's serial port, a stable name for a pty. Opened when first asked for, inside a running loop."""
+        """The board's serial port, a pty; `serial` in its directory is a lasting name for it.
+
+        Opened when first asked for, inside a running loop. Tools are quicker on the pty itself: mpremote polls
+        other ports every 10 ms.
+        """
         if self._terminal is None:
             self._terminal = Terminal(
                 self.directory / "serial", self._input, self._interrupt, self._resume_output
             )
-        return self.directory / "serial"
+        return Path(self._terminal.path)
 
     @property
     def console(self) -> deque[str]:

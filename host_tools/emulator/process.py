@@ -50,7 +50,8 @@ class ChipProcess:
         with theirs:
             self.pid = os.posix_spawn(
                 program,
-                [program.name, *options, "-m", "_start", str(theirs.fileno()), str(page_fd)],
+                # Not -m: the interpreter handles Ctrl-C only for -c and for files.
+                [program.name, *options, "-c", "import _start", str(theirs.fileno()), str(page_fd)],
                 _environment(modules),
                 file_actions=[
                     *((os.POSIX_SPAWN_DUP2, stdio_fd, number) for number in (0, 1, 2)),

@@ -44,7 +44,7 @@ def soft_reset(is_raw):
 
 
 def _run(source, mode, names):
-    exec(compile(source, "<stdin>", mode), names)
+    exec(compile(bytes(source) if mode == "exec" else source, "<stdin>", mode), names)
 
 
 # Friendly
