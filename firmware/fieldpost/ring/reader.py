@@ -22,6 +22,7 @@ class Reader:
         self._page_index = 0
         self._offset = 0
         self._loaded = False
+        self._is_final = False  # whether the page was read when nothing could be added to it any more
         self.seek(ring.oldest)
 
     def seek(self, number):
@@ -80,8 +81,8 @@ class Reader:
         if not self._loaded:
             self._load()
         length = frame.check(self._page, self._offset, self._seed)
-        if length == -1 and self._at_open_page():
-            self._load()  # the page has grown since it was read
+        if length == -1 and not self._is_final:
+            self._load()  # the page may have grown since it was read, and been left since
             length = frame.check(self._page, self._offset, self._seed)
         if length == -2:
             self._ring.damaged_pages += 1
@@ -91,6 +92,7 @@ class Reader:
         region = self._ring.region
         region.read(self._sector * region.sector_bytes + self._page_index * region.page_bytes, self._page)
         self._loaded = True
+        self._is_final = not self._at_open_page()
 
     def _at_open_page(self):
         return self._sector == self._ring.newest and self._page_index >= self._ring.open_page

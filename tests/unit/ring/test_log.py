@@ -52,6 +52,20 @@ def test_a_reader_sees_what_is_appended_after_it_reached_the_end():
         assert reader.next(BUFFER) == -1
 
 
+def test_a_reader_that_follows_at_any_distance_misses_nothing():
+    for stride in range(1, 40):
+        ring = Ring(flash_of())
+        reader = ring.reader()
+        expected = 1
+        for number in range(1, 150):
+            ring.append(1, payload(number))
+            if number % stride == 0:
+                while reader.next(BUFFER) >= 0:
+                    assert reader.number == expected, stride
+                    expected += 1
+                assert expected == number + 1, stride
+
+
 def test_forgotten_records_stay_forgotten_after_a_restart():
     ring = Ring(flash_of())
     for number in range(1, 21):
