@@ -175,9 +175,7 @@ class EmulatedBoard:
         other ports every 10 ms.
         """
         if self._terminal is None:
-            self._terminal = Terminal(
-                self.directory / "serial", self._input, self._interrupt, self._resume_output
-            )
+            self._terminal = Terminal(self.directory / "serial", self._input, self._interrupt, self._resume_output)
         return Path(self._terminal.path)
 
     @property
@@ -354,9 +352,7 @@ class EmulatedBoard:
             "image": str(self.flash.path.resolve()),
             "flash_bytes": self.shape.flash_bytes,
             "weak": self.flash.has_weak_sectors,
-            "partitions": [
-                [row.type, row.subtype, row.offset, row.size, row.label] for row in self.shape.partitions
-            ],
+            "partitions": [[row.type, row.subtype, row.offset, row.size, row.label] for row in self.shape.partitions],
             "cause": cause,
             "raw": is_raw,
             "id": _unique_id(self.name, 6 if self.shape.kind == "esp32" else 8),
@@ -438,9 +434,7 @@ class EmulatedBoard:
             await process.wait()
 
     def _set_power_on_clock(self) -> None:
-        self._registers.set_clock_offset_ns(
-            _POWER_ON_UTC_S[self.shape.kind] * 1_000_000_000 - time.time_ns()
-        )
+        self._registers.set_clock_offset_ns(_POWER_ON_UTC_S[self.shape.kind] * 1_000_000_000 - time.time_ns())
 
     # The watchdog
 

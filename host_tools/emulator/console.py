@@ -32,9 +32,8 @@ class Console:
 
     def remove(self, callback: Callable[..., object]) -> None:
         """Call `callback` no more."""
-        for callbacks in (self._on_line, self._on_status):
-            if callback in callbacks:
-                callbacks.remove(callback)  # type: ignore[arg-type]
+        self._on_line = [kept for kept in self._on_line if kept != callback]
+        self._on_status = [kept for kept in self._on_status if kept != callback]
 
     def feed(self, data: bytes) -> None:
         """Take output of the board."""
@@ -55,8 +54,8 @@ class Console:
 
     def _take(self, line: str) -> None:
         self.lines.append(line)
-        for callback in list(self._on_line):
-            callback(line)
+        for take_line in list(self._on_line):
+            take_line(line)
         if not line.startswith(_STATUS):
             return
         try:
@@ -65,5 +64,5 @@ class Console:
             return  # torn by a power cut, or another program's words
         if isinstance(status, dict):
             self.status = status
-            for callback in list(self._on_status):
-                callback(status)
+            for take_status in list(self._on_status):
+                take_status(status)

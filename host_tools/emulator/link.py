@@ -140,7 +140,7 @@ class _Pair:
         """Let each end be read if what it says can be passed on."""
         are_joined = self.board.transport is not None and self.hub.transport is not None
         for end in (self.board, self.hub):
-            end.read(self.link.is_up and are_joined and not end.peer.is_full or self.is_orphan)
+            end.read(self.is_orphan or (self.link.is_up and are_joined and not end.peer.is_full))
 
     def lost(self, end: "_End") -> None:
         if self.is_orphan and end is self.board:

@@ -51,9 +51,7 @@ def _run(source, mode, names):
 
 
 def _banner():
-    _output.write(
-        b"\r\n%s; emulated %s\r\n" % (sys.version.split("; ")[-1].encode(), _wire.port.encode())
-    )
+    _output.write(b"\r\n%s; emulated %s\r\n" % (sys.version.split("; ")[-1].encode(), _wire.port.encode()))
     _output.write(b'Type "help()" for more information.\r\n')
 
 

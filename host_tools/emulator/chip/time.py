@@ -2,8 +2,8 @@
 #
 # The interpreter under this would wake up a thousand times a second in sleep_ms.
 
-import utime
 import _wire
+import utime
 from micropython import const
 from utime import sleep_us as _sleep_us
 from utime import ticks_add, ticks_cpu, ticks_diff, ticks_ms, ticks_us
