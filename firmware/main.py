@@ -3,7 +3,6 @@
 import sys
 import time
 
-from fieldpost import config
 from fieldpost.assembly import Device, open_port
 from fieldpost.errors import ConfigError
 
@@ -14,9 +13,17 @@ def log(line):
     print("fieldpost: " + line)
 
 
+def settings_and_identity():
+    """Return what config.json and identity.json say; the checks leave the heap when they are done."""
+    from fieldpost import config
+
+    del sys.modules["fieldpost.config"]
+    return config.load("/config.json", "/identity.json")
+
+
 def main():
     try:
-        settings, identity = config.load("/config.json", "/identity.json")
+        settings, identity = settings_and_identity()
     except ConfigError as error:
         # Restarting would change nothing: leave the prompt to whoever puts the configuration right.
         log("not started: %s" % error)
