@@ -28,6 +28,7 @@ from host_tools.toolchain import firmware, micropython
 FIRST_READING_S_MAX = 60.0
 
 _LAST_WORDS = 3
+_SSID = "bench"  # the emulated access point takes any name and password
 
 Report = Callable[[str], object]
 
@@ -86,6 +87,7 @@ class Lab:
             hub_host=self.hub.hostname,
             hub_port=self.hub.port,
             sample_interval_ms=self.settings.sample_interval_ms,
+            wifi=[{"ssid": _SSID}],
         )
 
     def identity(self) -> dict[str, Any]:
@@ -95,7 +97,7 @@ class Lab:
             "device_id": self.device_id,
             "key": device.primary_key,
             "ca_der": base64.b64encode(self.hub.ca_der).decode(),
-            "wifi_passwords": {},
+            "wifi_passwords": {_SSID: "any"},
         }
 
 
