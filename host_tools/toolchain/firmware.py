@@ -21,8 +21,8 @@ from host_tools.toolchain.process import ProgramFailed, run
 _SOURCES = Path(__file__).parents[2] / "firmware"
 _COMPILE_TIMEOUT_S = 30
 _PLAIN = ("boot.py", "main.py")
-# Linux has files, sockets and paho; no board needs these.
-_NOT_FOR_BOARDS = ("fieldpost/ports/linux.py", "fieldpost/links/paho.py")
+# What only Linux has a use for.
+_NOT_FOR_BOARDS = ("fieldpost/ports/linux.py", "fieldpost/ports/file_region.py")
 # What is imported on a board, of the packages that pip has installed.
 _DRIVERS = {
     "adafruit_bme280": ("__init__.py", "basic.py", "protocol.py"),
