@@ -40,6 +40,8 @@ from host_tools.errors import UserError
 # Clocks begin here when power comes: ESP-IDF counts from 2000 in MicroPython, rp2 sets 2021-01-01.
 _POWER_ON_UTC_S = {"esp32": 946_684_800, "rp2": 1_609_459_200}
 _UNIT_BYTES = {"esp32": 4, "rp2": 1}
+# What the modules of `chip/` take; on a board they lie in flash.
+_EMULATOR_HEAP_BYTES = 40 * 1024
 _CRASHES_MAX = 3
 _CRASH_FORGIVEN_S = 5.0
 _OUTPUT_BYTES = 65536
@@ -92,6 +94,7 @@ class EmulatedBoard:
         self._has_power = False
         self._next_start: tuple[str, bool] | None = None  # (cause, raw REPL) once the process has ended
         self._start_timer: asyncio.TimerHandle | None = None
+        self._interrupt_waits = False
         self._watchdog_ms = 0
         self._watchdog_timer: asyncio.TimerHandle | None = None
         self._started_s = 0.0
@@ -235,13 +238,12 @@ class EmulatedBoard:
 
     @property
     def heap_peak_bytes(self) -> int:
-        """Most heap in use at any sleep or watchdog feed in all runs, garbage included."""
-        return max(self._heap_peak_bytes, self._registers.heap_peak_bytes)
+        """Most heap that the board's programs had in use at any sleep or watchdog feed, in all runs.
 
-    @property
-    def heap_base_bytes(self) -> int:
-        """Heap in use before boot.py: the emulator's own share. 0 until the board has started."""
-        return self._registers.heap_base_bytes
+        Garbage that was not collected yet counts, so it may come near `shape.heap_bytes` without any harm.
+        """
+        now = self._registers.heap_peak_bytes - self._registers.heap_base_bytes
+        return max(self._heap_peak_bytes, now)
 
     @property
     def cpu_seconds(self) -> float:
@@ -313,8 +315,10 @@ class EmulatedBoard:
             self._process.listen()
 
     def interrupt_again(self) -> None:
-        """An interrupt hit the chip inside a flash operation, which no interrupt divides on a board."""
-        if self._process is not None:
+        """An interrupt hit the chip where none can be taken: inside a flash operation, or during a reset."""
+        if self._next_start is not None:
+            self._interrupt_waits = True
+        elif self._process is not None:
             self._process.interrupt_again()
 
     # Starting and ending
@@ -338,13 +342,16 @@ class EmulatedBoard:
         self._registers.start_process(self._chip_config(told_cause, is_raw))
         self._process = ChipProcess(
             self._micropython,
-            ["-X", f"heapsize={self.shape.heap_bytes}"],
+            ["-X", f"heapsize={self.shape.heap_bytes + _EMULATOR_HEAP_BYTES}"],
             self._modules,
             self._chip_stdio.fileno(),
             self._registers.fd,
             self._messages.handle,
             self._ended,
         )
+        if self._interrupt_waits:
+            self._interrupt_waits = False
+            self._process.interrupt()
 
     def _chip_config(self, cause: str, is_raw: bool) -> dict[str, Any]:
         return {
@@ -362,9 +369,11 @@ class EmulatedBoard:
         self._has_power = False
         self.power_cuts += 1
         self._next_start = None
+        self._interrupt_waits = False
         self.flash.cut_off()
         self._stop_timers()
         self._end_process()
+        self._forget_input()
         self._is_off.set()
 
     def _reset(self, cause: str, after_s: float = 0.0) -> None:
@@ -399,7 +408,6 @@ class EmulatedBoard:
         is_soft = self._next_start is not None and self._next_start[0] == "soft"
         if not is_soft:
             self.pins.release()
-            self._forget_input()
         if self._next_start is not None and self._start_timer is None:
             self._start_again()
 
@@ -479,7 +487,9 @@ class EmulatedBoard:
                 self._stdio.send(data)
 
     def _interrupt(self) -> None:
-        if self._process is not None:
+        if self._next_start is not None:
+            self._interrupt_waits = True  # a tool's bridge keeps what is sent during a reset
+        elif self._process is not None:
             self._process.interrupt()
 
     def _forget_input(self) -> None:

@@ -74,13 +74,15 @@ class ChipMessages:
             ord("W"): self._watchdog,
             ord("R"): self._reset,
             ord("Y"): lambda message: self._supervisor.chip_ready(),
-            ord("A"): lambda message: self._supervisor.interrupt_again(),
         }
 
     def handle(self, message: bytes) -> bytes | None:
         """Do what one message asks."""
         if message[:1] == b"G":
             self._gpio(message)
+            return None
+        if message[:1] == b"A":
+            self._supervisor.interrupt_again()
             return None
         if not self._supervisor.has_power:
             return None  # sent before the cut, and too late

@@ -37,8 +37,8 @@ class BoardShape:
     """One kind of board.
 
     kind: "esp32" or "rp2", which decides the modules that programs find and how the chip behaves.
-    heap_bytes: MicroPython's heap. The interpreter counts in words of 8 bytes where a board has 4, and the
-    emulator's own modules live in it too.
+    heap_bytes: MicroPython's heap, for the board's programs alone. Words have 8 bytes where a board's have 4, so
+    the same program needs nearly twice as much.
     partitions: regions of flash that programs may use. rp2 has exactly one, called `storage`; esp32 needs `vfs`.
     The rest of the flash holds the firmware: it reads as zeros.
     bme280_address: of the sensor on the bus; None for no sensor.

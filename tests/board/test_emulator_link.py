@@ -109,7 +109,7 @@ def test_an_outage_holds_everything_back_and_loses_nothing(tmp_path, micropython
 
 def test_a_connection_made_in_an_outage_hangs_until_it_is_over(tmp_path, micropython):
     async def hang(hub, board):
-        await board.wait_line("connected")
+        await board.wait_line("answered 1")
         board.link.down()
         connections = hub.connections
         board.press_reset()
@@ -125,7 +125,7 @@ def test_a_connection_made_in_an_outage_hangs_until_it_is_over(tmp_path, micropy
 
 def test_a_connection_given_up_in_an_outage_never_reaches_the_hub(tmp_path, micropython):
     async def give_up(hub, board):
-        await board.wait_line("connected")
+        await board.wait_line("answered 1")
         board.link.down()
         connections = hub.connections
         board.press_reset()

@@ -120,3 +120,23 @@ def test_the_friendly_prompt_serves_a_person(tmp_path, micropython):
             assert board.boots == 1
 
     asyncio.run(type_at_it())
+
+
+def test_a_tool_that_comes_during_a_reset_is_served_after_it(tmp_path, micropython):
+    """Goal: no byte of a tool is lost in a reset, or it would wait for ever.
+
+    Method: the moment after a reset was asked for, type what mpremote types, against a program that loops.
+    """
+    loop = "print('loop begins')\nwhile True:\n    pass\n"
+
+    async def come() -> None:
+        async with running_board(tmp_path, micropython, {"main.py": loop}) as board:
+            await board.wait_line("loop begins")
+            for _ in range(10):
+                board.press_reset()
+                board.type("\r")
+                board.interrupt()
+                board.type("\r\x01print('ser' + 'ved')\x04")
+                await board.wait_line("served")
+
+    asyncio.run(come())

@@ -42,10 +42,14 @@ def main():
     for name in ("_start", "_storage", "_repl", "_flash", "_pin", "_i2c", "_wire"):
         sys.modules.pop(name, None)
     names = {"__name__": "__main__"}
-    _wire.programs_begin()
-    _run("boot.py", names, repl)
-    if not is_raw:
-        _run("main.py", names, repl)
+    _wire.measure_own_heap()
+    try:
+        _wire.post(b"Y")  # from here on, interrupts come
+        _run("boot.py", names, repl)
+        if not is_raw:
+            _run("main.py", names, repl)
+    except KeyboardInterrupt:
+        pass
     repl.serve(names, is_raw)
 
 

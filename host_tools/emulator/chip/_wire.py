@@ -96,7 +96,7 @@ def reset(kind, ms=0):
         try:
             wait(1 << 20)
         except KeyboardInterrupt:
-            pass
+            post(b"A")  # for the next run
 
 
 # The page
@@ -155,8 +155,10 @@ def sample_heap():
         put_u32(_HEAP_PEAK, used)
 
 
-# The board's own programs begin now: what is in use is the emulator's.
-def programs_begin():
+# The board's own programs come next: what is in use now is the emulator's.
+def measure_own_heap():
+    global _peak
     gc.collect()
-    put_u32(_HEAP_BASE, gc.mem_alloc())
-    post(b"Y")
+    _peak = gc.mem_alloc()
+    put_u32(_HEAP_BASE, _peak)
+    put_u32(_HEAP_PEAK, _peak)
