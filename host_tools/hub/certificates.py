@@ -12,9 +12,12 @@ import ssl
 from pathlib import Path
 
 from cryptography import x509
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
+
+from host_tools.errors import UserError
 
 _CA_DAYS = 3650
 _SERVER_DAYS = 397
@@ -26,14 +29,20 @@ class Certificates:
     """Files in `directory`: ca.pem, ca.key, server.pem, server.key. Made or renewed where needed."""
 
     def __init__(self, directory: Path) -> None:
-        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        """UserError if the directory cannot be used or a file in it is no certificate or key; nothing is replaced."""
         self._directory = directory
         now = datetime.datetime.now(datetime.UTC)
-        if not _is_good_until(directory / "ca.pem", now + datetime.timedelta(days=_SERVER_DAYS)):
-            self._make_ca(now)
-            self._make_server(now)
-        elif not _is_good_until(directory / "server.pem", now + datetime.timedelta(days=_RENEW_DAYS)):
-            self._make_server(now)
+        try:
+            directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not self._is_good("ca", "ca", now + datetime.timedelta(days=_SERVER_DAYS)):
+                self._make_ca(now)
+            if not self._is_good("server", "ca", now + datetime.timedelta(days=_RENEW_DAYS)):
+                self._make_server(now)
+        except (OSError, ValueError) as error:
+            raise UserError(
+                f"the hub cannot use the certificates in {directory}: {error}; "
+                "move ca.* and server.* away (boards must then be flashed anew), or choose another folder"
+            ) from error
 
     @property
     def ca_pem(self) -> str:
@@ -71,20 +80,42 @@ class Certificates:
         builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_key_usage(key_cert_sign=False), critical=True)
-        builder = builder.add_extension(
-            x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False
-        )
+        builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         self._write("server", key, builder.sign(issuer_key, hashes.SHA256()))
+
+    def _is_good(self, stem: str, issuer: str, moment: datetime.datetime) -> bool:
+        """Whether certificate and key are there, belong together, and are good until `moment`.
+
+        A pair that does not belong together was left by a crash between the two files.
+        """
+        paths = [self._directory / name for name in (f"{stem}.pem", f"{stem}.key", f"{issuer}.pem")]
+        if not all(path.exists() for path in paths):
+            return False
+        certificate_pem, key_pem, issuer_pem = (path.read_bytes() for path in paths)
+        certificate = x509.load_pem_x509_certificate(certificate_pem)
+        key = serialization.load_pem_private_key(key_pem, None)
+        try:
+            certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(issuer_pem))
+        except InvalidSignature:
+            return False
+        return certificate.not_valid_after_utc > moment and certificate.public_key() == key.public_key()
 
     def _write(self, stem: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
         )
-        path = self._directory / f"{stem}.key"
-        path.unlink(missing_ok=True)
-        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "wb") as file:
-            file.write(pem)
-        (self._directory / f"{stem}.pem").write_bytes(certificate.public_bytes(serialization.Encoding.PEM))
+        self._replace(f"{stem}.key", pem, 0o600)
+        self._replace(f"{stem}.pem", certificate.public_bytes(serialization.Encoding.PEM), 0o644)
+
+    def _replace(self, name: str, data: bytes, mode: int) -> None:
+        """Each file is whole or as it was, and never readable by more than `mode`."""
+        new = self._directory / f"{name}.new"
+        new.unlink(missing_ok=True)
+        with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL, mode), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        new.replace(self._directory / name)
 
 
 def _builder(
@@ -118,9 +149,3 @@ def _key_usage(key_cert_sign: bool) -> x509.KeyUsage:
         encipher_only=False,
         decipher_only=False,
     )
-
-
-def _is_good_until(path: Path, moment: datetime.datetime) -> bool:
-    if not path.exists() or not path.with_suffix(".key").exists():
-        return False
-    return x509.load_pem_x509_certificate(path.read_bytes()).not_valid_after_utc > moment

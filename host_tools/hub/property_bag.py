@@ -6,9 +6,10 @@ plus sign is a plus sign.
 
 from __future__ import annotations
 
+from typing import Final
 from urllib.parse import quote, unquote
 
-_SYSTEM = {
+_SYSTEM: Final = {
     "$.mid": "message-id",
     "$.cid": "correlation-id",
     "$.uid": "user-id",
@@ -21,7 +22,7 @@ _SYSTEM = {
     "$.ifid": "iothub-interface-id",
     "$.sub": "dt-subject",
 }
-_BY_NAME = {name: key for key, name in _SYSTEM.items()}
+_BY_NAME: Final = {name: key for key, name in _SYSTEM.items()}
 
 
 class BagMalformed(ValueError):
@@ -45,6 +46,15 @@ def decode(bag: str) -> tuple[dict[str, str], dict[str, str | None]]:
         else:
             application[name] = text if equals else None
     return system, application
+
+
+def size(system: dict[str, str], application: dict[str, str | None]) -> int:
+    """Return what the properties count towards a message's size, in bytes.
+
+    Microsoft, "Create and read IoT Hub messages": values of system properties, names and values of the others.
+    """
+    texts = (*system.values(), *application, *(value or "" for value in application.values()))
+    return sum(len(text.encode()) for text in texts)
 
 
 def encode(system: dict[str, str], application: dict[str, str]) -> str:

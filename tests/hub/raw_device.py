@@ -69,9 +69,7 @@ class RawDevice:
     @classmethod
     async def dial(cls, hub) -> RawDevice:
         context = ssl.create_default_context(cadata=hub.ca_pem)
-        return cls(
-            *await asyncio.open_connection("127.0.0.1", hub.port, ssl=context, server_hostname="localhost")
-        )
+        return cls(*await asyncio.open_connection("127.0.0.1", hub.port, ssl=context, server_hostname="localhost"))
 
     @classmethod
     async def connected(cls, hub, device_id: str, **keys) -> RawDevice:

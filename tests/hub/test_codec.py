@@ -1,5 +1,7 @@
 """The server's MQTT codec: every packet whole, cut anywhere, and garbage."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -19,11 +21,20 @@ STREAM = [
 ]
 
 
+def decode(data):
+    decoder = codec.Decoder()
+    decoder.feed(data)
+    return list(decoder.packets())
+
+
 @pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
 def test_the_stream_may_be_cut_anywhere(size):
     data = b"".join(raw for raw, _ in STREAM)
     decoder = codec.Decoder()
-    found = [p for at in range(0, len(data), size) for p in decoder.feed(data[at : at + size])]
+    found = []
+    for at in range(0, len(data), size):
+        decoder.feed(data[at : at + size])
+        found += decoder.packets()
     assert found == [packet for _, packet in STREAM]
 
 
@@ -50,26 +61,51 @@ def test_the_stream_may_be_cut_anywhere(size):
 )
 def test_garbage_is_a_protocol_error(garbage):
     with pytest.raises(codec.ProtocolError):
-        codec.Decoder().feed(garbage)
+        decode(garbage)
 
 
 def test_another_protocol_level_is_told_apart_from_garbage():
-    packet = codec.Decoder().feed(CONNECT.replace(b"MQTT\x04", b"MQTT\x05"))[0]
+    packet = decode(CONNECT.replace(b"MQTT\x04", b"MQTT\x05"))[0]
     assert isinstance(packet, codec.Connect) and packet.protocol_level == 5
 
 
-@given(st.binary(max_size=300))
-def test_no_bytes_crash_the_decoder(data):
+def outcome(data, cuts):
+    """Return the packets of a stream that arrives in pieces, and the error that ended it, if one did."""
+    decoder = codec.Decoder(packet_bytes_max=200)
+    found = []
+    edges = [0, *sorted(cut % (len(data) + 1) for cut in cuts), len(data)]
     try:
-        codec.Decoder(packet_bytes_max=200).feed(data)
-    except codec.ProtocolError:
-        pass
+        for start, end in pairwise(edges):
+            decoder.feed(data[start:end])
+            for packet in decoder.packets():
+                found.append(packet)
+    except codec.ProtocolError as error:
+        return found, str(error)
+    return found, None
+
+
+PIECES = st.one_of(st.binary(max_size=40), st.sampled_from([raw for raw, _ in STREAM]))
+
+
+@given(st.lists(PIECES, max_size=8).map(b"".join), st.lists(st.integers(0, 400), max_size=6))
+def test_any_bytes_give_packets_or_an_error_wherever_they_are_cut(data, cuts):
+    assert outcome(data, cuts) == outcome(data, [])
+
+
+def test_what_comes_before_garbage_is_given_first():
+    packets, error = outcome(STREAM[3][0] + b"\xff" + STREAM[4][0], [])
+    assert packets == [STREAM[3][1]] and "type 15" in error
+
+
+def test_an_announced_size_is_refused_before_it_is_awaited():
+    decoder = codec.Decoder(packet_bytes_max=100)
+    decoder.feed(b"\x10\x65")
+    with pytest.raises(codec.ProtocolError, match="101 bytes, limit 100"):
+        next(decoder.packets())
 
 
 @given(
-    st.text(
-        min_size=1, max_size=50, alphabet=st.characters(exclude_characters="+#\0", exclude_categories=["Cs"])
-    ),
+    st.text(min_size=1, max_size=50, alphabet=st.characters(exclude_characters="+#\0", exclude_categories=["Cs"])),
     st.binary(max_size=300),
     st.integers(0, 1),
     st.booleans(),
@@ -78,7 +114,7 @@ def test_no_bytes_crash_the_decoder(data):
 def test_what_is_published_is_what_is_decoded(topic, payload, qos, duplicate, packet_id):
     raw = codec.publish(topic, payload, qos, duplicate and bool(qos), packet_id)
     expected = codec.Publish(topic, payload, qos, False, duplicate and bool(qos), packet_id if qos else 0)
-    assert codec.Decoder().feed(raw) == [expected]
+    assert decode(raw) == [expected]
 
 
 def test_answers_are_byte_exact():

@@ -38,7 +38,7 @@ async def until(condition, seconds=5.0):
         await asyncio.sleep(0.01)
 
 
-def test_a_message_is_stored_with_its_properties_and_then_acknowledged(tmp_path):
+def test_a_message_is_stored_with_its_properties_and_then_acknowledged(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:
             device = await RawDevice.connected(hub, "dev1")
@@ -53,10 +53,10 @@ def test_a_message_is_stored_with_its_properties_and_then_acknowledged(tmp_path)
             await until(lambda: len(list(hub.messages())) == 2)
         assert [m.body for m in read_messages(tmp_path)] == [b"hello", b"q0"]
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_no_acknowledgement_before_the_commit(tmp_path):
+def test_no_acknowledgement_before_the_commit(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:
             device = await RawDevice.connected(hub, "dev1")
@@ -70,7 +70,7 @@ def test_no_acknowledgement_before_the_commit(tmp_path):
             assert await device.receive() == (0x40, b"\x00\x01")
             assert len(list(hub.messages())) == 1
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 @pytest.mark.parametrize(
@@ -86,7 +86,7 @@ def test_no_acknowledgement_before_the_commit(tmp_path):
         (2, "dev1", "good", "localhost/dev2/?api-version=2021-04-12"),
     ],
 )
-def test_a_connect_that_is_refused_gets_its_code(tmp_path, code, device_id, password, user_name):
+def test_a_connect_that_is_refused_gets_its_code(run, tmp_path, code, device_id, password, user_name):
     async def scenario():
         async with running(tmp_path) as hub:
             key = hub.devices.create("dev1").primary_key
@@ -103,10 +103,10 @@ def test_a_connect_that_is_refused_gets_its_code(tmp_path, code, device_id, pass
             assert await device.receive() == (0x20, bytes((0, code)))
             assert await device.is_closed()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_device_cannot_touch_anothers_topics(tmp_path):
+def test_a_device_cannot_touch_anothers_topics(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:
             hub.devices.create("dev2")
@@ -120,10 +120,10 @@ def test_a_device_cannot_touch_anothers_topics(tmp_path):
                 assert await device.receive() == (0x90, b"\x00\x01\x80"), topic
             assert list(hub.messages()) == []
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_what_breaks_the_rules_is_closed_and_others_go_on(tmp_path):
+def test_what_breaks_the_rules_is_closed_and_others_go_on(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:
             good = await RawDevice.connected(hub, "good")
@@ -144,10 +144,10 @@ def test_what_breaks_the_rules_is_closed_and_others_go_on(tmp_path):
             assert await good.receive() == (0x40, b"\x00\x01")
             assert [m.body for m in hub.messages()] == [b"still here"]
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_the_newer_connection_of_a_device_stays(tmp_path):
+def test_the_newer_connection_of_a_device_stays(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:
             older = await RawDevice.connected(hub, "dev1")
@@ -159,10 +159,10 @@ def test_the_newer_connection_of_a_device_stays(tmp_path):
             newer.close()
             await until(lambda: not hub.is_connected("dev1"))
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_silent_device_is_closed_and_its_will_is_stored(tmp_path):
+def test_a_silent_device_is_closed_and_its_will_is_stored(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:
             device = await RawDevice.connected(hub, "dev1", keep_alive=1, will=(EVENTS + "a=b", "gone"))
@@ -171,10 +171,10 @@ def test_a_silent_device_is_closed_and_its_will_is_stored(tmp_path):
             (message,) = hub.messages()
             assert (message.body, message.properties) == (b"gone", {"a": "b", "iothub-MessageType": "Will"})
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_token_that_expires_ends_the_connection(tmp_path):
+def test_a_token_that_expires_ends_the_connection(run, tmp_path):
     async def scenario():
         now = [1000.0]
         async with running(tmp_path, clock=lambda: now[0]) as hub:
@@ -185,10 +185,10 @@ def test_a_token_that_expires_ends_the_connection(tmp_path):
             now[0] = 1001.0
             assert await device.is_closed()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_commands_come_in_order_and_go_when_acknowledged(tmp_path):
+def test_commands_come_in_order_and_go_when_acknowledged(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:
             device = await RawDevice.connected(hub, "dev1")
@@ -204,10 +204,10 @@ def test_commands_come_in_order_and_go_when_acknowledged(tmp_path):
                 device.send(puback(packet_id))
                 await until(lambda left=2 - index: hub.pending("dev1") == left)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_an_unacknowledged_command_comes_again_after_reconnect_and_restart(tmp_path):
+def test_an_unacknowledged_command_comes_again_after_reconnect_and_restart(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:
             await hub.send("dev1" if hub.devices.create("dev1") else "", b"once", {}, message_id="m1")
@@ -226,10 +226,10 @@ def test_an_unacknowledged_command_comes_again_after_reconnect_and_restart(tmp_p
             device.send(puback(packet_id))
             await until(lambda: hub.pending("dev1") == 0)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_lost_acknowledgement_brings_the_command_again(tmp_path):
+def test_a_lost_acknowledgement_brings_the_command_again(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:
             hub.faults.c2d_puback_loss = 1.0
@@ -247,10 +247,10 @@ def test_a_lost_acknowledgement_brings_the_command_again(tmp_path):
             await until(lambda: hub.pending("dev1") == 0)
             assert hub.redelivered == 2
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_the_queue_holds_fifty_and_expired_commands_leave_it(tmp_path):
+def test_the_queue_holds_fifty_and_expired_commands_leave_it(run, tmp_path):
     async def scenario():
         now = [time.time()]
         async with running(tmp_path, clock=lambda: now[0]) as hub:
@@ -267,10 +267,10 @@ def test_the_queue_holds_fifty_and_expired_commands_leave_it(tmp_path):
             assert (await device.receive())[0] == 0x90
             await until(lambda: hub.pending("dev1") == 0)
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_a_flood_waits_for_the_disk_instead_of_filling_memory(tmp_path, monkeypatch):
+def test_a_flood_waits_for_the_disk_instead_of_filling_memory(run, tmp_path, monkeypatch):
     monkeypatch.setattr(connection, "UNCOMMITTED_MAX", 10)
 
     async def scenario():
@@ -281,10 +281,10 @@ def test_a_flood_waits_for_the_disk_instead_of_filling_memory(tmp_path, monkeypa
             acknowledged = [await device.receive() for _ in range(500)]
             assert [int.from_bytes(body, "big") for _, body in acknowledged] == list(range(1, 501))
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_keys_are_private_and_a_taken_port_is_said_plainly(tmp_path):
+def test_keys_are_private_and_a_taken_port_is_said_plainly(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:
             for name in ("ca.key", "server.key"):
@@ -292,17 +292,17 @@ def test_keys_are_private_and_a_taken_port_is_said_plainly(tmp_path):
             with pytest.raises(UserError, match=f"port {hub.port}"):
                 await Hub(tmp_path / "second", port=hub.port).start()
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
-def test_the_certificates_and_keys_stay_over_a_restart(tmp_path):
+def test_the_certificates_and_keys_stay_over_a_restart(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:
             before = hub.ca_pem, hub.devices.create("dev1")
         async with running(tmp_path) as hub:
             assert (hub.ca_pem, hub.devices.get("dev1")) == before
 
-    asyncio.run(scenario())
+    run(scenario())
 
 
 KILLED_HUB = """
@@ -319,7 +319,7 @@ asyncio.run(main())
 """
 
 
-def test_kill_9_loses_no_acknowledged_message(tmp_path):
+def test_kill_9_loses_no_acknowledged_message(run, tmp_path):
     """Goal: whatever was acknowledged is in the store after SIGKILL in the middle of a stream."""
 
     async def scenario(port):
@@ -338,7 +338,7 @@ def test_kill_9_loses_no_acknowledged_message(tmp_path):
 
     process = subprocess.Popen([sys.executable, "-c", KILLED_HUB, str(tmp_path)], stdout=subprocess.PIPE)
     try:
-        acknowledged = asyncio.run(scenario(int(process.stdout.readline())))
+        acknowledged = run(scenario(int(process.stdout.readline())))
     finally:
         process.kill()
         process.wait()
@@ -347,7 +347,7 @@ def test_kill_9_loses_no_acknowledged_message(tmp_path):
     assert acknowledged <= stored and len(acknowledged) >= 300
 
 
-def test_an_independent_client_is_served(tmp_path):
+def test_an_independent_client_is_served(run, tmp_path):
     """paho-mqtt over TLS: telemetry out, a command in."""
     import paho.mqtt.client as paho
 
@@ -358,9 +358,7 @@ def test_an_independent_client_is_served(tmp_path):
             client = paho.Client(paho.CallbackAPIVersion.VERSION2, "dev1", protocol=paho.MQTTv311)
             (tmp_path / "root.pem").write_text(hub.ca_pem)
             client.tls_set(str(tmp_path / "root.pem"))
-            client.username_pw_set(
-                "localhost/dev1/?api-version=2021-04-12", token(key, "localhost/devices/dev1")
-            )
+            client.username_pw_set("localhost/dev1/?api-version=2021-04-12", token(key, "localhost/devices/dev1"))
             client.on_message = lambda *event: received.append(event[2].payload)
             client.on_connect = lambda *_: client.subscribe(COMMANDS + "#", 1)
             client.connect_async("localhost", hub.port)
@@ -376,4 +374,4 @@ def test_an_independent_client_is_served(tmp_path):
                 client.disconnect()
                 client.loop_stop()
 
-    asyncio.run(scenario())
+    run(scenario())

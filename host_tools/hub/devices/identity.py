@@ -40,9 +40,7 @@ class Admission:
 def admit(connect: codec.Connect, registry: DeviceRegistry, now_s: float) -> Admission:
     """Check a CONNECT as IoT Hub does; raises Refused."""
     if connect.protocol_level != 4:
-        raise Refused(
-            WRONG_PROTOCOL, f"protocol level {connect.protocol_level}, only 4 (MQTT 3.1.1) is spoken"
-        )
+        raise Refused(WRONG_PROTOCOL, f"protocol level {connect.protocol_level}, only 4 (MQTT 3.1.1) is spoken")
     host, device_id = _user_name(connect.user_name)
     if connect.client_id != device_id:
         raise Refused(WRONG_CLIENT_ID, f"client id {connect.client_id!r} is not the device of the user name")
@@ -51,16 +49,18 @@ def admit(connect: codec.Connect, registry: DeviceRegistry, now_s: float) -> Adm
         raise Refused(NOT_AUTHORISED, f"device {device_id!r} is unknown or disabled")
     try:
         token = (connect.password or b"").decode()
-        expires_s = sas.check(
-            token, [device.primary_key, device.secondary_key], f"{host}/devices/{device_id}", now_s
-        )
+        expires_s = sas.check(token, [device.primary_key, device.secondary_key], f"{host}/devices/{device_id}", now_s)
     except (sas.SasRefused, UnicodeDecodeError) as error:
         raise Refused(NOT_AUTHORISED, f"device {device_id!r}: {error}") from error
     return Admission(device, expires_s)
 
 
 def _user_name(user_name: str | None) -> tuple[str, str]:
-    """Return (host, device id) of `host/device/?api-version=...`, with or without the question mark."""
+    """Return (host, device id) of `host/device/?api-version=...`, with or without the question mark.
+
+    Any host will do, as long as the token is signed for it: behind a gateway name, a device keeps the name of its
+    real hub in both.
+    """
     host, _, rest = (user_name or "").partition("/")
     device_id, _, query = rest.partition("/")
     parameters = dict(parse_qsl(query.removeprefix("?")))

@@ -49,8 +49,7 @@ class DeviceRegistry:
             return known
         device = Device(device_id, str(time.time_ns()), "enabled", _new_key(), _new_key())
         self._connection.execute(
-            "INSERT INTO devices (id, generation_id, status, primary_key, secondary_key)"
-            " VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO devices (id, generation_id, status, primary_key, secondary_key) VALUES (?, ?, ?, ?, ?)",
             (device.id, device.generation_id, device.status, device.primary_key, device.secondary_key),
         )
         self._devices[device_id] = device

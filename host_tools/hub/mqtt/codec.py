@@ -7,6 +7,7 @@ Sections are of the OASIS standard MQTT 3.1.1. A `ProtocolError` means that the 
 from __future__ import annotations
 
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -102,29 +103,32 @@ Packet = Connect | Publish | PubAck | Subscribe | Unsubscribe | PingRequest | Di
 
 
 class Decoder:
-    """Takes bytes as they come and returns whole packets; keeps at most one incomplete packet."""
+    """Takes bytes as they come and gives whole packets; keeps at most one incomplete packet between calls.
+
+    packet_bytes_max: limit of the remaining length (2.2.3) of the packets still to come; may be changed at any time.
+    """
 
     def __init__(self, packet_bytes_max: int = PACKET_BYTES_MAX) -> None:
+        self.packet_bytes_max = packet_bytes_max
         self._buffer = bytearray()
-        self._packet_bytes_max = packet_bytes_max
 
-    def feed(self, data: bytes) -> list[Packet]:
-        """Return the packets that `data` completes; raises ProtocolError."""
+    def feed(self, data: bytes) -> None:
+        """Take bytes; `packets` gives what they complete."""
         self._buffer += data
-        packets: list[Packet] = []
+
+    def packets(self) -> Iterator[Packet]:
+        """Yield every whole packet, in order; raises ProtocolError when it comes to what is none.
+
+        How the stream was cut by the network makes no difference: what comes before an error is given first.
+        """
         start = 0
-        while True:
-            head = self._head(start)
-            if head is None:
-                break
-            body_start, end = head
-            if end > len(self._buffer):
-                break
-            packets.append(_decode(self._buffer[start], bytes(self._buffer[body_start:end])))
-            start = end
-        if start:
+        try:
+            while (head := self._head(start)) is not None and head[1] <= len(self._buffer):
+                first_byte, body = self._buffer[start], bytes(self._buffer[head[0] : head[1]])
+                start = head[1]
+                yield _decode(first_byte, body)
+        finally:
             del self._buffer[:start]
-        return packets
 
     def _head(self, start: int) -> tuple[int, int] | None:
         """Return (start, end) of the body of the packet at `start`, or None if its head is incomplete."""
@@ -137,8 +141,8 @@ class Decoder:
             length |= (byte & 0x7F) << shift
             at += 1
             if not byte & 0x80:
-                if length > self._packet_bytes_max:
-                    raise ProtocolError(f"packet of {length} bytes, limit {self._packet_bytes_max}")
+                if length > self.packet_bytes_max:
+                    raise ProtocolError(f"packet of {length} bytes, limit {self.packet_bytes_max}")
                 return at, at + length
             shift += 7
             if shift > 21:

@@ -6,12 +6,17 @@ documentation, "PRAGMA synchronous").
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from pathlib import Path
+from typing import Final
 
-FILE_NAME = "hub.sqlite3"
+from host_tools.errors import UserError
 
-_SCHEMA = """
+FILE_NAME: Final = "hub.sqlite3"
+VERSION: Final = 1
+
+_SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS devices (
     id TEXT PRIMARY KEY,
     generation_id TEXT NOT NULL,
@@ -45,11 +50,27 @@ CREATE INDEX IF NOT EXISTS commands_waiting ON commands (device_id, sequence) WH
 
 
 def open_for_writing(directory: Path) -> sqlite3.Connection:
-    """Open or create the file; the connection may be handed to the writer's thread."""
-    connection = sqlite3.connect(directory / FILE_NAME, isolation_level=None, check_same_thread=False)
-    connection.execute("PRAGMA journal_mode = WAL")
-    connection.execute("PRAGMA synchronous = FULL")
-    connection.executescript(_SCHEMA)
+    """Open or create the file; the connection may be handed to the writer's thread.
+
+    UserError if the file cannot be used; it is left as it is.
+    """
+    path = directory / FILE_NAME
+    try:
+        # SQLite gives its own files the mode of this one, and device keys are in it.
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT, 0o600))
+        connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        if version > VERSION:
+            connection.close()
+            raise UserError(
+                f"{path} was written by a newer fieldpost (version {version}, known is {VERSION}): "
+                "update fieldpost or choose another folder"
+            )
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA synchronous = FULL")
+        connection.executescript(f"{_SCHEMA} PRAGMA user_version = {VERSION};")
+    except (OSError, sqlite3.Error) as error:
+        raise UserError(f"the hub cannot use {path}: {error}; move that file away or choose another folder") from error
     return connection
 
 

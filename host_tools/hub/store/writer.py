@@ -1,86 +1,119 @@
 """One thread that writes, and commits everything that came while it was committing.
 
 So a message costs a share of one sync instead of a sync of its own, and the event loop never waits for the disk.
+
+    loop    submit a  submit b c d ...                 done a        done b c d
+    thread            BEGIN a COMMIT  BEGIN b c d COMMIT
 """
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import queue
 import sqlite3
 import threading
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Final, NamedTuple
+
+log = logging.getLogger("fieldpost.hub")
 
 # Bounds the time that the first of a group waits for the rest of it.
-_STATEMENTS_PER_COMMIT_MAX = 2000
+_STATEMENTS_PER_COMMIT_MAX: Final = 2000
 
 Done = Callable[[int], None]
-_Job = tuple[str, Sequence[Any], Done | None]
+Failed = Callable[[Exception], None]
+
+
+class _Job(NamedTuple):
+    statement: str
+    values: Sequence[Any]
+    done: Done | None
+    failed: Failed | None
 
 
 class Writer:
-    """Statements in the order of `submit`; each `done` is called in the event loop, after the commit."""
+    """Statements are written in the order of `submit`.
 
-    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop) -> None:
+    failed: called in the event loop when a commit fails. Nothing of that group is stored and no `done` of it is
+    called; the next group is tried anew, since a full disk may be emptied.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop, failed: Failed) -> None:
         self._connection = connection
         self._loop = loop
+        self._failed = failed
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="hub-writer", daemon=True)
-        self.error: sqlite3.Error | None = None
         self._thread.start()
 
-    def submit(self, statement: str, values: Sequence[Any], done: Done | None = None) -> None:
-        """Write soon. `done` gets the row id of the statement once it is durable; never if the disk fails."""
-        self._jobs.put((statement, values, done))
-
-    async def write(self, statement: str, values: Sequence[Any]) -> int:
-        """Write and return the row id once it is durable."""
-        durable = self._loop.create_future()
-        self.submit(statement, values, durable.set_result)
-        return int(await durable)
+    def submit(
+        self, statement: str, values: Sequence[Any], done: Done | None = None, failed: Failed | None = None
+    ) -> None:
+        """Write soon, then call `done` with the row id, or `failed`; both in the event loop, after the commit."""
+        self._jobs.put(_Job(statement, values, done, failed))
 
     def close(self) -> None:
-        """Commit what is waiting and close the file."""
+        """Commit what is waiting and close the file. Blocks for the length of a commit."""
         self._jobs.put(None)
         self._thread.join()
         self._connection.close()
 
     def _run(self) -> None:
-        while True:
-            jobs = self._next_group()
-            group = [job for job in jobs if job is not None]
-            if group and self.error is None:
-                try:
-                    done = self._commit(group)
-                except sqlite3.Error as error:
-                    # Nothing of this group is promised: no acknowledgement leaves, and none will.
-                    self.error = error
-                else:
-                    self._loop.call_soon_threadsafe(_call_all, done)
-            if len(group) < len(jobs):
-                return
-
-    def _next_group(self) -> list[_Job | None]:
-        jobs = [self._jobs.get()]
-        while jobs[-1] is not None and len(jobs) < _STATEMENTS_PER_COMMIT_MAX:
+        is_open = True
+        while is_open:
+            group, is_open = self._next_group()
+            if not group:
+                continue
             try:
-                jobs.append(self._jobs.get_nowait())
-            except queue.Empty:
-                break
-        return jobs
+                row_ids = self._commit(group)
+            except Exception as error:  # whatever it is, a silent end of this thread would hang every device
+                self._loop.call_soon_threadsafe(self._group_failed, group, error)
+            else:
+                self._loop.call_soon_threadsafe(_group_done, group, row_ids)
 
-    def _commit(self, group: list[_Job]) -> list[tuple[Done, int]]:
-        done = []
-        self._connection.execute("BEGIN IMMEDIATE")
-        for statement, values, callback in group:
-            cursor = self._connection.execute(statement, values)
-            if callback is not None:
-                done.append((callback, cursor.lastrowid or 0))
-        self._connection.execute("COMMIT")
-        return done
+    def _next_group(self) -> tuple[list[_Job], bool]:
+        """Return what waits, at least one job unless this is the end; and whether more may come."""
+        job = self._jobs.get()
+        group: list[_Job] = []
+        try:
+            while job is not None:
+                group.append(job)
+                if len(group) == _STATEMENTS_PER_COMMIT_MAX:
+                    return group, True
+                job = self._jobs.get_nowait()
+        except queue.Empty:
+            return group, True
+        return group, False
+
+    def _commit(self, group: list[_Job]) -> list[int]:
+        execute = self._connection.execute
+        try:
+            execute("BEGIN IMMEDIATE")
+            row_ids = [execute(job.statement, job.values).lastrowid or 0 for job in group]
+            execute("COMMIT")
+        except Exception:
+            if self._connection.in_transaction:
+                execute("ROLLBACK")
+            raise
+        return row_ids
+
+    def _group_failed(self, group: list[_Job], error: Exception) -> None:
+        for job in group:
+            if job.failed is not None:
+                _guarded(job.failed, error)
+        _guarded(self._failed, error)
 
 
-def _call_all(callbacks: list[tuple[Done, int]]) -> None:
-    for callback, row_id in callbacks:
-        callback(row_id)
+def _group_done(group: list[_Job], row_ids: list[int]) -> None:
+    for job, row_id in zip(group, row_ids, strict=True):
+        if job.done is not None:
+            _guarded(job.done, row_id)
+
+
+def _guarded(callback: Callable[[Any], None], argument: object) -> None:
+    """One device's trouble must not keep the acknowledgements of the others in its group."""
+    try:
+        callback(argument)
+    except Exception:
+        log.exception("a callback after a commit failed")
