@@ -62,9 +62,7 @@ class Board:
                 return partition
         raise KeyError(label)
 
-    def device_config(
-        self, device: str, hub_host: str, hub_port: int = 8883, **settings: Any
-    ) -> dict[str, Any]:
+    def device_config(self, device: str, hub_host: str, hub_port: int = 8883, **settings: Any) -> dict[str, Any]:
         """Return the config.json of a device on this board, checked as the device itself will check it.
 
         device: its name at the hub. settings: other keys of config.json, such as sample_interval_ms or wifi;

@@ -95,9 +95,7 @@ def load(name: str, boards: Path = BOARDS) -> Board:
 def _check_memory(board: dict[str, Any]) -> None:
     """Check what the regions in flash and the ring have to do with the port and with one another."""
     port = board["port"]
-    Choice({"esp32": "partition", "rp2": "lent", "linux": "file"}[port]).check(
-        board["ring"]["kind"], "ring.kind"
-    )
+    Choice({"esp32": "partition", "rp2": "lent", "linux": "file"}[port]).check(board["ring"]["kind"], "ring.kind")
     if port == "linux":
         if board["ring"]["path"] is None:
             raise Mismatch("ring.path is missing: expected the path of a file")
@@ -112,14 +110,10 @@ def _check_memory(board: dict[str, Any]) -> None:
         _check_regions([("storage", board["storage"])], board["flash_bytes"])
         half_sectors = board["storage"]["bytes"] // SECTOR_BYTES // 2
         if ring_bytes > board["storage"]["bytes"] // 2:
-            raise mismatch(
-                "ring.sectors", board["ring"]["sectors"], f"at most half of the storage, {half_sectors}"
-            )
+            raise mismatch("ring.sectors", board["ring"]["sectors"], f"at most half of the storage, {half_sectors}")
         return
     regions = {partition["label"]: partition for partition in board["partitions"]}
-    _check_regions(
-        ((f"partitions.{label}", partition) for label, partition in regions.items()), board["flash_bytes"]
-    )
+    _check_regions(((f"partitions.{label}", partition) for label, partition in regions.items()), board["flash_bytes"])
     label = board["ring"]["label"]
     if label not in regions:
         raise mismatch("ring.label", label, f"one of the partitions: {', '.join(regions)}")

@@ -43,9 +43,7 @@ def parse_lines(text: str) -> list[Archive]:
             continue
         options, uri, suite, components = match.groups()
         signed_by = re.search(r"signed-by=(\S+)", options or "", re.IGNORECASE)
-        archives.append(
-            _archive(uri, (suite,), tuple(components.split()), signed_by.group(1) if signed_by else None)
-        )
+        archives.append(_archive(uri, (suite,), tuple(components.split()), signed_by.group(1) if signed_by else None))
     return archives
 
 
@@ -84,9 +82,7 @@ def _fields(stanza: str) -> dict[str, str]:
     return fields
 
 
-def _archive(
-    uri: str, suites: tuple[str, ...], components: tuple[str, ...], signed_by: str | None
-) -> Archive:
+def _archive(uri: str, suites: tuple[str, ...], components: tuple[str, ...], signed_by: str | None) -> Archive:
     # Signed-By may also hold a fingerprint or a whole key: then apt's own default keyring decides.
     keyring = signed_by if signed_by and signed_by.startswith("/") and "," not in signed_by else None
     return Archive(uri.rstrip("/"), suites, components, keyring)

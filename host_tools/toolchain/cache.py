@@ -27,8 +27,7 @@ def folder() -> Path:
         path.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(
-            f"cannot make the cache folder {path} ({error.strerror}): "
-            "set XDG_CACHE_HOME to a folder you can write"
+            f"cannot make the cache folder {path} ({error.strerror}): set XDG_CACHE_HOME to a folder you can write"
         ) from error
     return path
 

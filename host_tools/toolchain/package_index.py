@@ -32,14 +32,10 @@ def download(name: str, version: str, sha256: str) -> bytes:
             candidates = finder.find_all_candidates(name)
             links = [found.link for found in candidates if str(found.version) == version]
             if not links:
-                raise UserError(
-                    f"the package index does not offer {name} {version}: check the network and pip config"
-                )
+                raise UserError(f"the package index does not offer {name} {version}: check the network and pip config")
             content = _fetch(session, links[0].url_without_fragment)
     except (PipError, RequestException, OSError) as error:
-        raise UserError(
-            f"cannot download {name} {version}: {error}. Check the network and pip config"
-        ) from error
+        raise UserError(f"cannot download {name} {version}: {error}. Check the network and pip config") from error
     found_sha256 = hashlib.sha256(content).hexdigest()
     if found_sha256 != sha256:
         raise UserError(

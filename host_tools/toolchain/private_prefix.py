@@ -85,9 +85,7 @@ def _sources() -> tuple[Release, list[Archive]]:
         if distribution in _RELEASES:
             break
     else:
-        raise UserError(
-            "fieldpost knows no package of MicroPython for this system: put a MicroPython >= 1.24 on PATH"
-        )
+        raise UserError("fieldpost knows no package of MicroPython for this system: put a MicroPython >= 1.24 on PATH")
     release = _RELEASES[distribution]
     codename = system.get("VERSION_CODENAME", "")
     archives: dict[str, Archive] = {}
@@ -154,9 +152,7 @@ def _configure(apt: Path, archive: Archive, release: Release) -> dict[str, str]:
 def _network_settings() -> list[str]:
     """Return how apt reaches the network on this machine: proxies, certificates, date checks."""
     dump = run(["apt-config", "dump", "--format", '%F "%v";%n', "Acquire"], _UNPACK_TIMEOUT_S)
-    others = tuple(
-        f"Acquire::{name}" for name in ("IndexTargets", "Changelogs", "CompressionTypes", "Languages")
-    )
+    others = tuple(f"Acquire::{name}" for name in ("IndexTargets", "Changelogs", "CompressionTypes", "Languages"))
     lines = dump.splitlines()
     return [line for line in lines if line.startswith("Acquire::") and not line.startswith(others)]
 
