@@ -67,8 +67,10 @@ class RawDevice:
         self.writer = writer
 
     @classmethod
-    async def dial(cls, hub) -> RawDevice:
+    async def dial(cls, hub, version: ssl.TLSVersion | None = None) -> RawDevice:
         context = ssl.create_default_context(cadata=hub.ca_pem)
+        if version is not None:
+            context.minimum_version = context.maximum_version = version
         return cls(*await asyncio.open_connection("127.0.0.1", hub.port, ssl=context, server_hostname="localhost"))
 
     @classmethod

@@ -3,6 +3,7 @@
 import asyncio
 import signal
 import sqlite3
+import ssl
 import stat
 import subprocess
 import sys
@@ -305,6 +306,170 @@ def test_the_certificates_and_keys_stay_over_a_restart(run, tmp_path):
     run(scenario())
 
 
+def test_a_command_that_expires_unacknowledged_does_not_break_its_connection(run, tmp_path):
+    async def scenario():
+        now = [time.time()]
+        async with running(tmp_path, clock=lambda: now[0]) as hub:
+            device = await RawDevice.connected(hub, "dev1")
+            device.send(subscribe(COMMANDS + "#"))
+            await device.receive()
+            await hub.send("dev1", b"slow", {}, expiry_unix_s=now[0] + 60)
+            packet_id = take_publish(await device.receive())[2]
+            now[0] += 61
+            await hub.send("dev1", b"next", {})
+            assert take_publish(await device.receive())[1] == b"next"
+            device.send(puback(packet_id) + b"\xc0\x00")
+            assert await device.receive() == (0xD0, b"")
+
+    run(scenario())
+
+
+def test_expired_commands_make_room_while_the_device_is_away(run, tmp_path):
+    async def scenario():
+        now = [time.time()]
+        async with running(tmp_path, clock=lambda: now[0]) as hub:
+            hub.devices.create("dev1")
+            for _ in range(DEPTH_MAX):
+                await hub.send("dev1", b"x", {}, expiry_unix_s=now[0] + 60)
+            now[0] += 61
+            await hub.send("dev1", b"fresh", {})
+            assert hub.pending("dev1") == 1
+
+    run(scenario())
+
+
+def test_a_sender_that_gives_up_and_a_listener_that_breaks_cost_no_acknowledgement(run, tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+
+            def breaks(message):
+                raise ValueError("a listener's mistake")
+
+            hub.on_message(breaks)
+            device = await RawDevice.connected(hub, "dev1")
+            device.send(subscribe(COMMANDS + "#"))
+            await device.receive()
+            blocker = sqlite3.connect(tmp_path / "hub.sqlite3", isolation_level=None)
+            blocker.execute("BEGIN IMMEDIATE")
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(hub.send("dev1", b"x", {}), 0.1)
+            device.send(publish(EVENTS, b"1", 1) + publish(EVENTS, b"2", 2))
+            await asyncio.sleep(0.1)
+            blocker.execute("ROLLBACK")
+            blocker.close()
+            received = [await device.receive() for _ in range(3)]
+            assert (0x40, b"\x00\x01") in received and (0x40, b"\x00\x02") in received
+            assert any(first & 0xF0 == 0x30 for first, _ in received), "the command that was stored did not come"
+
+    run(scenario())
+
+
+def test_a_store_that_cannot_be_written_closes_connections_and_recovers(run, tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            device = await RawDevice.connected(hub, "dev1")
+            saboteur = sqlite3.connect(tmp_path / "hub.sqlite3", isolation_level=None)
+            saboteur.execute("ALTER TABLE events RENAME TO elsewhere")
+            device.send(publish(EVENTS, b"x", 1))
+            assert await device.is_closed()
+            saboteur.execute("ALTER TABLE elsewhere RENAME TO events")
+            saboteur.execute("ALTER TABLE commands RENAME TO elsewhere")
+            with pytest.raises(UserError, match="not sent"):
+                await hub.send("dev1", b"x", {})
+            saboteur.execute("ALTER TABLE elsewhere RENAME TO commands")
+            saboteur.close()
+            device = await RawDevice.connected(hub, "dev1")
+            device.send(publish(EVENTS, b"x", 1, dup=True))
+            assert await device.receive() == (0x40, b"\x00\x01")
+            assert len(list(hub.messages())) == 1
+
+    run(scenario())
+
+
+def test_a_command_that_no_packet_can_carry_is_refused_when_it_is_sent(run, tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            hub.devices.create("dev1")
+            for body, properties in ((bytes(65_537), {}), (b"", {"k": "ü" * 20_000}), (b"", {"k": "\udcff"})):
+                with pytest.raises(UserError):
+                    await hub.send("dev1", body, properties)
+            assert hub.pending("dev1") == 0
+
+    run(scenario())
+
+
+def test_a_will_that_could_not_be_published_is_refused_at_once(run, tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            key = hub.devices.create("dev1").primary_key
+            for topic in ("devices/dev2/messages/events/", EVENTS + "%ff=1"):
+                device = await RawDevice.dial(hub)
+                device.send(connect("dev1", token(key, "localhost/devices/dev1"), will=(topic, "gone")))
+                assert await device.is_closed(), topic
+                assert not hub.is_connected("dev1")
+            assert list(hub.messages()) == []
+
+    run(scenario())
+
+
+def test_a_stranger_cannot_make_the_hub_keep_much(run, tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            stranger = await RawDevice.dial(hub)
+            stranger.send(b"\x10\x80\x80\x02")  # CONNECT with 32 KB to come
+            assert await stranger.is_closed()
+
+    run(scenario())
+
+
+def test_a_connection_that_never_says_connect_is_closed(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.2)
+
+    async def scenario():
+        async with running(tmp_path) as hub:
+            stranger = await RawDevice.dial(hub)
+            stranger.send(b"\x10")
+            assert await stranger.is_closed()
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("key", ["primary_key", "secondary_key"])
+@pytest.mark.parametrize(
+    "form", ["localhost/dev1/?api-version=2021-04-12", "localhost/dev1/api-version=2018-06-30&a=b"]
+)
+def test_both_keys_and_both_forms_of_the_user_name_are_good(run, tmp_path, key, form):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            device = await RawDevice.dial(hub)
+            password = token(getattr(hub.devices.create("dev1"), key), "localhost/devices/dev1")
+            device.send(connect("dev1", password, form))
+            assert await device.receive() == (0x20, b"\x00\x00")
+
+    run(scenario())
+
+
+@pytest.mark.parametrize("version", [ssl.TLSVersion.TLSv1_2, ssl.TLSVersion.TLSv1_3])
+def test_both_versions_of_tls_are_spoken(run, tmp_path, version):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            device = await RawDevice.dial(hub, version)
+            assert device.writer.get_extra_info("ssl_object").version() == version.name.replace("_", ".")
+
+    run(scenario())
+
+
+def test_a_second_hub_in_the_same_folder_is_refused(run, tmp_path):
+    async def scenario():
+        async with running(tmp_path):
+            second = Hub(tmp_path)
+            with pytest.raises(UserError, match="already runs"):
+                await second.start()
+            await second.stop()
+
+    run(scenario())
+
+
 KILLED_HUB = """
 import asyncio, sys
 from pathlib import Path
@@ -345,6 +510,49 @@ def test_kill_9_loses_no_acknowledged_message(run, tmp_path):
         process.stdout.close()
     stored = {int(message.body) for message in read_messages(tmp_path)}
     assert acknowledged <= stored and len(acknowledged) >= 300
+
+
+SENDING_HUB = """
+import asyncio, sys
+from pathlib import Path
+from host_tools.hub import Hub
+async def main():
+    hub = Hub(Path(sys.argv[1]))
+    hub.devices.create("dev1")
+    await hub.start()
+    for index in range(50):
+        await hub.send("dev1", b"%d" % index, {})
+        print(index, flush=True)
+asyncio.run(main())
+"""
+
+
+def test_kill_9_loses_no_command(run, tmp_path):
+    """Goal: every command whose `send` returned is delivered by the next hub, in order."""
+
+    async def delivered(count):
+        async with running(tmp_path) as hub:
+            device = await RawDevice.connected(hub, "dev1")
+            device.send(subscribe(COMMANDS + "#"))
+            await device.receive()
+            bodies = []
+            while len(bodies) < count:
+                _, body, packet_id, _ = take_publish(await device.receive())
+                bodies.append(int(body))
+                device.send(puback(packet_id))
+            return bodies
+
+    process = subprocess.Popen([sys.executable, "-c", SENDING_HUB, str(tmp_path)], stdout=subprocess.PIPE)
+    try:
+        for _ in range(20):
+            process.stdout.readline()
+        process.kill()
+        sent = 20 + len(process.stdout.readlines())
+    finally:
+        process.kill()
+        process.wait()
+        process.stdout.close()
+    assert run(delivered(sent)) == list(range(sent))
 
 
 def test_an_independent_client_is_served(run, tmp_path):

@@ -26,6 +26,8 @@ CONNECT_BYTES_MAX: Final = 16 * 1024
 # Publishes taken and not yet durable; beyond either the socket is not read until the disk has caught up.
 UNCOMMITTED_MAX: Final = 1000
 UNCOMMITTED_BYTES_MAX: Final = 1024 * 1024
+# Written at once beyond this, so that a peer that does not read is noticed within one burst of its packets.
+_OUTGOING_BYTES_MAX: Final = 64 * 1024
 # A timer for longer than this is set in pieces: event loops refuse very long ones.
 _TIMER_S_MAX: Final = 86_400.0
 
@@ -46,7 +48,7 @@ class Connection(asyncio.Protocol):
         self._uncommitted_bytes = 0
         self._is_writable = True
         self._is_reading = True
-        self._outgoing: list[bytes] = []
+        self._outgoing = bytearray()
 
     # --- asyncio.Protocol ---
 
@@ -113,7 +115,9 @@ class Connection(asyncio.Protocol):
         if self._transport is not None:
             if not self._outgoing:
                 self._loop.call_soon(self._flush)
-            self._outgoing.append(data)
+            self._outgoing += data
+            if len(self._outgoing) > _OUTGOING_BYTES_MAX:
+                self._flush()
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call back unless the connection has ended by then."""
@@ -194,6 +198,5 @@ class Connection(asyncio.Protocol):
 
     def _flush(self) -> None:
         if self._transport is not None and self._outgoing:
-            data = b"".join(self._outgoing)
-            self._outgoing.clear()
-            self._transport.write(data)
+            outgoing, self._outgoing = self._outgoing, bytearray()
+            self._transport.write(outgoing)

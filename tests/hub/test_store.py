@@ -1,0 +1,108 @@
+"""The store: grouped commits that fail loudly, and files that are not ours."""
+
+import asyncio
+import sqlite3
+
+import pytest
+
+from host_tools.errors import UserError
+from host_tools.hub import Hub, read_messages
+from host_tools.hub.store import database, events
+from host_tools.hub.store.writer import Writer
+
+GOOD = ("dev1", 1, "{}", "{}", 0, b"x")
+
+
+async def settled(writer):
+    await asyncio.to_thread(writer.close)
+    await asyncio.sleep(0.01)
+
+
+def test_a_group_that_fails_is_told_to_everyone_in_it_and_the_next_is_written(run, tmp_path):
+    async def scenario():
+        said = []
+        broken = asyncio.Event()
+        writer = Writer(
+            database.open_for_writing(tmp_path), asyncio.get_running_loop(), lambda error: said.append("all")
+        )
+        writer.submit("INSERT INTO nothing VALUES (?)", (1,), None, lambda error: (said.append("one"), broken.set()))
+        await broken.wait()
+        writer.submit(events.INSERT, GOOD, said.append)
+        await settled(writer)
+        assert said == ["one", "all", 1]
+
+    run(scenario())
+
+
+def test_nothing_of_a_failed_group_is_stored(run, tmp_path):
+    async def scenario():
+        done, failed = [], []
+        blocker = sqlite3.connect(tmp_path / "hub.sqlite3", isolation_level=None)
+        writer = Writer(database.open_for_writing(tmp_path), asyncio.get_running_loop(), failed.append)
+        blocker.execute("BEGIN IMMEDIATE")
+        writer.submit(events.INSERT, GOOD, done.append)  # waits for the lock, while the rest gathers
+        await asyncio.sleep(0.1)
+        writer.submit(events.INSERT, GOOD, done.append)
+        writer.submit("INSERT INTO nothing VALUES (?)", (1,))
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        await settled(writer)
+        assert done == [1] and len(failed) == 1
+
+    run(scenario())
+    assert [message.sequence for message in read_messages(tmp_path)] == [1]
+
+
+def test_a_callback_that_breaks_does_not_cost_the_others_theirs(run, tmp_path, caplog):
+    async def scenario():
+        done = []
+        writer = Writer(database.open_for_writing(tmp_path), asyncio.get_running_loop(), lambda error: None)
+
+        def breaks(sequence):
+            raise ValueError("a listener's mistake")
+
+        for callback in (done.append, breaks, done.append):
+            writer.submit(events.INSERT, GOOD, callback)
+        await settled(writer)
+        assert done == [1, 3]
+
+    run(scenario())
+    assert "a listener's mistake" in caplog.text
+
+
+def test_messages_are_read_page_by_page_while_more_come(tmp_path, monkeypatch):
+    monkeypatch.setattr(events, "_PAGE_ROWS", 2)
+    store = database.open_for_writing(tmp_path)
+    for _ in range(5):
+        store.execute(events.INSERT, GOOD)
+    reading = read_messages(tmp_path)
+    found = [next(reading).sequence for _ in range(3)]
+    store.execute(events.INSERT, GOOD)
+    assert found + [message.sequence for message in reading] == [1, 2, 3, 4, 5, 6]
+    assert [message.sequence for message in read_messages(tmp_path, after=4)] == [5, 6]
+    assert list(read_messages(tmp_path, device_id="dev2")) == []
+    store.close()
+
+
+def test_a_store_that_is_not_one_is_left_alone(tmp_path):
+    path = tmp_path / "hub.sqlite3"
+    path.write_bytes(b"something else entirely " * 50)
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"hub\.sqlite3"):
+        Hub(tmp_path)
+    with pytest.raises(UserError, match="no readable hub store"):
+        list(read_messages(tmp_path))
+    assert path.read_bytes() == before
+
+
+def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
+    store = database.open_for_writing(tmp_path)
+    store.execute(f"PRAGMA user_version = {database.VERSION + 1}")
+    store.close()
+    with pytest.raises(UserError, match="newer fieldpost"):
+        database.open_for_writing(tmp_path)
+
+
+def test_a_folder_without_a_store_is_said_plainly(tmp_path):
+    with pytest.raises(UserError, match="start the hub there first"):
+        next(read_messages(tmp_path))
