@@ -77,8 +77,13 @@ class Lab:
         """Wait until a reading has arrived at the hub. Raises UserError if none comes."""
         if await self.watch.first_reading(FIRST_READING_S_MAX):
             return
-        words = " | ".join(list(self.board.console)[-_LAST_WORDS:]) or "none"
-        raise UserError(f"no reading arrived in {FIRST_READING_S_MAX:g} s; look at the board's last words: {words}")
+        raise UserError(
+            f"no reading arrived in {FIRST_READING_S_MAX:g} s; look at the board's last words: {self.last_words()}"
+        )
+
+    def last_words(self) -> str:
+        """Return the end of what the board printed, on one line."""
+        return " | ".join(list(self.board.console)[-_LAST_WORDS:]) or "none"
 
     def config(self) -> dict[str, Any]:
         """Return the board's config.json."""

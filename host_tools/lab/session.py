@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 from rich.console import Console
@@ -16,23 +16,27 @@ from host_tools.lab.settings import Settings
 from host_tools.lab.snapshot import snapshot
 from host_tools.lab.verbs import Verbs
 
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
 
 async def watch_until_stopped(folder: LabFolder, settings: Settings, console: Console, report: Report) -> None:
     """Run a lab and show it until SIGINT or SIGTERM; then print a summary."""
-    async with _open_lab(folder, settings, report) as lab:
-        report("waiting for the first reading")
-        await lab.await_first_reading()
-        stop = asyncio.Event()
-        with _stopped_by_signals(stop):
+    with _ended_by_signals():
+        async with _open_lab(folder, settings, report) as lab:
+            report("waiting for the first reading")
+            await lab.await_first_reading()
+            stop = asyncio.Event()
+            _on_signals(stop.set)
             await live.show(lab, stop, console)
-        end = snapshot(lab)
+            end = snapshot(lab)
     console.print(live.summary(end), soft_wrap=True, highlight=False)
 
 
 async def run_scenario(folder: LabFolder, settings: Settings, plan: Plan, report: Report) -> runner.Outcome:
-    """Run a lab through `plan` and return what came of it. SIGINT ends it early, as KeyboardInterrupt."""
-    async with _open_lab(folder, settings, report) as lab:
-        return await runner.run(lab, plan, report)
+    """Run a lab through `plan` and return what came of it; SIGINT and SIGTERM end it as KeyboardInterrupt."""
+    with _ended_by_signals():
+        async with _open_lab(folder, settings, report) as lab:
+            return await runner.run(lab, plan, report)
 
 
 @asynccontextmanager
@@ -50,13 +54,20 @@ async def _open_lab(folder: LabFolder, settings: Settings, report: Report) -> As
 
 
 @contextmanager
-def _stopped_by_signals(stop: asyncio.Event) -> Iterator[None]:
-    """Let SIGINT and SIGTERM set `stop` instead of ending the program."""
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
+def _ended_by_signals() -> Iterator[None]:
+    """Let SIGINT and SIGTERM cancel what runs here, so that board and hub are ended in order, whatever they do."""
+    task = asyncio.current_task()
+    assert task is not None
+    _on_signals(task.cancel)
     try:
         yield
+    except asyncio.CancelledError:
+        raise KeyboardInterrupt from None
     finally:
-        for number in (signal.SIGINT, signal.SIGTERM):
-            loop.remove_signal_handler(number)
+        for number in _SIGNALS:
+            asyncio.get_running_loop().remove_signal_handler(number)
+
+
+def _on_signals(act: Callable[[], object]) -> None:
+    for number in _SIGNALS:
+        asyncio.get_running_loop().add_signal_handler(number, act)
