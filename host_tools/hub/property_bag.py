@@ -6,6 +6,7 @@ plus sign is a plus sign.
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
@@ -37,15 +38,30 @@ def decode(bag: str) -> tuple[dict[str, str], dict[str, str | None]]:
         if not part:
             continue
         key, equals, value = part.partition("=")
-        try:
-            name, text = unquote(key, errors="strict"), unquote(value, errors="strict")
-        except UnicodeDecodeError as error:
-            raise BagMalformed(f"property {key[:40]} is not UTF-8") from error
+        name = _unquote(key)
         if name in _SYSTEM:
-            system[_SYSTEM[name]] = text
+            system[_SYSTEM[name]] = _unquote(value)
         else:
-            application[name] = text if equals else None
+            application[name] = _unquote(value) if equals else None
     return system, application
+
+
+def _unquote(text: str) -> str:
+    if "%" not in text:
+        return text
+    return _unquote_short(text) if len(text) <= _SHORT else _unquote_any(text)
+
+
+def _unquote_any(text: str) -> str:
+    try:
+        return unquote(text, errors="strict")
+    except UnicodeDecodeError as error:
+        raise BagMalformed(f"property {text[:40]} is not UTF-8") from error
+
+
+# Devices say the same names and content types again and again. Only short ones are kept: devices choose the texts.
+_SHORT: Final = 64
+_unquote_short = lru_cache(maxsize=1024)(_unquote_any)
 
 
 def size(system: dict[str, str], application: dict[str, str | None]) -> int:

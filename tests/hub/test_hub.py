@@ -57,6 +57,19 @@ def test_a_message_is_stored_with_its_properties_and_then_acknowledged(run, tmp_
     run(scenario())
 
 
+@pytest.mark.parametrize(("bag", "counted"), [("", 0), ("%24.mid=abc", 3), ("k%C3%BC=v", 4), ("flag", 4)])
+def test_a_message_may_be_as_large_as_the_limit_and_not_a_byte_larger(run, tmp_path, bag, counted):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            device = await RawDevice.connected(hub, "dev1")
+            device.send(publish(EVENTS + bag, bytes(256 * 1024 - counted), 1))
+            assert await device.receive() == (0x40, b"\x00\x01")
+            device.send(publish(EVENTS + bag, bytes(256 * 1024 - counted + 1), 2))
+            assert await device.is_closed()
+
+    run(scenario())
+
+
 def test_no_acknowledgement_before_the_commit(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:

@@ -8,6 +8,7 @@ import pytest
 from host_tools.errors import UserError
 from host_tools.hub import Hub, read_messages
 from host_tools.hub.store import database, events
+from host_tools.hub.store import writer as writer_module
 from host_tools.hub.store.writer import Writer
 
 GOOD = ("dev1", 1, "{}", "{}", 0, b"x")
@@ -70,14 +71,37 @@ def test_a_callback_that_breaks_does_not_cost_the_others_theirs(run, tmp_path, c
     assert "a listener's mistake" in caplog.text
 
 
+def test_rows_that_are_written_together_keep_their_order_and_their_numbers(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(writer_module, "_ROWS_PER_STATEMENT_MAX", 8)
+
+    async def scenario():
+        numbers = {}
+        blocker = sqlite3.connect(tmp_path / "hub.sqlite3", isolation_level=None)
+        writer = Writer(database.open_for_writing(tmp_path), asyncio.get_running_loop(), lambda error: None)
+        blocker.execute("BEGIN IMMEDIATE")
+        for index in range(30):
+            body = b"%d" % index
+            writer.submit(events.INSERT, (*GOOD[:-1], body), lambda number, body=body: numbers.update({body: number}))
+            if index == 20:
+                writer.submit("UPDATE events SET duplicate = 1 WHERE sequence = 3", ())
+        blocker.execute("ROLLBACK")
+        blocker.close()
+        await settled(writer)
+        return numbers
+
+    numbers = run(scenario())
+    assert {message.body: message.sequence for message in read_messages(tmp_path)} == numbers
+    assert list(numbers) == [b"%d" % index for index in range(30)] and list(numbers.values()) == list(range(1, 31))
+
+
 def test_messages_are_read_page_by_page_while_more_come(tmp_path, monkeypatch):
     monkeypatch.setattr(events, "_PAGE_ROWS", 2)
     store = database.open_for_writing(tmp_path)
     for _ in range(5):
-        store.execute(events.INSERT, GOOD)
+        store.execute(events.INSERT.of_rows(1), GOOD)
     reading = read_messages(tmp_path)
     found = [next(reading).sequence for _ in range(3)]
-    store.execute(events.INSERT, GOOD)
+    store.execute(events.INSERT.of_rows(1), GOOD)
     assert found + [message.sequence for message in reading] == [1, 2, 3, 4, 5, 6]
     assert [message.sequence for message in read_messages(tmp_path, after=4)] == [5, 6]
     assert list(read_messages(tmp_path, device_id="dev2")) == []

@@ -94,8 +94,11 @@ class Session:
         if publish.topic != self._events_topic and not publish.topic.startswith(self._events_topic + "/"):
             raise codec.ProtocolError(f"publish to {publish.topic[:200]!r}, which is not this device's")
         system, properties = property_bag.decode(publish.topic[len(self._events_topic) + 1 :])
-        if len(publish.payload) + property_bag.size(system, properties) > MESSAGE_BYTES_MAX:
-            raise codec.ProtocolError(f"message above {MESSAGE_BYTES_MAX} bytes")
+        # A character of a topic stands for four bytes at most: the exact size matters near the limit only.
+        if len(publish.payload) + 4 * len(publish.topic) > MESSAGE_BYTES_MAX:
+            size = len(publish.payload) + property_bag.size(system, properties)
+            if size > MESSAGE_BYTES_MAX:
+                raise codec.ProtocolError(f"message of {size} bytes, limit {MESSAGE_BYTES_MAX}")
         if publish.retain:
             properties["mqtt-retain"] = "true"
         return system, properties

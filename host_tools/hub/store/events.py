@@ -12,10 +12,9 @@ from typing import Final
 
 from host_tools.errors import UserError
 from host_tools.hub.store import database
+from host_tools.hub.store.writer import Insert
 
-INSERT: Final = (
-    "INSERT INTO events (device_id, enqueued_ms, system, properties, duplicate, body) VALUES (?, ?, ?, ?, ?, ?)"
-)
+INSERT: Final = Insert("events", ("device_id", "enqueued_ms", "system", "properties", "duplicate", "body"))
 # Read by pages, so that a slow reader holds neither the whole store in memory nor a snapshot of it open,
 # which would keep SQLite from shortening its log.
 _PAGE_ROWS: Final = 500
