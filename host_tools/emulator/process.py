@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import os
+import random
 import resource
 import signal
 import socket
@@ -11,8 +12,9 @@ from pathlib import Path
 
 _MESSAGE_BYTES_MAX = 1024
 _MESSAGES_AT_ONCE = 16  # then other boards have their turn
-# A second SIGINT that comes before the interpreter has seen the first one ends it (ports/unix/main.c).
+# One press of Ctrl-C is one interrupt, even if the tool sends it twice.
 _INTERRUPT_GAP_S = 0.05
+_AGAIN_S = (0.0005, 0.003)
 
 
 class ChipProcess:
@@ -36,12 +38,12 @@ class ChipProcess:
     ) -> None:
         self.cpu_s = 0.0
         self.status: int | None = None
-        self.is_listening = False
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
         self._on_exit = on_exit
-        self._interrupt_wanted = False
-        self._interrupt_timer: asyncio.TimerHandle | None = None
+        self._is_listening = False
+        self._interrupt_waits = False
+        self._interrupted_s = -_INTERRUPT_GAP_S
         self._exited = asyncio.Event()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
@@ -78,31 +80,26 @@ class ChipProcess:
 
     def listen(self) -> None:
         """Let interrupts through from now on; one that came before is delivered."""
-        self.is_listening = True
-        self._interrupt_due()
+        self._is_listening = True
+        if self._interrupt_waits:
+            self.interrupt()
 
     def interrupt(self) -> None:
         """Raise KeyboardInterrupt in the program. Presses in quick succession count as one."""
-        if not self.is_listening:
-            self._interrupt_wanted = True
-        elif self._interrupt_timer is None and self.is_running:
-            os.kill(self.pid, signal.SIGINT)
-            self._pause_interrupts()
+        now_s = self._loop.time()
+        if not self._is_listening:
+            self._interrupt_waits = True
+        elif now_s >= self._interrupted_s + _INTERRUPT_GAP_S:
+            self._interrupted_s = now_s
+            self._send_interrupt()
 
     def interrupt_again(self) -> None:
-        """Repeat an interrupt that arrived at a moment when the chip could not be interrupted."""
-        self._interrupt_wanted = True
-        if self._interrupt_timer is None:
-            self._pause_interrupts()
+        """Repeat an interrupt that came where none can be taken, after a moment that is never the same."""
+        self._loop.call_later(random.uniform(*_AGAIN_S), self._send_interrupt)
 
-    def _pause_interrupts(self) -> None:
-        self._interrupt_timer = self._loop.call_later(_INTERRUPT_GAP_S, self._interrupt_due)
-
-    def _interrupt_due(self) -> None:
-        self._interrupt_timer = None
-        if self._interrupt_wanted:
-            self._interrupt_wanted = False
-            self.interrupt()
+    def _send_interrupt(self) -> None:
+        if self.is_running:
+            os.kill(self.pid, signal.SIGINT)
 
     def live_cpu_s(self) -> float:
         """CPU seconds of this process so far."""
@@ -135,8 +132,6 @@ class ChipProcess:
         os.close(self._pidfd)
         _, self.status, usage = os.wait4(self.pid, 0)
         self.cpu_s = _cpu_s(usage)
-        if self._interrupt_timer is not None:
-            self._interrupt_timer.cancel()
         self._read_rest()
         self._on_exit(self)
         self._exited.set()

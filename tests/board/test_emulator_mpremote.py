@@ -132,7 +132,7 @@ def test_a_tool_that_comes_during_a_reset_is_served_after_it(tmp_path, micropyth
     async def come() -> None:
         async with running_board(tmp_path, micropython, {"main.py": loop}) as board:
             await board.wait_line("loop begins")
-            for _ in range(10):
+            for _ in range(25):
                 board.press_reset()
                 board.type("\r")
                 board.interrupt()
@@ -140,3 +140,43 @@ def test_a_tool_that_comes_during_a_reset_is_served_after_it(tmp_path, micropyth
                 await board.wait_line("served")
 
     asyncio.run(come())
+
+
+def test_a_program_that_writes_files_can_be_stopped_anywhere(tmp_path, micropython):
+    """Goal: an interrupt gets through to a program that is always busy with its flash, and divides no flash operation.
+
+    Method: stop it and start it again, many times; each time it looks at the file that it was writing.
+    """
+    program = """
+import os
+if 'data' in os.listdir('/'):
+    with open('data', 'rb') as file:
+        data = file.read()
+    assert data == bytes(range(256)) * (len(data) // 256), 'torn'
+    print('whole', len(data))
+while True:
+    with open('new', 'wb') as file:
+        for _ in range(6):
+            file.write(bytes(range(256)) * 4)
+    os.rename('new', 'data')
+    print('written')
+"""
+
+    async def stop_often() -> None:
+        async with running_board(tmp_path, micropython, {"main.py": program}) as board:
+            whole: list[str] = []
+            board.on_line(lambda line: line.startswith("whole") and whole.append(line))
+            for turn in range(20):
+                await board.wait_line("written")
+                await asyncio.sleep(0.0007 * turn)
+                stopped = asyncio.create_task(board.wait_line("KeyboardInterrupt"))
+                await asyncio.sleep(0)
+                board.interrupt()
+                await stopped
+                board.type("\x04")
+            await board.wait_line("written")
+            assert whole == ["whole 6144"] * 20
+            assert not [line for line in board.console if "torn" in line or "OSError" in line]
+            assert (board.boots, board.flash.violations) == (2, 0)
+
+    asyncio.run(stop_often())

@@ -18,17 +18,21 @@ def _load_port():
     sys.modules["usocket"] = sys.modules["socket"]
 
 
+# Run a file if it is there; return whether nothing went wrong. As in the ports' main.c, trouble in boot.py
+# keeps main.py from being run.
 def _run(path, names, repl):
     try:
         os.stat(path)
     except OSError:
-        return
+        return True
     try:
         execfile(path, names)
+        return True
     except SystemExit:
         repl.soft_reset(False)
     except BaseException as error:
         sys.print_exception(error)
+    return False
 
 
 def main():
@@ -45,8 +49,7 @@ def main():
     _wire.measure_own_heap()
     try:
         _wire.post(b"Y")  # from here on, interrupts come
-        _run("boot.py", names, repl)
-        if not is_raw:
+        if _run("boot.py", names, repl) and not is_raw:
             _run("main.py", names, repl)
     except KeyboardInterrupt:
         pass

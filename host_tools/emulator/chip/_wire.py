@@ -16,6 +16,8 @@ _HEAP_BASE = const(24)
 _HEAP_PEAK = const(28)
 _PR_SET_PDEATHSIG = const(1)
 _SIGKILL = const(9)
+_SIG_BLOCK = const(0)
+_SIG_UNBLOCK = const(1)
 
 config = None
 port = ""
@@ -24,6 +26,10 @@ _socket = None
 _page = None
 _readable = select.poll()
 _writable = select.poll()
+_sigprocmask = None
+_interrupts = bytearray(128)  # a sigset_t
+_interrupts[0] = 2  # SIGINT
+_is_shielded = False
 _peak = 0
 _u16 = bytearray(2)
 _u32 = bytearray(4)
@@ -31,8 +37,12 @@ _i64 = bytearray(8)
 
 
 def setup(socket_number, page_number):
-    global config, port, _socket, _page
-    _die_with_supervisor()
+    global config, port, _socket, _page, _sigprocmask
+    import ffi
+
+    libc = ffi.open("libc.so.6")
+    libc.func("i", "prctl", "iLLLL")(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
+    _sigprocmask = libc.func("i", "sigprocmask", "ipp")
     _socket = open(socket_number, "r+b")
     _page = open(page_number, "r+b")
     _page.seek(_CONFIG)
@@ -40,13 +50,6 @@ def setup(socket_number, page_number):
     port = config["port"]
     _readable.register(_socket, select.POLLIN)
     _writable.register(_socket, select.POLLOUT)
-
-
-def _die_with_supervisor():
-    import ffi
-
-    libc = ffi.open("libc.so.6")
-    libc.func("i", "prctl", "iLLLL")(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
 
 
 # Messages
@@ -58,26 +61,33 @@ def post(message):
             pass
 
 
-# Send a message and return the first byte of its answer; the rest is in `reply` from index 1. Cannot be
-# interrupted halfway: on a board these calls are C code.
+# Keep KeyboardInterrupt away. The interpreter raises it out of the signal handler, between any two machine
+# instructions, and what is C code on a board must not be divided. It may come the moment the shield is lowered.
+def shield(wanted):
+    global _is_shielded
+    _is_shielded = wanted
+    _sigprocmask(_SIG_BLOCK if wanted else _SIG_UNBLOCK, _interrupts, None)
+
+
+# Send a message and return the first byte of its answer; the rest is in `reply` from index 1.
 def call(message):
-    interrupted = False
-    sent = False
-    count = None
-    while count is None:
+    if _is_shielded:
+        _exchange(message)
+    else:
+        shield(True)
         try:
-            while not sent:
-                sent = _socket.write(message) is not None
-            for _ in _readable.ipoll(-1):
-                pass
-            count = _socket.readinto(reply)
-        except KeyboardInterrupt:
-            interrupted = True
-    if interrupted:
-        post(b"A")
-    if not count:
-        raise SystemExit  # the supervisor has gone
+            _exchange(message)
+        finally:
+            shield(False)
     return reply[0]
+
+
+def _exchange(message):
+    post(message)
+    for _ in _readable.ipoll(-1):
+        pass
+    if not _socket.readinto(reply):
+        raise SystemExit  # the supervisor has gone
 
 
 # Wait while nothing happens. Returns at once for 0.

@@ -41,27 +41,25 @@ class Partition:
         type, subtype, offset, size, label = self._row
         return (type, subtype, offset, size, label, False)
 
-    def readblocks(self, block, buffer, offset=0):
-        start = block * self._block_size + offset
+    @_flash.whole
+    def readblocks(self, block, buffer, offset):
+        start = block * self._block_size + (offset or 0)
         self._check(start, len(buffer))
         _flash.read(self._row[2] + start, buffer)
 
-    def writeblocks(self, block, buffer, offset=None):
+    @_flash.whole
+    def writeblocks(self, block, buffer, offset):
         start = block * self._block_size + (offset or 0)
-        while True:
-            try:
-                if offset is not None:
-                    self._program(start, buffer)
-                elif self._block_size == _NATIVE_BLOCK_BYTES:
-                    self._erase(start, len(buffer))
-                    self._program(start, buffer)
-                else:
-                    self._rewrite(start, buffer)
-                return
-            except KeyboardInterrupt:
-                _wire.post(b"A")  # this is C code on a board: do it again, be interrupted later
+        if offset is not None:
+            self._program(start, buffer)
+        elif self._block_size == _NATIVE_BLOCK_BYTES:
+            self._erase(start, len(buffer))
+            self._program(start, buffer)
+        else:
+            self._rewrite(start, buffer)
 
-    def ioctl(self, operation, argument):
+    @_flash.whole
+    def ioctl(self, operation, argument, _):
         if operation in (1, 2, 3):
             return 0
         if operation == 4:

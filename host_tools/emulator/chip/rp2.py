@@ -18,21 +18,19 @@ class Flash:
         self._start += start
         self._len = len
 
-    def readblocks(self, block, buffer, offset=0):
-        _flash.read(self._address(block, offset), buffer)
+    @_flash.whole
+    def readblocks(self, block, buffer, offset):
+        _flash.read(self._address(block, offset or 0), buffer)
 
-    def writeblocks(self, block, buffer, offset=None):
-        while True:
-            try:
-                if offset is None:
-                    for index in range(0, len(buffer), _BLOCK_BYTES):
-                        _flash.erase(self._address(block, index) // _BLOCK_BYTES)
-                self._program(self._address(block, offset or 0), buffer)
-                return
-            except KeyboardInterrupt:
-                _wire.post(b"A")  # this is C code on a board: do it again, be interrupted later
+    @_flash.whole
+    def writeblocks(self, block, buffer, offset):
+        if offset is None:
+            for index in range(0, len(buffer), _BLOCK_BYTES):
+                _flash.erase(self._address(block, index) // _BLOCK_BYTES)
+        self._program(self._address(block, offset or 0), buffer)
 
-    def ioctl(self, operation, argument):
+    @_flash.whole
+    def ioctl(self, operation, argument, _):
         if operation in (1, 2, 3):
             return 0
         if operation == 4:
