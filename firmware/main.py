@@ -1,7 +1,10 @@
 """What a board starts. A failure is printed, kept in /last_error.txt, and answered with a restart."""
 
+import gc
 import sys
 import time
+
+gc.threshold(16_384)  # collect early: garbage between what stays would break the heap into pieces
 
 from fieldpost.assembly import Device, open_port
 from fieldpost.errors import ConfigError

@@ -36,9 +36,13 @@ class Device:
         self.port = port
         self._log = log
         self._next_status_ms = 0
+        self.clock = Clock(compat.ticks_ms())
+        hub = config["hub"]
+        dialect = AzureDialect(hub["host"], identity["device_id"], identity["key"], self.clock.utc_ms)
+        # The largest buffers first, while the heap is still in one piece.
+        self.link = UmqttLink(dialect, hub["host"], hub["port"], config["keepalive_s"], a2b_base64(identity["ca_der"]))
         journal_region, queue_region = _split(port.region(), config["ring"]["journal_sectors"])
         self.ring = Ring(queue_region)
-        self.clock = Clock(compat.ticks_ms())
         self.timeline = Timeline()
         boot = last_boot(self.ring) + 1
         self.agent = Agent(
@@ -52,8 +56,6 @@ class Device:
             self.agent.answer,
             self.clock.utc_ms,
         )
-        hub = config["hub"]
-        dialect = AzureDialect(hub["host"], identity["device_id"], identity["key"], self.clock.utc_ms)
         batch = config["batch"]
         self.outbox = Outbox(
             self.ring,
@@ -64,7 +66,6 @@ class Device:
             batch["bytes_max"],
             batch["age_ms"],
         )
-        self.link = UmqttLink(dialect, hub["host"], hub["port"], config["keepalive_s"], a2b_base64(identity["ca_der"]))
         self.session = Session(self.link, self.outbox, dialect, self.commands, Backoff(compat.random_below))
         self.commands.done_callback = self.session.command_done
         self.agent.connect(self.session, self.commands)

@@ -55,6 +55,12 @@ def run(
         list[str] | None,
         typer.Option(help="Pull the plug, START or LENGTH@START; repeatable.", rich_help_panel=_SCENARIO),
     ] = None,
+    flash_cuts: Annotated[
+        int,
+        typer.Option(
+            min=0, help="Pull the plug inside so many flash operations, as they come.", rich_help_panel=_SCENARIO
+        ),
+    ] = 0,
     commands: Annotated[
         int | None,
         typer.Option(help="How many commands; one every 3 s if not given.", rich_help_panel=_SCENARIO),
@@ -83,7 +89,7 @@ def run(
         _flash_real(board, port, hub, identity, interval_ms)
         return
     settings = Settings(board, shape, interval_ms, hub_port, seed, verbose)
-    plan = _plan(length, outage or [], power_cut or [], commands, redeliver, seed)
+    plan = _plan(length, outage or [], power_cut or [], flash_cuts, commands, redeliver, seed)
     if plan is None:
         if as_json:
             raise UserError("--json prints the outcome of a scenario: add --for, such as --for 60s")
@@ -97,14 +103,17 @@ def _plan(
     length: str | None,
     outages: list[str],
     power_cuts: list[str],
+    flash_cuts: int,
     commands: int | None,
     redeliver: float,
     seed: int,
 ) -> Plan | None:
     """Return the scenario that the options describe, None if they describe none."""
     if length is None:
-        if outages or power_cuts or commands is not None:
-            raise UserError("--outage, --power-cut and --commands belong to a scenario: add --for, such as --for 60s")
+        if outages or power_cuts or flash_cuts or commands is not None:
+            raise UserError(
+                "--outage, --power-cut, --flash-cuts and --commands belong to a scenario: add --for, such as --for 60s"
+            )
         return None
     return make_plan(
         duration_s(length),
@@ -113,6 +122,7 @@ def _plan(
         commands,
         redeliver,
         seed,
+        flash_cuts,
     )
 
 

@@ -15,8 +15,6 @@ from host_tools.errors import UserError
 
 # The interpreter on this machine has words of 8 bytes, a board has 4; nearly all that its heap holds is words.
 _WORDS = 2
-# What the emulator's own modules take of that heap before boot.py; on a board they are silicon.
-_CHIP_BYTES = 40 * 1024
 # ESP-IDF, "Partition Tables", subtypes; MicroPython marks file systems and raw data as FAT.
 _SUBTYPES = {"factory": 0x00, "phy_init": 0x01, "nvs": 0x02}
 _SUBTYPE_FAT = 0x81
@@ -53,7 +51,7 @@ def board_shape(board: Board) -> BoardShape:
         rows = (Partition("storage", TYPE_DATA, _SUBTYPE_FAT, board.storage.offset, board.storage.size),)
     return BoardShape(
         kind="rp2" if board.port == "rp2" else "esp32",
-        heap_bytes=board.heap_bytes * _WORDS + _CHIP_BYTES,
+        heap_bytes=board.heap_bytes * _WORDS,
         flash_bytes=board.flash_bytes,
         partitions=rows,
         i2c=I2cBus(board.i2c["id"], board.i2c["scl"], board.i2c["sda"]),

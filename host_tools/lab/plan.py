@@ -8,7 +8,7 @@ and the same seed give the same run.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from host_tools.errors import UserError
@@ -17,6 +17,9 @@ from host_tools.lab.quantities import Span
 COMMANDS_MAX = 1000
 COMMAND_INTERVAL_S = 3.0
 POWER_OFF_S = 2.0
+FLASH_CUTS_MAX = 100_000
+# A board begins with a handful of operations (boot record, sector, anchor) and goes on with one for each reading.
+FLASH_OPERATION_MAX = 16
 REDELIVERED_SHARE = 0.3
 # A pulse that is cut between its journal entry and its edge is, by design, never made up for. A scenario
 # that is to count every effect sends nothing so shortly before a cut.
@@ -34,7 +37,11 @@ class Step:
 
 @dataclass(frozen=True)
 class Plan:
-    """A scenario. Times in seconds from its start; `redelivered_share` of the command PUBACKs get lost."""
+    """A scenario. Times in seconds from its start; `redelivered_share` of the command PUBACKs get lost.
+
+    flash_cuts: how many times the power goes inside a program or erase, as often as the board gets there; the
+    scenario lasts until all are done.
+    """
 
     length_s: float
     outages: tuple[Span, ...]
@@ -42,6 +49,13 @@ class Plan:
     commands: tuple[Step, ...]
     redelivered_share: float
     seed: int
+    flash_cuts: int = 0
+
+    def flash_operations(self) -> Iterator[int]:
+        """Yield, for each cut inside a flash operation, in which operation after power-on it comes (1 = first)."""
+        chance = random.Random(f"{self.seed} flash")
+        for _ in range(self.flash_cuts):
+            yield chance.randint(1, FLASH_OPERATION_MAX)
 
     def timeline(self) -> list[Step]:
         """Return every step in the order of time."""
@@ -60,6 +74,7 @@ def make_plan(
     commands: int | None = None,
     redelivered_share: float = REDELIVERED_SHARE,
     seed: int = 0,
+    flash_cuts: int = 0,
 ) -> Plan:
     """Return the plan. commands: how many, spread over the run; None for one every COMMAND_INTERVAL_S.
 
@@ -67,6 +82,10 @@ def make_plan(
     """
     _check_spans("outage", outages, length_s)
     _check_spans("power cut", power_cuts, length_s)
+    if not 0 <= flash_cuts <= FLASH_CUTS_MAX:
+        raise UserError(f"{flash_cuts} cuts inside flash operations: 0 to {FLASH_CUTS_MAX}")
+    if flash_cuts and power_cuts:
+        raise UserError("--flash-cuts and --power-cut both switch the board: choose one of them")
     count = max(1, int(length_s / COMMAND_INTERVAL_S)) if commands is None else commands
     if not 0 <= count <= COMMANDS_MAX:
         raise UserError(f"{count} commands are not in the range of a scenario: 0 to {COMMANDS_MAX}")
@@ -79,6 +98,7 @@ def make_plan(
         commands=_commands(count, length_s, power_cuts, random.Random(seed)),
         redelivered_share=redelivered_share,
         seed=seed,
+        flash_cuts=flash_cuts,
     )
 
 

@@ -1,7 +1,7 @@
 """Carries out a plan on a lab, lets the board drain, and counts what came of it.
 
     power off, note where the counters stand, power on
-    the plan's steps at their times
+    the plan's steps at their times, and its cuts inside flash operations as the board gets to them
     heal: link up, power on, no more lost acknowledgements
     unplug the sensor between two readings, wait until ring and hub have nothing left for one another
     power off, read the flash, audit
@@ -22,6 +22,8 @@ from host_tools.lab.plan import Plan
 
 DRAIN_S_MAX = 240.0  # longer than the agent's longest back-off and a full ring need
 _DRAIN_POLL_S = 0.2
+FLASH_CUT_S_MAX = 60.0  # a board that samples gets to its next operations long before
+_FLASH_CUTS_PER_REPORT = 20
 PULSE_PIN, LEVEL_PIN = "relay", "led"
 PULSE_MS = 60
 
@@ -66,16 +68,24 @@ class _Run:
     async def run(self) -> Outcome:
         await self._lab.board.power_off()
         self._start = self._note_start()
-        self._lab.hub.faults.c2d_puback_loss = self._plan.redelivered_share
+        faults = self._lab.hub.faults
+        faults.random.seed(self._plan.seed)
+        faults.c2d_puback_loss = self._plan.redelivered_share
         await self._lab.board.power_on()
         await self._lab.await_first_reading()
-        await self._follow_timeline()
-        self._lab.hub.faults.c2d_puback_loss = 0.0
+        await asyncio.gather(self._follow_timeline(), self._cut_flash())
+        faults.c2d_puback_loss = 0.0
         drained = await self._drain()
         tail = self._lab.tail()
         counts = self._count_hardware(tail) | await self._count_records(tail)
         counts |= {"seed": self._plan.seed, "wall_s": round(time.monotonic() - self._begun_s, 1)}
-        return Outcome(counts, _problems(counts, drained))
+        problems = _problems(counts)
+        if not drained:
+            problems.append(
+                f"not everything was delivered {DRAIN_S_MAX:g} s after the end; the board's last words: "
+                + self._lab.last_words()
+            )
+        return Outcome(counts, problems)
 
     def _note_start(self) -> _Start:
         board, tail = self._lab.board, self._lab.tail()
@@ -94,6 +104,16 @@ class _Run:
             await asyncio.sleep(max(0.0, start_s + step.at_s - time.monotonic()))
             await self._do(step.action)
         await asyncio.sleep(max(0.0, start_s + self._plan.length_s - time.monotonic()))
+
+    async def _cut_flash(self) -> None:
+        """Let the power go inside one flash operation after the other, as the plan names them."""
+        board = self._lab.board
+        for count, operation in enumerate(self._plan.flash_operations(), 1):
+            board.cut_power_at(operation)
+            await board.wait_off(FLASH_CUT_S_MAX)
+            await board.power_on()
+            if count % _FLASH_CUTS_PER_REPORT == 0:
+                self._report(f"{count} of {self._plan.flash_cuts} cuts inside flash operations")
 
     async def _do(self, action: str) -> None:
         board = self._lab.board
@@ -184,7 +204,7 @@ class _Run:
             "heap_peak_bytes": board.heap_peak_bytes,
             "flash_bytes_programmed": board.flash.bytes_programmed - start.bytes_programmed,
             "flash_erases": board.flash.erases - start.erases,
-            "power_cuts": len(self._plan.power_cuts),
+            "power_cuts": len(self._plan.power_cuts) + self._plan.flash_cuts,
             "outages": len(self._plan.outages),
         }
 
@@ -196,11 +216,9 @@ class _Run:
         return {name: finding.total(name) for name in names}
 
 
-def _problems(counts: dict[str, Any], drained: bool) -> list[str]:
+def _problems(counts: dict[str, Any]) -> list[str]:
     """Return what is not as it should be, in words."""
     found = []
-    if not drained:
-        found.append(f"the board had not delivered everything {DRAIN_S_MAX:g} s after the end")
     if counts["missing"] or counts["gaps"]:
         found.append(f"{counts['missing']} records are missing, in the middle of the sequence {counts['gaps']} times")
     unkept = counts["sampled"] - counts["appended"]
