@@ -2,7 +2,7 @@
 
 import asyncio
 
-from .emulator_bench import running_board
+from .emulator_bench import run, running_board
 
 # Joins, connects, and sends a line whenever the last one was answered.
 TALK = """
@@ -124,19 +124,28 @@ def test_a_connection_made_in_an_outage_hangs_until_it_is_over(tmp_path, micropy
 
 
 def test_a_connection_given_up_in_an_outage_never_reaches_the_hub(tmp_path, micropython):
-    async def give_up(hub, board):
+    give_up = """
+import socket
+s = socket.socket()
+s.connect(socket.getaddrinfo('hub.example', 8883)[0][-1])
+s.write(b'hello\\n')
+s.close()
+print('gave up')
+"""
+
+    async def scenario(hub, board):
         await board.wait_line("answered 1")
         board.link.down()
-        connections = hub.connections
-        board.press_reset()
-        await board.wait_line("connected")
+        assert (await run(board, give_up))[-1] == "gave up"
         board.press_reset()
         await board.wait_line("connected")
         board.link.up()
         await board.wait_line("answered 1")
-        assert hub.connections == connections + 1
+        await some_turns()
+        assert b"hello\n" not in hub.lines
+        assert hub.connections == 2
 
-    with_hub(tmp_path, micropython, give_up)
+    with_hub(tmp_path, micropython, scenario)
 
 
 def test_a_board_without_power_says_no_goodbye(tmp_path, micropython):

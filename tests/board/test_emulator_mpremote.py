@@ -82,16 +82,16 @@ def test_a_traceback_comes_back_and_variables_live_until_the_reset(tmp_path, mic
 def test_a_long_output_arrives_whole_though_the_reader_is_slow(tmp_path, micropython):
     async def ask() -> None:
         async with running_board(tmp_path, micropython) as board:
-            code, text = await mpremote(board, "exec", "for i in range(20000):\n print(i, 'abcdefghijklmnop')")
+            code, text = await mpremote(board, "exec", "for i in range(8000):\n print(i, 'abcdefghijklmnop')")
             assert code == 0
             lines = text.splitlines()
-            assert [int(line.split()[0]) for line in lines] == list(range(20000))
+            assert [int(line.split()[0]) for line in lines] == list(range(8000))
 
     asyncio.run(ask())
 
 
 def test_output_that_nobody_reads_neither_stops_the_board_nor_confuses_the_next_tool(tmp_path, micropython):
-    talk = "for i in range(6000):\n    print('talk', i, 'x' * 60)\nprint('talked')\n"
+    talk = "for i in range(3000):\n    print('talk', i, 'x' * 60)\nprint('talked')\n"
 
     async def ask() -> None:
         async with running_board(tmp_path, micropython, {"main.py": talk}) as board:
