@@ -4,8 +4,9 @@
     edges      1a 0a          1a           0p            -          a by the agent, p by loss of power
     counted    effective      effective                  effective: the cut had set the level already
 
-Commands on one pin are carried out in the order in which they were sent, so their edges come in that order too. An edge by the agent that is left over is an
-effect that came twice, unless it only restores a level that a power cut had taken away.
+Commands on one pin are carried out in the order in which they were sent, so their edges come in that order
+too. An edge by the agent that is left over is an effect that came twice, unless it only restores a level
+that a power cut had taken away.
 """
 
 from collections.abc import Sequence

@@ -1,0 +1,171 @@
+"""The whole way: hub, emulated board, agent, and the command line as a user types it."""
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+
+import pytest
+
+FIELDPOST = [sys.executable, "-c", "from host_tools.cli import main; main()"]
+KEYS = [
+    "sampled",
+    "appended",
+    "delivered_unique",
+    "duplicates",
+    "lost_reported",
+    "missing",
+    "gaps",
+    "commands_sent",
+    "commands_effective",
+    "effects_repeated",
+    "heap_peak_bytes",
+    "flash_bytes_programmed",
+    "flash_erases",
+    "power_cuts",
+    "outages",
+    "seed",
+    "wall_s",
+]
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A state folder that holds nothing."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def fieldpost(*arguments):
+    """Run the command to its end; return (exit code, stdout, stderr)."""
+    done = subprocess.run([*FIELDPOST, *arguments], capture_output=True, text=True, timeout=300)
+    return done.returncode, done.stdout, done.stderr
+
+
+@contextlib.contextmanager
+def running_lab(*arguments):
+    """Run `fieldpost flash emulator` and give the process once readings arrive; end it with Ctrl-C."""
+    process = subprocess.Popen(
+        [*FIELDPOST, "flash", "emulator", *arguments], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    try:
+        assert "In a second terminal" in process.stdout.readline(), process.stderr.read()
+        yield process
+    finally:
+        if process.poll() is None:
+            process.send_signal(signal.SIGINT)
+            process.wait(60)
+        process.stdout.close()
+        process.stderr.close()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("shape", ["esp32", "pico_w"])
+def test_nothing_is_lost_through_an_outage_and_a_power_cut(shape, home):
+    """Goal: the promise, in short: every reading arrives and every command acts once."""
+    scenario = [
+        "--for",
+        "14s",
+        "--outage",
+        "4s@2s",
+        "--power-cut",
+        "8s",
+        "--rate",
+        "5/s",
+        "--commands",
+        "6",
+        "--redeliver",
+        "0.5",
+        "--json",
+    ]
+    code, out, err = fieldpost("flash", "emulator", "--shape", shape, *scenario)
+    assert code == 0, err
+    found = json.loads(out)
+    assert set(KEYS) <= set(found)
+    assert found["missing"] == found["gaps"] == found["lost_reported"] == found["out_of_order"] == 0
+    assert found["sampled"] - found["appended"] in (0, 1)
+    assert found["delivered_unique"] == found["appended"] + found["events"]
+    assert found["commands_effective"] + found["commands_interrupted"] == found["commands_sent"] == 6
+    assert found["effects_repeated"] == 0
+    assert found["appended"] > 20, "the run took hardly any readings"
+    assert list(home.iterdir()) == [], "a scenario without a name leaves nothing behind"
+
+
+@pytest.mark.slow
+def test_a_person_plays_with_the_board_and_comes_back_the_next_day(home):
+    """Goal: every verb works on a running board; a second run numbers on; a second lab is refused."""
+    with running_lab("--rate", "5/s") as lab:
+        assert fieldpost("send", "emulator", "gpio.set", "pin=relay", "value=1")[:2] == (
+            0,
+            "emulator: gpio.set done: pin=relay value=1\n",
+        )
+        assert json.loads(fieldpost("status", "emulator", "--json")[1])["pins"]["relay"] == 1
+        code, out, _ = fieldpost("send", "emulator", "gpio.set", "pin=button", "value=1")
+        assert (code, "refused" in out) == (1, True)
+        assert fieldpost("sensor", "emulator", "temperature=31.5")[1].startswith("emulator: 31.5 C")
+        assert fieldpost("sensor", "emulator", "temperature=900")[0] == 2
+        assert fieldpost("power", "emulator", "off")[0] == 0
+        code, out, _ = fieldpost("send", "emulator", "ping", "--timeout", "100ms")
+        assert (code, "the board is off" in out) == (1, True)
+        assert json.loads(fieldpost("status", "emulator", "--json")[1])["pins"]["relay"] == 0
+        assert fieldpost("power", "emulator", "on")[0] == 0
+        assert fieldpost("outage", "emulator", "500ms")[0] == 0
+        assert fieldpost("send", "emulator", "ping", "--timeout", "60s")[0] == 0
+        code, _, err = fieldpost("flash", "emulator")
+        assert (code, "already running" in err) == (2, True)
+        assert fieldpost("audit", "emulator")[0] == 0
+        lab.send_signal(signal.SIGINT)
+        out, err = lab.communicate(timeout=60)
+        assert lab.returncode == 0, err
+        assert "records arrived" in out
+        assert "Traceback" not in err
+    code, out, _ = fieldpost("audit", "emulator", "--json")
+    assert code == 0
+    (before,) = json.loads(out)["rings"]
+    with running_lab():
+        pass
+    (after,) = json.loads(fieldpost("audit", "emulator", "--json")[1])["rings"]
+    assert after["ring"] == before["ring"]
+    assert after["next_number"] > before["next_number"]
+    assert after["missing"] == 0
+
+
+@pytest.mark.slow
+def test_a_damaged_flash_image_is_refused_and_left_alone(home):
+    """Goal: one sentence, exit 2, and not one byte of the image changed."""
+    board = home / "fieldpost" / "labs" / "emulator" / "board"
+    board.mkdir(parents=True)
+    image = board / "flash.bin"
+    image.write_bytes(b"somebody's diary")
+    code, out, err = fieldpost("flash", "emulator", "--for", "5s", "--name", "emulator")
+    assert (code, out) == (2, "")
+    assert "flash.bin lies there without its other half" in err
+    assert image.read_bytes() == b"somebody's diary"
+
+
+@pytest.mark.slow
+def test_a_port_that_is_taken_is_named(home):
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+        code, _, err = fieldpost("flash", "emulator", "--for", "5s", "--hub-port", str(port))
+    assert code == 2
+    assert f"port {port} on 127.0.0.1 cannot be used" in err
+    assert "--hub-port" in err
+
+
+@pytest.mark.slow
+def test_ctrl_c_in_the_middle_of_a_scenario_leaves_no_process_behind(home):
+    process = subprocess.Popen(
+        [*FIELDPOST, "flash", "emulator", "--for", "60s"], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    for line in process.stderr:
+        if "flashing the board" in line:
+            break
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=120)
+    assert process.returncode not in (0, -signal.SIGTERM)
+    assert "Traceback" not in err
+    assert not os.path.exists(f"/proc/{process.pid}")
