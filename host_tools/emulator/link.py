@@ -8,6 +8,7 @@ it gives up on it by itself.
 
 import asyncio
 import socket
+import struct
 from collections.abc import Callable
 
 _TCP_ESTABLISHED = 1  # linux/tcp_states.h
@@ -100,7 +101,7 @@ class Link:
         try:
             await loop.create_connection(lambda: pair.hub, *self.upstream)
         except OSError:
-            pair.abort()  # refused upstream: the board sees a reset
+            pair.refuse()
         else:
             self.connections += 1
             pair.flow()
@@ -158,6 +159,14 @@ class _Pair:
         if self.hub.transport is None:
             self.link._forget(self)
         self.flow()
+
+    def refuse(self) -> None:
+        """Reset the board's connection, as near as a relay comes to one that was refused."""
+        if self.board.transport is not None:
+            connection = self.board.transport.get_extra_info("socket")
+            # Closing with no time to linger sends a reset (socket(7)).
+            connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        self.abort()
 
     def abort(self) -> None:
         self.link._forget(self)
