@@ -13,7 +13,10 @@ from host_tools.lab.folder import LabFolder
 
 
 def run(board: BoardName, as_json: AsJson = False) -> None:
-    """Prove from the hub's store and the board's flash that no reading is missing."""
+    """Prove that no reading is missing.
+
+    Told from the hub's store and the board's flash alone. Exit 1 if something is missing.
+    """
     folder = LabFolder(board)
     if is_running(folder):
         answer = ask(folder, "audit", {})

@@ -4,23 +4,21 @@ Without a board it shows which there are. With --for it runs a scenario unattend
 not as it should be.
 """
 
-import asyncio
 import json
 import shutil
 import sys
 import tempfile
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
-from fieldpost.config import check_identity
-from fieldpost.errors import ConfigError
+import uvloop
 from rich.console import Console
 
 from host_tools import boards
 from host_tools.cli.boards import print_table
 from host_tools.errors import UserError
-from host_tools.flash import install
+from host_tools.flash import install, read_identity
 from host_tools.lab import session
 from host_tools.lab.folder import LabFolder
 from host_tools.lab.plan import POWER_OFF_S, REDELIVERED_SHARE, Plan, make_plan
@@ -79,7 +77,10 @@ def run(
         typer.Option(help="JSON file with device_id, key, ca_der, wifi_passwords.", rich_help_panel=_REAL),
     ] = None,
 ) -> None:
-    """Put the agent on a board; an emulated one is started, shown, and put through scenarios."""
+    """Put the agent on a board, and see it run.
+
+    An emulated board is started, shown, and put through scenarios with --for.
+    """
     if board is None:
         print_table(Console())
         return
@@ -94,7 +95,7 @@ def run(
         if as_json:
             raise UserError("--json prints the outcome of a scenario: add --for, such as --for 60s")
         folder = LabFolder(name or _default_name(board, shape))
-        asyncio.run(session.watch_until_stopped(folder, settings, Console(), _report))
+        uvloop.run(session.watch_until_stopped(folder, settings, Console(), _report))
         return
     _run_scenario(board, name, settings, plan, as_json)
 
@@ -131,7 +132,7 @@ def _run_scenario(board: str, name: str | None, settings: Settings, plan: Plan, 
     temporary = None if name else Path(tempfile.mkdtemp(prefix="fieldpost-"))
     folder = LabFolder(name or _default_name(board, settings.shape), temporary)
     try:
-        outcome = asyncio.run(session.run_scenario(folder, settings, plan, _report))
+        outcome = uvloop.run(session.run_scenario(folder, settings, plan, _report))
     except BaseException:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
@@ -167,7 +168,7 @@ def _flash_real(board: str, port: str | None, hub: str | None, identity: Path | 
                 "MicroPython >= 1.24 already (installing that and creating identities comes with later versions)"
             )
     assert port is not None and hub is not None and identity is not None
-    secrets = _read_identity(identity)
+    secrets = read_identity(identity)
     config = spec.device_config(
         device=secrets["device_id"],
         hub_host=hub,
@@ -177,18 +178,6 @@ def _flash_real(board: str, port: str | None, hub: str | None, identity: Path | 
     with tempfile.TemporaryDirectory(prefix="fieldpost-") as work:
         tree = firmware.build(Path(work), _report)
         install(port, tree, config, secrets, _report)
-
-
-def _read_identity(path: Path) -> dict[str, Any]:
-    try:
-        checked: dict[str, Any] = check_identity(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
-        raise UserError(f"cannot read the identity {path}: {error.strerror}") from error
-    except ValueError:
-        raise UserError(f"{path} is not JSON: it needs device_id, key, ca_der and wifi_passwords") from None
-    except ConfigError as error:
-        raise UserError(f"{path} is no identity: {error}") from None
-    return checked
 
 
 def _default_name(board: str, shape: str | None) -> str:

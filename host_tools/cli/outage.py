@@ -14,6 +14,9 @@ def run(
     board: BoardName,
     duration: Annotated[str, typer.Argument(help="How long, such as 20s or 2m.")],
 ) -> None:
-    """Cut the link of an emulated board: nothing arrives any more, and nothing is refused either."""
+    """Cut an emulated board's link for a while.
+
+    Nothing arrives any more, and nothing is refused either.
+    """
     ask(LabFolder(board), "outage", {"seconds": duration_s(duration)})
     print(f"{board}: the link is down for {duration}")

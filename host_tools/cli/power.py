@@ -19,6 +19,9 @@ class State(StrEnum):
 
 
 def run(board: BoardName, state: Annotated[State, typer.Argument(help="on, off, or off and on again.")]) -> None:
-    """Pull the plug of an emulated board, at once and without warning, or put it back."""
+    """Pull or plug an emulated board's supply.
+
+    Off comes at once and without warning, as it does in the field.
+    """
     answer = ask(LabFolder(board), "power", {"state": state.value})
     print(f"{board}: power is {'on' if answer['powered'] else 'off'}, boots so far: {answer['boots']}")

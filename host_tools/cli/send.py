@@ -20,7 +20,10 @@ def run(
     timeout: Annotated[str, typer.Option(help="How long to wait for the answer.")] = "10s",
     as_json: AsJson = False,
 ) -> None:
-    """Send a command to a board and print its answer, e.g. send emulator gpio.set pin=relay value=1."""
+    """Send a command and print the answer.
+
+    For example: send emulator gpio.set pin=relay value=1
+    """
     wait_s = duration_s(timeout)
     request = {"command": command, "arguments": pairs(arguments or []), "timeout_s": wait_s}
     answer = ask(LabFolder(board), "send", request, timeout_s=wait_s + _SLACK_S)

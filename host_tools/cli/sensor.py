@@ -16,6 +16,9 @@ def run(
         typer.Argument(metavar="QUANTITY=VALUE...", help="temperature (C), pressure (hPa), humidity (%)."),
     ],
 ) -> None:
-    """Change the room around an emulated sensor, e.g. sensor emulator temperature=31.5."""
+    """Change the room around an emulated sensor.
+
+    For example: sensor emulator temperature=31.5
+    """
     room = ask(LabFolder(board), "sensor", numbers(values))
     print(f"{board}: {room['temperature']:g} C, {room['pressure']:g} hPa, {room['humidity']:g} %")

@@ -21,7 +21,7 @@ from host_tools.flash import install
 from host_tools.hub import Hub, read_messages
 from host_tools.lab.folder import LabFolder
 from host_tools.lab.hardware import board_in_shape, board_shape, ring_region, unplug
-from host_tools.lab.settings import Settings, remember
+from host_tools.lab.settings import Settings, check_same_hardware, remember
 from host_tools.lab.watch import HubWatch
 from host_tools.toolchain import firmware, micropython
 
@@ -116,7 +116,7 @@ async def running(folder: LabFolder, settings: Settings, report: Report) -> Asyn
     folder.claim()
     async with AsyncExitStack() as stack:
         stack.callback(folder.release)
-        remember(folder, settings)
+        check_same_hardware(folder, settings)
         report("MicroPython")
         program = await asyncio.to_thread(micropython.find_or_install, report)
         report("hub")
@@ -133,6 +133,7 @@ async def running(folder: LabFolder, settings: Settings, report: Report) -> Asyn
             seed=settings.seed,
         )
         stack.push_async_callback(board.close)
+        remember(folder, settings)
         if settings.verbose:
             board.on_line(lambda line: report(f"board: {line}"))
         lab = Lab(folder, settings, spec, hub, board)

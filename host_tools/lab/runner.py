@@ -209,6 +209,7 @@ class _Run:
         }
 
     async def _count_records(self, tail: RingTail | None) -> dict[str, Any]:
+        """Count over the whole life of the board, which for one without a name is this run."""
         # The run is over: what still waits on the board did not arrive, and counts as missing.
         end = tail and RingTail(tail.ring, tail.next_number)
         finding = await self._lab.judge(end)

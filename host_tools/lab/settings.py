@@ -33,6 +33,16 @@ def remember(folder: LabFolder, settings: Settings) -> None:
     partial.replace(folder.path / _FILE)
 
 
+def check_same_hardware(folder: LabFolder, settings: Settings) -> None:
+    """Raise UserError if the flash image in the folder belongs to other hardware than `settings` ask for."""
+    if not (folder.path / _FILE).exists():
+        return
+    noted = remembered(folder)
+    if (noted.board, noted.shape) != (settings.board, settings.shape):
+        shape = "no --shape" if noted.shape is None else f"--shape {noted.shape}"
+        raise UserError(f"board '{folder.name}' was made with {shape}: use that again, or choose another --name")
+
+
 def remembered(folder: LabFolder) -> Settings:
     """Return the settings that matter for the flash image. Raises UserError if nothing was noted."""
     path = folder.path / _FILE
