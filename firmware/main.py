@@ -6,8 +6,8 @@ import time
 
 gc.threshold(16_384)  # collect early: garbage between what stays would break the heap into pieces
 
-from fieldpost.assembly import Device, open_port
-from fieldpost.errors import ConfigError
+from fieldpost.assembly import Device, open_port  # noqa: E402
+from fieldpost.errors import ConfigError  # noqa: E402
 
 _RESTART_PAUSE_MS = 5_000  # time for an operator to press Ctrl-C, and for a supply to settle
 

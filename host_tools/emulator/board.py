@@ -20,7 +20,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from host_tools.emulator import chip_build
 from host_tools.emulator.bme280 import Bme280
@@ -37,6 +37,9 @@ from host_tools.emulator.shape import BoardShape
 from host_tools.emulator.terminal import Terminal
 from host_tools.errors import UserError
 
+# What runs at the start: boot.py and main.py; boot.py before the raw prompt; nothing before the prompt.
+Start = Literal["all", "raw", "prompt"]
+
 # Clocks begin here when power comes: ESP-IDF counts from 2000 in MicroPython, rp2 sets 2021-01-01.
 _POWER_ON_UTC_S = {"esp32": 946_684_800, "rp2": 1_609_459_200}
 _UNIT_BYTES = {"esp32": 4, "rp2": 1}
@@ -45,6 +48,8 @@ _EMULATOR_HEAP_BYTES = 40 * 1024
 _CRASHES_MAX = 3
 _CRASH_FORGIVEN_S = 5.0
 _OUTPUT_BYTES = 65536
+# How long a program may compute before Ctrl-C ends it the hard way.
+_INTERRUPT_DEADLINE_S = 0.5
 
 
 def _unique_id(name: str, length: int) -> str:
@@ -92,9 +97,11 @@ class EmulatedBoard:
         self._stdio.setblocking(False)
         self._process: ChipProcess | None = None
         self._has_power = False
-        self._next_start: tuple[str, bool] | None = None  # (cause, raw REPL) once the process has ended
+        self._next_start: tuple[str, Start] | None = None  # (cause, what to run) once the process has ended
         self._start_timer: asyncio.TimerHandle | None = None
+        self._is_listening = False
         self._interrupt_waits = False
+        self._interrupt_timer: asyncio.TimerHandle | None = None
         self._watchdog_ms = 0
         self._watchdog_timer: asyncio.TimerHandle | None = None
         self._started_s = 0.0
@@ -127,7 +134,7 @@ class EmulatedBoard:
         self.has_crashed = False
         self._has_power = True
         self._is_off.clear()
-        self._start("power", is_raw=False)
+        self._start("power", "all")
 
     async def power_off(self) -> None:
         """Cut the power, now, whatever the board is doing. Nothing happens if it is off."""
@@ -306,20 +313,20 @@ class EmulatedBoard:
         elif kind == "reset":
             self._reset("reset")
         else:
-            self._next_start = ("soft", kind == "soft raw")
+            self._next_start = ("soft", "raw" if kind == "soft raw" else "all")
             self._end_process()
 
     def chip_ready(self) -> None:
         """The chip has mounted its file system and can be interrupted."""
-        if self._process is not None:
-            self._process.listen()
+        self._is_listening = True
+        if self._interrupt_waits:
+            self._interrupt()
 
-    def interrupt_again(self) -> None:
-        """An interrupt hit the chip where none can be taken: inside a flash operation, or during a reset."""
-        if self._next_start is not None:
-            self._interrupt_waits = True
-        elif self._process is not None:
-            self._process.interrupt_again()
+    def interrupt_taken(self) -> None:
+        """The interrupt that was sent has reached the program."""
+        if self._interrupt_timer is not None:
+            self._interrupt_timer.cancel()
+            self._interrupt_timer = None
 
     # Starting and ending
 
@@ -330,7 +337,7 @@ class EmulatedBoard:
             self._registers.set_relay_port(self.link.port)
             asyncio.get_running_loop().add_reader(self._stdio.fileno(), self._output)
 
-    def _start(self, cause: str, is_raw: bool) -> None:
+    def _start(self, cause: str, start: Start) -> None:
         assert self._modules is not None
         is_soft = cause == "soft"
         if not is_soft:
@@ -339,7 +346,7 @@ class EmulatedBoard:
         self._started_s = time.monotonic()
         # An RP2040 does not notice a soft reset: its cause stays that of the last real one.
         told_cause = self.reset_causes[-1] if is_soft and self.shape.kind == "rp2" else cause
-        self._registers.start_process(self._chip_config(told_cause, is_raw))
+        self._registers.start_process(self._chip_config(told_cause, start))
         self._process = ChipProcess(
             self._micropython,
             ["-X", f"heapsize={self.shape.heap_bytes + _EMULATOR_HEAP_BYTES}"],
@@ -349,11 +356,8 @@ class EmulatedBoard:
             self._messages.handle,
             self._ended,
         )
-        if self._interrupt_waits:
-            self._interrupt_waits = False
-            self._process.interrupt()
 
-    def _chip_config(self, cause: str, is_raw: bool) -> dict[str, Any]:
+    def _chip_config(self, cause: str, start: Start) -> dict[str, Any]:
         return {
             "port": self.shape.kind,
             "image": str(self.flash.path.resolve()),
@@ -361,7 +365,7 @@ class EmulatedBoard:
             "weak": self.flash.has_weak_sectors,
             "partitions": [[row.type, row.subtype, row.offset, row.size, row.label] for row in self.shape.partitions],
             "cause": cause,
-            "raw": is_raw,
+            "start": start,
             "id": _unique_id(self.name, 6 if self.shape.kind == "esp32" else 8),
         }
 
@@ -369,6 +373,7 @@ class EmulatedBoard:
         self._has_power = False
         self.power_cuts += 1
         self._next_start = None
+        self.interrupt_taken()  # or lost: it makes no difference now
         self._interrupt_waits = False
         self.flash.cut_off()
         self._stop_timers()
@@ -380,7 +385,7 @@ class EmulatedBoard:
         """Reset the chip; it starts again `after_s` later."""
         if self._next_start is not None:
             return
-        self._next_start = (cause, False)
+        self._next_start = (cause, "all")
         self._stop_timers()
         self._watchdog_ms = 0
         if self.shape.kind == "rp2":
@@ -401,6 +406,10 @@ class EmulatedBoard:
         self._console.break_line()
         self._dead_cpu_s += process.cpu_s
         self._process = None
+        self._is_listening = False
+        if self._interrupt_timer is not None:
+            self.interrupt_taken()
+            self._interrupt_waits = True  # it ended before the interrupt reached it: the next run gets it
         self._heap_peak_bytes = self.heap_peak_bytes
         self.flash.save()
         if self._has_power and self._next_start is None:
@@ -415,12 +424,12 @@ class EmulatedBoard:
         self._start_timer = None
         if self._next_start is None or self._process is not None:
             return
-        cause, is_raw = self._next_start
+        cause, start = self._next_start
         self._next_start = None
         if cause != "soft":
             self._registers.power_on()
             self.pins.power_on()
-        self._start(cause, is_raw)
+        self._start(cause, start)
 
     def _crashed(self, process: ChipProcess) -> None:
         """The interpreter itself ended, which on a board is a fault followed by a reset."""
@@ -428,7 +437,7 @@ class EmulatedBoard:
             self._crashes = 0
         self._crashes += 1
         if self._crashes < _CRASHES_MAX:
-            self._next_start = ("reset", False)
+            self._next_start = ("reset", "all")
             return
         self.has_crashed = True
         self._console.feed(
@@ -470,12 +479,15 @@ class EmulatedBoard:
     def _output(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while data := self._stdio.recv(_OUTPUT_BYTES):
-                self._console.feed(data)
-                if self._terminal is not None:
-                    self._terminal.write(data)
-                    if self._terminal.is_full:
-                        asyncio.get_running_loop().remove_reader(self._stdio.fileno())
-                        return
+                self._show(data)
+                if self._terminal is not None and self._terminal.is_full:
+                    asyncio.get_running_loop().remove_reader(self._stdio.fileno())
+                    return
+
+    def _show(self, data: bytes) -> None:
+        self._console.feed(data)
+        if self._terminal is not None:
+            self._terminal.write(data)
 
     def _resume_output(self) -> None:
         asyncio.get_running_loop().add_reader(self._stdio.fileno(), self._output)
@@ -487,10 +499,23 @@ class EmulatedBoard:
                 self._stdio.send(data)
 
     def _interrupt(self) -> None:
-        if self._next_start is not None:
-            self._interrupt_waits = True  # a tool's bridge keeps what is sent during a reset
-        elif self._process is not None:
+        if not self._has_power:
+            return
+        self._interrupt_waits = not self._is_listening  # a tool's bridge keeps what is sent during a reset
+        if self._is_listening and self._interrupt_timer is None and self._process is not None:
             self._process.interrupt()
+            loop = asyncio.get_running_loop()
+            self._interrupt_timer = loop.call_later(_INTERRUPT_DEADLINE_S, self._stop_program)
+
+    def _stop_program(self) -> None:
+        """Stop a program that never waits: what it has in memory goes, as it would with the reset that follows."""
+        self._interrupt_timer = None
+        if self._next_start is not None:
+            self._interrupt_waits = True
+            return
+        self._next_start = ("soft", "prompt")
+        self._end_process()
+        self._show(b"\r\nKeyboardInterrupt\r\n")
 
     def _forget_input(self) -> None:
         with contextlib.suppress(BlockingIOError):

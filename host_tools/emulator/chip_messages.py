@@ -13,7 +13,7 @@ one packet, whose first byte is 0 for success; all others need no answer. Number
     W   u32 timeout_ms             watchdog started
     R   u8 kind, u32 ms            reset, see RESETS; ms: how long to sleep before
     Y                              start-up done; interrupts welcome
-    A                              an interrupt came at a bad moment: send it again
+    A                              the interrupt has arrived
 """
 
 import errno
@@ -48,7 +48,7 @@ class Supervisor(Protocol):
 
     def chip_ready(self) -> None: ...
 
-    def interrupt_again(self) -> None: ...
+    def interrupt_taken(self) -> None: ...
 
 
 class ChipMessages:
@@ -82,7 +82,7 @@ class ChipMessages:
             self._gpio(message)
             return None
         if message[:1] == b"A":
-            self._supervisor.interrupt_again()
+            self._supervisor.interrupt_taken()
             return None
         if not self._supervisor.has_power:
             return None  # sent before the cut, and too late

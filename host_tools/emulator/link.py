@@ -10,6 +10,7 @@ import asyncio
 import socket
 import struct
 from collections.abc import Callable
+from typing import cast
 
 _TCP_ESTABLISHED = 1  # linux/tcp_states.h
 
@@ -187,8 +188,7 @@ class _End(asyncio.Protocol):
         self._is_paused = False
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
-        assert isinstance(transport, asyncio.Transport)
-        self.transport = transport
+        self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of asyncio's
         self._pair.opened(self)
 
     def read(self, wanted: bool) -> None:

@@ -3,7 +3,6 @@
 import asyncio
 import contextlib
 import os
-import random
 import resource
 import signal
 import socket
@@ -12,9 +11,6 @@ from pathlib import Path
 
 _MESSAGE_BYTES_MAX = 1024
 _MESSAGES_AT_ONCE = 16  # then other boards have their turn
-# One press of Ctrl-C is one interrupt, even if the tool sends it twice.
-_INTERRUPT_GAP_S = 0.05
-_AGAIN_S = (0.0005, 0.003)
 
 
 class ChipProcess:
@@ -41,9 +37,6 @@ class ChipProcess:
         self._loop = asyncio.get_running_loop()
         self._on_message = on_message
         self._on_exit = on_exit
-        self._is_listening = False
-        self._interrupt_waits = False
-        self._interrupted_s = -_INTERRUPT_GAP_S
         self._exited = asyncio.Event()
         self._socket, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.setblocking(False)
@@ -78,26 +71,8 @@ class ChipProcess:
         """Return when it has ended and `on_exit` was called."""
         await self._exited.wait()
 
-    def listen(self) -> None:
-        """Let interrupts through from now on; one that came before is delivered."""
-        self._is_listening = True
-        if self._interrupt_waits:
-            self.interrupt()
-
     def interrupt(self) -> None:
-        """Raise KeyboardInterrupt in the program. Presses in quick succession count as one."""
-        now_s = self._loop.time()
-        if not self._is_listening:
-            self._interrupt_waits = True
-        elif now_s >= self._interrupted_s + _INTERRUPT_GAP_S:
-            self._interrupted_s = now_s
-            self._send_interrupt()
-
-    def interrupt_again(self) -> None:
-        """Repeat an interrupt that came where none can be taken, after a moment that is never the same."""
-        self._loop.call_later(random.uniform(*_AGAIN_S), self._send_interrupt)
-
-    def _send_interrupt(self) -> None:
+        """Raise KeyboardInterrupt in the program where it next waits, or asks for the time."""
         if self.is_running:
             os.kill(self.pid, signal.SIGINT)
 

@@ -18,6 +18,7 @@ from fieldpost.ring.log import Ring
 from fieldpost.uplink.backoff import Backoff
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.session import Session
+
 from host_tools.emulator.nor_flash import NorFlash
 
 
@@ -45,7 +46,7 @@ for _ in range(asked["records"]):
     ring.append(1, b"x" * 15)
 dialect = AzureDialect(asked["host"], "dev1", asked["key"], lambda: int(time.time()) * 1000)
 link = UmqttLink(dialect, asked["host"], asked["port"], 30, a2b_base64(asked["ca"]))
-outbox = Outbox(ring, 16, lambda number, kind, payload: '{"n":%d}' % number, dialect, 40, 4000, 100)
+outbox = Outbox(ring, 16, lambda number, kind, payload: f'{{"n":{number}}}', dialect, 40, 4000, 100)
 sink = Sink()
 session = sink.session = Session(link, outbox, dialect, sink, Backoff(compat.random_below))
 gc.collect()

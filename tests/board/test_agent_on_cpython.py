@@ -8,10 +8,10 @@ import json
 import time
 
 import pytest
-
 from fieldpost import config
 from fieldpost.assembly import Device
 from fieldpost.ports.file_region import FileRegion
+
 from host_tools.emulator.bme280 import Bme280
 from host_tools.emulator.i2c import I2cWires, NotAcknowledged
 from host_tools.hub import Hub

@@ -27,22 +27,6 @@ def read(offset, buffer):
         view[start : start + length] = _wire.reply[1 : 1 + length]
 
 
-# Make a block device's method one that no interrupt divides: littlefs, which calls it, would be left with half
-# a thought. An interrupt that came meanwhile is asked for again.
-def whole(method):
-    def shielded(self, number, argument, offset=None):
-        _wire.shield(True)
-        try:
-            return method(self, number, argument, offset)
-        finally:
-            try:
-                _wire.shield(False)
-            except KeyboardInterrupt:
-                _wire.post(b"A")
-
-    return shielded
-
-
 # Program inside one page.
 def program_page(offset, data):
     struct.pack_into("<BI", _frame, 0, 80, offset)

@@ -32,7 +32,12 @@ def serve(names, is_raw):
 
 
 def _read():
-    byte = _input.read(1)
+    try:
+        _wire.take_interrupts()
+        byte = _input.read(1)
+        _wire.refuse_interrupts()
+    except KeyboardInterrupt:
+        _wire.interrupted()
     if not byte:
         raise SystemExit
     return byte

@@ -36,7 +36,7 @@ def _run(path, names, repl):
 
 
 def main():
-    is_raw = _wire.config["raw"]
+    start = _wire.config["start"]
     _load_port()
     import _repl as repl
     import _storage
@@ -49,11 +49,12 @@ def main():
     _wire.measure_own_heap()
     try:
         _wire.post(b"Y")  # from here on, interrupts come
-        if _run("boot.py", names, repl) and not is_raw:
+        _wire.pass_by()
+        if start != "prompt" and _run("boot.py", names, repl) and start == "all":
             _run("main.py", names, repl)
     except KeyboardInterrupt:
         pass
-    repl.serve(names, is_raw)
+    repl.serve(names, start == "raw")
 
 
 main()

@@ -29,7 +29,6 @@ _writable = select.poll()
 _sigprocmask = None
 _interrupts = bytearray(128)  # a sigset_t
 _interrupts[0] = 2  # SIGINT
-_is_shielded = False
 _peak = 0
 _u16 = bytearray(2)
 _u32 = bytearray(4)
@@ -43,6 +42,7 @@ def setup(socket_number, page_number):
     libc = ffi.open("libc.so.6")
     libc.func("i", "prctl", "iLLLL")(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
     _sigprocmask = libc.func("i", "sigprocmask", "ipp")
+    refuse_interrupts()
     _socket = open(socket_number, "r+b")
     _page = open(page_number, "r+b")
     _page.seek(_CONFIG)
@@ -61,52 +61,68 @@ def post(message):
             pass
 
 
-# Keep KeyboardInterrupt away. The interpreter raises it out of the signal handler, between any two machine
-# instructions, and what is C code on a board must not be divided. It may come the moment the shield is lowered.
-def shield(wanted):
-    global _is_shielded
-    _is_shielded = wanted
-    _sigprocmask(_SIG_BLOCK if wanted else _SIG_UNBLOCK, _interrupts, None)
-
-
 # Send a message and return the first byte of its answer; the rest is in `reply` from index 1.
 def call(message):
-    if _is_shielded:
-        _exchange(message)
-    else:
-        shield(True)
-        try:
-            _exchange(message)
-        finally:
-            shield(False)
-    return reply[0]
-
-
-def _exchange(message):
     post(message)
     for _ in _readable.ipoll(-1):
         pass
     if not _socket.readinto(reply):
         raise SystemExit  # the supervisor has gone
+    return reply[0]
+
+
+# Interrupts
+#
+# The interpreter raises KeyboardInterrupt out of the signal handler, between any two machine instructions: inside
+# littlefs, which is left with half a thought, or while it allocates. So the signal is kept back except where a
+# program waits, or passes by.
+
+
+def refuse_interrupts():
+    _sigprocmask(_SIG_BLOCK, _interrupts, None)
+
+
+def take_interrupts():
+    _sigprocmask(_SIG_UNBLOCK, _interrupts, None)
+
+
+# Let an interrupt in that has come meanwhile.
+def pass_by():
+    try:
+        take_interrupts()
+        refuse_interrupts()
+    except KeyboardInterrupt:
+        interrupted()
+
+
+# Tell the supervisor that its interrupt has arrived, and go on with it.
+def interrupted():
+    refuse_interrupts()
+    post(b"A")
+    raise KeyboardInterrupt
 
 
 # Wait while nothing happens. Returns at once for 0.
 def wait(ms):
     sample_heap()
     if ms <= 0:
+        pass_by()
         return
-    for _ in _readable.ipoll(ms):
-        raise SystemExit  # nobody asked anything, so this is the supervisor's end
+    try:
+        take_interrupts()
+        for _ in _readable.ipoll(ms):
+            raise SystemExit  # nobody asked anything, so this is the supervisor's end
+        refuse_interrupts()
+    except KeyboardInterrupt:
+        interrupted()
 
 
 # End this run; the supervisor starts the next one.
 def reset(kind, ms=0):
     post(struct.pack("<BBI", 82, kind, ms))
     while True:
-        try:
-            wait(1 << 20)
-        except KeyboardInterrupt:
-            post(b"A")  # for the next run
+        for _ in _readable.ipoll(1 << 20):
+            raise SystemExit
 
 
 # The page

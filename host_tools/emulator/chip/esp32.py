@@ -41,14 +41,12 @@ class Partition:
         type, subtype, offset, size, label = self._row
         return (type, subtype, offset, size, label, False)
 
-    @_flash.whole
-    def readblocks(self, block, buffer, offset):
-        start = block * self._block_size + (offset or 0)
+    def readblocks(self, block, buffer, offset=0):
+        start = block * self._block_size + offset
         self._check(start, len(buffer))
         _flash.read(self._row[2] + start, buffer)
 
-    @_flash.whole
-    def writeblocks(self, block, buffer, offset):
+    def writeblocks(self, block, buffer, offset=None):
         start = block * self._block_size + (offset or 0)
         if offset is not None:
             self._program(start, buffer)
@@ -58,8 +56,7 @@ class Partition:
         else:
             self._rewrite(start, buffer)
 
-    @_flash.whole
-    def ioctl(self, operation, argument, _):
+    def ioctl(self, operation, argument):
         if operation in (1, 2, 3):
             return 0
         if operation == 4:

@@ -18,19 +18,16 @@ class Flash:
         self._start += start
         self._len = len
 
-    @_flash.whole
-    def readblocks(self, block, buffer, offset):
-        _flash.read(self._address(block, offset or 0), buffer)
+    def readblocks(self, block, buffer, offset=0):
+        _flash.read(self._address(block, offset), buffer)
 
-    @_flash.whole
-    def writeblocks(self, block, buffer, offset):
+    def writeblocks(self, block, buffer, offset=None):
         if offset is None:
             for index in range(0, len(buffer), _BLOCK_BYTES):
                 _flash.erase(self._address(block, index) // _BLOCK_BYTES)
         self._program(self._address(block, offset or 0), buffer)
 
-    @_flash.whole
-    def ioctl(self, operation, argument, _):
+    def ioctl(self, operation, argument):
         if operation in (1, 2, 3):
             return 0
         if operation == 4:
