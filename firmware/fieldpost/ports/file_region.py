@@ -29,8 +29,7 @@ class FileRegion:
         if size != self._bytes:
             raise RegionUnusable(
                 "%s has %d bytes, the configuration says %d sectors (%d bytes): set ring.sectors back, "
-                "or move the file away"
-                % (path, size, sector_count, self._bytes)
+                "or move the file away" % (path, size, sector_count, self._bytes)
             )
         self._file = os.open(path, os.O_RDWR)
 
