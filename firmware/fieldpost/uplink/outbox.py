@@ -37,12 +37,8 @@ class Outbox:
         self.lost_reported = 0
         self.duplicates_sent = 0
 
-    def connected(self):
-        """A new connection is ready: what is in flight leaves again, oldest first."""
-        self._resend = 0
-
     def disconnected(self):
-        """The connection is gone; everything in flight is in doubt."""
+        """The connection is gone; everything in flight is in doubt and leaves again, oldest first."""
         self._resend = 0
 
     def acknowledged(self, packet_id):

@@ -83,7 +83,6 @@ class Session:
             self.last_error = ""
             self._ready_since_ms = self._now_ms
             self._is_stable = False
-            self._outbox.connected()
 
     def link_puback(self, packet_id):
         """The hub has stored a batch."""
