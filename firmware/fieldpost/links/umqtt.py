@@ -71,11 +71,6 @@ class UmqttLink(MQTTClient):
         self._state = _CLOSED
         self._reset(0)
 
-    @property
-    def is_open(self):
-        """Whether the hub has accepted the connection."""
-        return self._state == _OPEN
-
     def open(self, now_ms, password, handler):
         """Begin to connect; `step` goes on with it. Only the resolver may block, and it is asked once."""
         self.close()

@@ -111,12 +111,6 @@ class Ring:
         """How many records wait: appended, not lost, not forgotten."""
         return self.next_number - self.oldest
 
-    @property
-    def capacity_bytes(self):
-        """Bytes of frames that are kept for certain: one sector is open and one makes room."""
-        usable = self.region.sector_bytes - self.region.page_bytes
-        return (self.region.sector_count - 2) * usable
-
     def sector_sequence(self, index):
         """Return the sequence number of the sector at place `index`, which holds a valid header."""
         return self._sequence - (self.newest - index) % self.region.sector_count

@@ -114,7 +114,6 @@ def test_after_a_reconnect_exactly_the_unacknowledged_leave_again_under_the_same
     sent = link.take()
     outbox.acknowledged(sent[1][2])
     outbox.disconnected()
-    outbox.connected()
     outbox.step(0, link)
     again = link.take()
     assert [(t, body, pid) for t, body, pid, _ in again] == [(t, b, p) for t, b, p, _ in (sent[0], sent[2], sent[3])]
@@ -146,7 +145,6 @@ def test_a_full_link_in_the_middle_of_a_resend_goes_on_where_it_stopped():
         first = link.take()
         outbox.disconnected()
         link.room = room
-        outbox.connected()
         outbox.step(0, link)
         link.room = 100
         outbox.step(0, link)
@@ -181,7 +179,6 @@ def test_records_overwritten_in_flight_are_reported_when_they_are_sent_again():
     while ring.oldest <= 10:
         ring.append(1, b"x" * 20)
     outbox.disconnected()
-    outbox.connected()
     outbox.step(0, link)
     again = link.take()
     assert [m[1]["lost"] for m in again] == [[[1, 5]], [[6, 10]]]
