@@ -134,9 +134,17 @@ class _Pair:
     def opened(self, end: "_End") -> None:
         if end is self.board:
             self.link._connect(self)
-        elif self.is_orphan and self.board.transport is None:
-            self.abort()
+        elif self.board.transport is None:
+            self._left_alone()
         self.flow()
+
+    def _left_alone(self) -> None:
+        """The board went while the hub was being reached: what it said before still arrives, then the end."""
+        if self.is_orphan or self.hub.transport is None:
+            self.abort()
+        else:
+            self.board.read(True)
+            self.hub.transport.close()
 
     def flow(self) -> None:
         """Let each end be read if what it says can be passed on."""
@@ -186,12 +194,18 @@ class _End(asyncio.Protocol):
         self.is_full = False
         self._pair = pair
         self._is_paused = False
+        self._early = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)  # uvloop's is no subclass of asyncio's
-        self._pair.opened(self)
+        # uvloop begins to read when this returns, whatever is asked for here.
+        asyncio.get_running_loop().call_soon(self._pair.opened, self)
 
     def read(self, wanted: bool) -> None:
+        """Read and pass on, or leave what arrives with the operating system."""
+        if wanted and self._early and self.peer.transport is not None:
+            self.peer.transport.write(self._early)
+            self._early = b""
         if self.transport is None or self.transport.is_closing() or wanted != self._is_paused:
             return
         self._is_paused = not wanted
@@ -201,7 +215,11 @@ class _End(asyncio.Protocol):
             self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
-        if self.peer.transport is not None and not self._pair.is_orphan:
+        if self._pair.is_orphan:
+            return
+        if self._early or self._is_paused or self.peer.transport is None or not self._pair.link.is_up:
+            self._early += data  # came before reading could be stopped
+        else:
             self.peer.transport.write(data)
 
     def eof_received(self) -> bool:

@@ -2,6 +2,9 @@
 
 import asyncio
 
+import pytest
+import uvloop
+
 from .emulator_bench import run, running_board
 
 # Joins, connects, and sends a line whenever the last one was answered.
@@ -67,18 +70,26 @@ async def some_turns() -> None:
         await asyncio.sleep(0.01)
 
 
-def with_hub(tmp_path, micropython, scenario):
-    async def go() -> None:
-        hub = Hub()
-        upstream = await hub.start()
-        async with running_board(tmp_path, micropython, {"main.py": TALK}, upstream=upstream) as board:
-            await scenario(hub, board)
-        await hub.stop()
+@pytest.fixture(params=[asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def with_hub(request):
+    """Runs a scenario on both event loops: they differ in when they begin to read."""
 
-    asyncio.run(go())
+    def run_it(tmp_path, micropython, scenario):
+        with asyncio.Runner(loop_factory=request.param) as runner:
+            runner.run(_scenario(tmp_path, micropython, scenario))
+
+    return run_it
 
 
-def test_every_name_leads_to_the_hub(tmp_path, micropython):
+async def _scenario(tmp_path, micropython, scenario):
+    hub = Hub()
+    upstream = await hub.start()
+    async with running_board(tmp_path, micropython, {"main.py": TALK}, upstream=upstream) as board:
+        await scenario(hub, board)
+    await hub.stop()
+
+
+def test_every_name_leads_to_the_hub(tmp_path, micropython, with_hub):
     async def talk(hub, board):
         await board.wait_line("answered 3")
         assert hub.lines[:3] == [b"1\n", b"2\n", b"3\n"]
@@ -87,7 +98,7 @@ def test_every_name_leads_to_the_hub(tmp_path, micropython):
     with_hub(tmp_path, micropython, talk)
 
 
-def test_an_outage_holds_everything_back_and_loses_nothing(tmp_path, micropython):
+def test_an_outage_holds_everything_back_and_loses_nothing(tmp_path, micropython, with_hub):
     async def hold(hub, board):
         await board.wait_line("answered 3")
         changes = []
@@ -107,7 +118,7 @@ def test_an_outage_holds_everything_back_and_loses_nothing(tmp_path, micropython
     with_hub(tmp_path, micropython, hold)
 
 
-def test_a_connection_made_in_an_outage_hangs_until_it_is_over(tmp_path, micropython):
+def test_a_connection_made_in_an_outage_hangs_until_it_is_over(tmp_path, micropython, with_hub):
     async def hang(hub, board):
         await board.wait_line("answered 1")
         board.link.down()
@@ -123,7 +134,7 @@ def test_a_connection_made_in_an_outage_hangs_until_it_is_over(tmp_path, micropy
     with_hub(tmp_path, micropython, hang)
 
 
-def test_a_connection_given_up_in_an_outage_never_reaches_the_hub(tmp_path, micropython):
+def test_a_connection_given_up_in_an_outage_never_reaches_the_hub(tmp_path, micropython, with_hub):
     give_up = """
 import socket
 s = socket.socket()
@@ -148,7 +159,7 @@ print('gave up')
     with_hub(tmp_path, micropython, scenario)
 
 
-def test_a_board_without_power_says_no_goodbye(tmp_path, micropython):
+def test_a_board_without_power_says_no_goodbye(tmp_path, micropython, with_hub):
     async def cut(hub, board):
         await board.wait_line("answered 3")
         await board.power_off()
@@ -161,7 +172,7 @@ def test_a_board_without_power_says_no_goodbye(tmp_path, micropython):
     with_hub(tmp_path, micropython, cut)
 
 
-def test_a_hub_that_closes_is_noticed(tmp_path, micropython):
+def test_a_hub_that_closes_is_noticed(tmp_path, micropython, with_hub):
     async def close(hub, board):
         await board.wait_line("answered 3")
         hub.writers[0].close()
