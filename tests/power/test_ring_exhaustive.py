@@ -1,0 +1,106 @@
+"""The ring under a power cut at every byte of every program and in every picture of every erase."""
+
+from fieldpost.limits import RECORD_BYTES_MAX
+from fieldpost.ring.log import Ring
+from host_tools.emulator.nor_flash import NorFlash
+
+SECTORS, SECTOR_BYTES = 4, 1024
+ERASE_PICTURES = 8
+STEPS = 420  # more than three laps of the region
+BUFFER = memoryview(bytearray(RECORD_BYTES_MAX))
+
+
+def payload(number):
+    return bytes((number * 31 + i) & 0xFF for i in range(9 + number % 23))
+
+
+def part(memory, seed=1):
+    return NorFlash(memory, sector_bytes=SECTOR_BYTES, strict=False, seed=seed)
+
+
+def records(ring):
+    reader = ring.reader()
+    found = []
+    while (length := reader.next(BUFFER)) >= 0:
+        found.append((reader.number, bytes(BUFFER[:length])))
+    return found
+
+
+class Oracle:
+    """What was promised so far. `appending` and `forgetting` name what is under way, 0 for nothing."""
+
+    def __init__(self):
+        self.appended = self.appending = 0
+        self.forgotten = self.forgetting = 0
+        self.cuts = 0
+
+    def check(self, memory, context):
+        """Recover from `memory` and demand exactly what was promised."""
+        self.cuts += 1
+        flash = part(memory)
+        ring = Ring(flash)
+        assert flash.operations == 0, ("recovery wrote", context)
+        found = records(ring)
+        last = ring.next_number - 1
+        assert last == self.appended or last == self.appending, (last, self.appended, context)
+        assert ring.cursor == self.forgotten or ring.cursor == self.forgetting, (ring.cursor, context)
+        # Overflow may have dropped the oldest sectors; what is kept has no gap and ends with the newest.
+        assert [number for number, _ in found] == list(range(ring.oldest, last + 1)), context
+        assert all(data == payload(number) for number, data in found), context
+        return found
+
+
+class CutEverywhere(NorFlash):
+    """A part that, before it does an operation, shows the oracle every way in which a cut could leave it."""
+
+    def __init__(self, oracle):
+        super().__init__(SECTORS * SECTOR_BYTES, sector_bytes=SECTOR_BYTES, strict=True)
+        self._oracle = oracle
+
+    def program(self, offset, data):
+        for whole in range(len(data) + 1):
+            self._cut(lambda flash: flash.program(offset, data), whole, self.operations + whole)
+        super().program(offset, data)
+
+    def erase(self, sector):
+        for seed in range(1, ERASE_PICTURES + 1):
+            self._cut(lambda flash: flash.erase(sector), -1, self.operations * ERASE_PICTURES + seed)
+        super().erase(sector)
+
+    def _cut(self, operate, whole, seed):
+        torn = part(bytearray(self.memory), seed + 1)
+        torn.cut_at(0, whole)
+        try:
+            operate(torn)
+        except Exception as cut:
+            assert type(cut).__name__ == "PowerCut"
+        self._oracle.check(torn.memory, (self.operations, whole, seed))
+
+
+def test_no_cut_anywhere_costs_a_record():
+    """Goal: after any cut, exactly the appended and not forgotten are read, byte for byte and in order.
+
+    Method: one workload of three laps, with a reader that lags now and then so that the ring overflows too.
+    Before each operation of the flash every way of cutting it is tried on a copy, recovered, and compared
+    with what had been promised by then.
+    """
+    oracle = Oracle()
+    ring = Ring(CutEverywhere(oracle))
+    overflowed = 0
+    for step in range(STEPS):
+        oracle.appending = ring.next_number
+        ring.append(1, payload(ring.next_number))
+        oracle.appended, oracle.appending = oracle.appending, 0
+        is_lagging = 150 <= step < 330
+        if step % 3 == 0 and not is_lagging:
+            oracle.forgetting = ring.next_number - 3 if step % 2 else ring.next_number - 1
+            if oracle.forgetting > ring.cursor:
+                ring.forget(oracle.forgetting)
+                oracle.forgotten = oracle.forgetting
+            oracle.forgetting = 0
+        if step % 5 == 0:
+            ring.maintain()
+        overflowed = max(overflowed, ring.oldest - ring.cursor - 1)
+    laps = ring.region.erases / SECTORS
+    print(f"{oracle.cuts} cuts over {laps:.1f} laps, up to {overflowed} records overwritten unread")
+    assert laps > 3 and overflowed > 0 and oracle.cuts > 10_000
