@@ -2,6 +2,7 @@
 
 from fieldpost.limits import RECORD_BYTES_MAX
 from fieldpost.ring.log import Ring
+
 from host_tools.emulator.nor_flash import NorFlash
 
 SECTORS, SECTOR_BYTES = 4, 1024
