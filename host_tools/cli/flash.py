@@ -4,7 +4,6 @@ Without a board it shows which there are. With --for it runs a scenario unattend
 not as it should be.
 """
 
-import asyncio
 import json
 import shutil
 import sys
@@ -13,6 +12,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 from rich.console import Console
 
 from host_tools import boards
@@ -95,7 +95,7 @@ def run(
         if as_json:
             raise UserError("--json prints the outcome of a scenario: add --for, such as --for 60s")
         folder = LabFolder(name or _default_name(board, shape))
-        asyncio.run(session.watch_until_stopped(folder, settings, Console(), _report))
+        uvloop.run(session.watch_until_stopped(folder, settings, Console(), _report))
         return
     _run_scenario(board, name, settings, plan, as_json)
 
@@ -132,7 +132,7 @@ def _run_scenario(board: str, name: str | None, settings: Settings, plan: Plan, 
     temporary = None if name else Path(tempfile.mkdtemp(prefix="fieldpost-"))
     folder = LabFolder(name or _default_name(board, settings.shape), temporary)
     try:
-        outcome = asyncio.run(session.run_scenario(folder, settings, plan, _report))
+        outcome = uvloop.run(session.run_scenario(folder, settings, plan, _report))
     except BaseException:
         if temporary:
             shutil.rmtree(temporary, ignore_errors=True)
