@@ -49,6 +49,8 @@ def check_config(value):
         _check_pins(config["pins"])
     except Mismatch as mismatch:
         raise ConfigError("config.json: %s" % mismatch) from None
+    if config["port"] != "linux" and not config["wifi"]:
+        raise ConfigError('config.json: wifi is []: expected at least one network, such as [{"ssid": "shed"}]')
     if config["port"] == "rp2" and config["watchdog_ms"] > _RP2_WATCHDOG_MS_MAX:
         raise ConfigError(
             "config.json: watchdog_ms is %d: expected an integer from 2000 to %d (milliseconds) on rp2"

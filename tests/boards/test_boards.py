@@ -41,7 +41,7 @@ def test_partitions_of_the_esp32_leave_the_stock_application_where_it_is() -> No
 def test_the_emulator_in_the_shape_of_another_board_has_its_hardware_and_its_own_name() -> None:
     shaped = boards.load("emulator").in_shape_of(boards.load("pico_w"))
     assert (shaped.name, shaped.port, shaped.heap_bytes) == ("emulator", "rp2", 207_136)
-    assert shaped.device_config("emulator-1", "localhost")["ring"]["kind"] == "lent"
+    assert shaped.device_config("emulator-1", "localhost", wifi=[{"ssid": "shed"}])["ring"]["kind"] == "lent"
 
 
 def test_an_unknown_board_is_answered_with_the_known_ones() -> None:

@@ -66,6 +66,10 @@ def test_what_is_left_out_has_a_default():
     assert checked["ring"]["sectors"] == 64 and checked["watchdog_ms"] == 8000
 
 
+def test_a_board_without_a_network_is_refused():
+    assert message_for(("wifi",), []).startswith("config.json: wifi is []: expected at least one network")
+
+
 def test_the_message_names_file_key_value_and_what_is_expected():
     relay = ("pins", "relay")
     cases = (
