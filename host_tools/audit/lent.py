@@ -5,12 +5,9 @@ ring is found without the file system that lent the blocks. If that was formatte
 ring may lie about; the ring that most sectors speak for is taken.
 """
 
-import struct
 from typing import Any
 
 from fieldpost.ring import sector
-
-_SEQUENCE_OFFSET = 12
 
 
 def find_sectors(storage: Any, count: int) -> list[int | None]:
@@ -22,12 +19,11 @@ def find_sectors(storage: Any, count: int) -> list[int | None]:
     head = memoryview(bytearray(sector.HEADER_BYTES))
     for number in range(storage.sector_count):
         storage.read(number * storage.sector_bytes, head)
-        sequence = struct.unpack_from("<I", head, _SEQUENCE_OFFSET)[0]
-        place = sequence % count
-        found = sector.unpack(head, place, count)
-        if found is None:
+        header = sector.unpack(head)
+        if header is None or header[sector.SECTORS] != count:
             continue
-        places = rings.setdefault(found[0], {})
-        places[place] = max(places.get(place, (0, 0)), (sequence, number))
+        places = rings.setdefault(header[sector.RING_ID], {})
+        place = header[sector.SEQUENCE] % count
+        places[place] = max(places.get(place, (-1, 0)), (header[sector.SEQUENCE], number))
     most = max(rings.values(), key=len, default={})
     return [most[place][1] if place in most else None for place in range(count)]

@@ -41,6 +41,7 @@ class NorFlash:
         self.was_cut = False
         self._programmed = set() if write_once else None
         self._weak = {}
+        self._marginal = {}
         self._powered = True
         self._cut_in = -1
         self._cut_after_bytes = -1
@@ -55,8 +56,8 @@ class NorFlash:
 
     @property
     def has_weak_sectors(self):
-        """Whether a cut left a sector that reads as erased and is not: its bytes may differ from `memory`."""
-        return bool(self._weak)
+        """Whether a cut left bits that read now as 0 and now as 1: what is read may differ from `memory`."""
+        return bool(self._weak or self._marginal)
 
     @property
     def max_sector_erases(self):
@@ -67,8 +68,8 @@ class NorFlash:
         """Cut the power inside the `operation`-th program or erase from now, counted from 0.
 
         after_bytes: for a program, bytes that are whole before the cut (its length: all of it, but the call
-        never returns); -1 draws it from the seed. scattered: instead, each bit of the program is cleared or
-        not, as the seed says.
+        never returns); -1 draws it from the seed. scattered: instead, each bit of the program is cleared,
+        left alone or left marginal, to read as it likes until the sector is erased, as the seed says.
         """
         if operation < 0:
             raise ValueError("operation %d: count from 0" % operation)
@@ -93,6 +94,9 @@ class NorFlash:
         buffer[:] = self.memory[offset : offset + len(buffer)]
         for sector in self._weak:
             self._flip_weak_bits(sector, offset, buffer)
+        for index, bits in self._marginal.items():
+            if offset <= index < offset + len(buffer):
+                buffer[index - offset] ^= bits & self._next_random()
 
     def program(self, offset, data):
         """Clear bits inside one page; ValueError for what a driver must never send."""
@@ -126,9 +130,15 @@ class NorFlash:
         start = sector * self.sector_bytes
         self.memory[start : start + self.sector_bytes] = b"\xff" * self.sector_bytes
         self._weak.pop(sector, None)
+        for index in [index for index in self._marginal if start <= index < start + self.sector_bytes]:
+            del self._marginal[index]
         if self._programmed is not None:
             units = self.sector_bytes // self.unit_bytes
             self._programmed -= set(range(sector * units, (sector + 1) * units))
+
+    def sync(self):
+        """Nothing to do: a program or an erase that returned is done."""
+        self._check_power()
 
     def _clear_bits(self, offset, data):
         length = len(data)
@@ -154,7 +164,11 @@ class NorFlash:
         """Any subset of the bits may be cleared in what was under way."""
         if self._cut_scattered:
             for index in range(len(data)):
+                wanted = ~data[index] & self.memory[offset + index] & 0xFF
                 self.memory[offset + index] &= data[index] | self._next_random() & 0xFF
+                marginal = wanted & self._next_random() & self._next_random()
+                if marginal:
+                    self._marginal[offset + index] = marginal
             return
         self._clear_bits(offset, data[:whole])
         if whole < len(data):

@@ -25,6 +25,9 @@ class RamFlash:
         start = sector * self.sector_bytes
         self.image[start : start + self.sector_bytes] = b"\xff" * self.sector_bytes
 
+    def sync(self):
+        pass
+
 
 def test_blank_flash_has_no_tail():
     assert read_tail(RamFlash()) is None

@@ -56,3 +56,6 @@ class BlockRegion:
         code = self._device.ioctl(_IOCTL_ERASE, self._blocks[sector])
         if code:
             raise OSError(-code if code < 0 else code)
+
+    def sync(self):
+        """Nothing to do: both ports return from a program or an erase when the part reports ready."""

@@ -39,16 +39,18 @@ class FileRegion:
         buffer[:] = os.pread(self._file, len(buffer), offset)
 
     def program(self, offset, data):
-        """Write `data` at `offset`; durable on return."""
+        """Write `data` at `offset`; durable after `sync`."""
         check_span(offset, len(data), self._bytes)
         os.pwrite(self._file, data, offset)
-        os.fdatasync(self._file)
 
     def erase(self, sector):
-        """Fill one sector with 0xFF; durable on return."""
+        """Fill one sector with 0xFF; durable after `sync`."""
         if not 0 <= sector < self.sector_count:
             raise ValueError("sector %d of %d" % (sector, self.sector_count))
         os.pwrite(self._file, b"\xff" * self.sector_bytes, sector * self.sector_bytes)
+
+    def sync(self):
+        """Make durable what was written. After an OSError nothing is known of it: open the ring anew."""
         os.fdatasync(self._file)
 
     def close(self):

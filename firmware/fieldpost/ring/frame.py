@@ -3,15 +3,15 @@
     offset  bytes
     0       1      kind: 1 to 100 a record, 0x7E an acknowledgement, 0xFF blank flash
     1       1      length of the payload
-    2       4      record number, little endian
+    2       4      the lower 32 bits of the record number, little endian
     6       n      payload
     6 + n   4      CRC-32 of everything before, seeded with the ring's id and the sector's sequence number
             0..15  0xFF up to the region's alignment
 
 A frame is programmed by one command inside one page, and every page begins with a frame. Its CRC is the
-commit mark; no bit of it is written again before the sector is erased, so that parts with ECC or
-encryption hold it as well as plain ones. The seed binds a frame to its sector's present life: what an
-earlier lap or a stray write left there fails the check.
+commit mark; no bit of it is written again before the sector is erased, so that parts with ECC hold it as
+well as plain ones. The seed binds a frame to its sector's present life: what an earlier lap or a stray
+write left there fails the check.
 """
 
 import struct
@@ -24,8 +24,9 @@ KIND_ACK = const(0x7E)
 KIND_BLANK = const(0xFF)
 HEAD_BYTES = const(6)
 CRC_BYTES = const(4)
-OVERHEAD_BYTES = HEAD_BYTES + CRC_BYTES
+OVERHEAD_BYTES = const(10)
 _ALIGNMENT_MIN = const(4)  # esp32.Partition programs words fastest, and offsets stay easy to read in a dump
+_ALIGNED_OVERHEAD_BYTES = const(12)
 
 
 def alignment(unit_bytes):
@@ -35,7 +36,7 @@ def alignment(unit_bytes):
 
 def seed(ring_id, sequence):
     """Return the CRC seed of a sector: 32 bits made of the ring's id and the sector's sequence number."""
-    return crc32(struct.pack("<II", ring_id, sequence))
+    return crc32(struct.pack("<IQ", ring_id, sequence))
 
 
 def aligned(length, align):
@@ -51,12 +52,12 @@ def size(length, align):
 def pack(page, kind, number, payload, crc_seed, align):
     """Write a frame to the head of `page` (a memoryview of a page buffer); return its size in bytes."""
     length = len(payload)
-    struct.pack_into("<BBI", page, 0, kind, length, number)
-    page[HEAD_BYTES : HEAD_BYTES + length] = payload
     end = HEAD_BYTES + length
+    struct.pack_into("<BBI", page, 0, kind, length, number & 0xFFFFFFFF)
+    page[HEAD_BYTES:end] = payload
     struct.pack_into("<I", page, end, crc32(page[:end], crc_seed))
     end += CRC_BYTES
-    total = size(length, align)
+    total = aligned(end, align)
     while end < total:
         page[end] = 0xFF
         end += 1
@@ -64,22 +65,39 @@ def pack(page, kind, number, payload, crc_seed, align):
 
 
 def check(page, offset, crc_seed):
-    """Return the payload length of the frame at `offset` of `page`, -1 for blank, -2 for damaged.
-
-    page: memoryview of one whole page. Blank is told from the first byte alone: a caller that wants to
-    know whether the rest is blank too must look.
-    """
-    if page[offset] == KIND_BLANK:
-        return -1
+    """Return the payload length of the frame at `offset` of `page` (memoryview), -1 if there is no whole one."""
     length = page[offset + 1]
     end = offset + HEAD_BYTES + length
     if end + CRC_BYTES > len(page):
-        return -2
+        return -1
     if struct.unpack_from("<I", page, end)[0] != crc32(page[offset:end], crc_seed):
-        return -2
+        return -1
     return length
 
 
-def number_at(page, offset):
-    """Return the record number of the frame at `offset`."""
-    return struct.unpack_from("<I", page, offset + 2)[0]
+def number_from(page, offset, first):
+    """Return the number that the frame at `offset` names: the lowest from `first` on with those 32 bits."""
+    low = struct.unpack_from("<I", page, offset + 2)[0]
+    return low if first <= low and first < 0x40000000 else first + ((low - first) & 0xFFFFFFFF)
+
+
+def number_before(page, offset, limit):
+    """Return the number that the frame at `offset` names: the highest below `limit` with those 32 bits."""
+    low = struct.unpack_from("<I", page, offset + 2)[0]
+    return low if low < limit < 0x40000000 else limit - 1 - ((limit - 1 - low) & 0xFFFFFFFF)
+
+
+def records_torn(page, offset, end, number, align):
+    """Return how many record numbers the damage from `offset` to `end` of `page` may have used up.
+
+    number: the one that comes next. One, if what can be read of the head fits a single frame that was cut
+    or has rotted; none, if that was an acknowledgement; else as many as could stand there.
+    """
+    extent = end - offset
+    length = page[offset + 1]
+    if size(length, align) >= extent:
+        if page[offset] == KIND_ACK and length == 4:
+            return 0
+        if page[offset] <= KIND_MAX and struct.unpack_from("<I", page, offset + 2)[0] == number & 0xFFFFFFFF:
+            return 1
+    return max(1, extent // max(align, _ALIGNED_OVERHEAD_BYTES))

@@ -12,11 +12,11 @@ and the oldest record, which is exactly what was lost, whatever cut the power in
 
 import os
 import struct
-from array import array
 
 from fieldpost.errors import RecordTooLarge, RegionUnusable
 from fieldpost.limits import RECORD_BYTES_MAX, RING_SECTORS_MAX, RING_SECTORS_MIN
 from fieldpost.ring import frame, sector
+from fieldpost.ring.directory import first_number, sector_of
 from fieldpost.ring.reader import Reader
 from fieldpost.ring.recovery import recover
 
@@ -24,49 +24,67 @@ from fieldpost.ring.recovery import recover
 class Ring:
     """A queue of numbered records on a flash region (see `ring.region`).
 
-    Opening reads only. Raises RegionUnusable for a geometry that the format cannot hold.
+    Opening reads only. Raises RegionUnusable for a geometry that the format cannot hold, and for a region
+    that holds a ring which does not fit in it.
+
+    scratch: memoryview of two pages that several rings may share, or None for pages of its own.
     """
 
-    def __init__(self, region):
+    def __init__(self, region, scratch=None):
         _check_geometry(region)
+        if scratch is None:
+            scratch = memoryview(bytearray(2 * region.page_bytes))
         self.region = region
         self.align = frame.alignment(region.unit_bytes)
         self.pages_per_sector = region.sector_bytes // region.page_bytes
-        self._page = memoryview(bytearray(region.page_bytes))
-        self._proof = memoryview(bytearray(region.page_bytes))
-        state = recover(region, array("I", [0] * region.sector_count), self._page)
-        self.first_numbers = state.first_numbers
-        self.newest = state.newest
+        self._page = scratch[: region.page_bytes]
+        self._proof = scratch[region.page_bytes : 2 * region.page_bytes]
+        state = recover(region, self._page)
+        self.sectors = state.sectors
+        self.newest = state.newest  # sequence number of the open sector, -1 for an empty region
         self.ring_id = state.ring_id
         self.next_number = state.next_number
         self.cursor = state.cursor
         self.lost = state.lost
-        self.damaged_pages = state.damaged_pages
-        self._sequence = state.sequence
-        self._seed = frame.seed(self.ring_id, self._sequence)
-        self._erased_ahead = -1
+        self.damaged = state.damaged
+        self._age = state.age
+        self._seed = frame.seed(self.ring_id, max(self.newest, 0))
+        self._oldest_sector = max(self.newest - min(state.age, self.sectors - 1), 0)
+        self._first_kept = 0  # 0: not looked up
+        self._doomed_last = 0  # the last number in the sector that goes next, 0: not looked up
+        self._is_erased_ahead = False
         # The page that the last boot touched may hold marginal bits: begin on one that nothing touched.
         self.open_page = state.tail_page
         self._offset = 0
         if self.newest < 0:
             self.ring_id = int.from_bytes(os.urandom(4), "little")
 
-    def append(self, kind, payload):
+    def append(self, kind, payload, sync=True):
         """Store a record and return its number; durable on return.
 
         kind: 1 to 100, its meaning is the caller's. payload: bytes-like, RECORD_BYTES_MAX at most.
+        sync: False leaves it to `sync` to make it durable, on regions that can tell the two apart.
         Raises RecordTooLarge before anything is written, OSError if the flash failed for good.
         """
         assert 1 <= kind <= frame.KIND_MAX
         if len(payload) > RECORD_BYTES_MAX:
             raise RecordTooLarge(len(payload), RECORD_BYTES_MAX)
         number = self.next_number
-        self._commit(kind, number, payload)
-        self.next_number = number + 1
+        try:
+            self._commit(kind, number, payload)
+        finally:
+            # Also after a failure: a part of it may be on flash, and no other record may get its number.
+            self.next_number = number + 1
+        if sync:
+            self.region.sync()
         return number
 
+    def sync(self):
+        """Make durable what was appended with sync=False. Raises OSError: nothing is known of it then."""
+        self.region.sync()
+
     def forget(self, through, lost=0):
-        """Drop every record up to number `through`, durably: the hub has confirmed them.
+        """Drop every record up to number `through`: the hub has confirmed them.
 
         lost: how many numbers newly passed by were reported as lost rather than delivered.
         """
@@ -83,17 +101,20 @@ class Ring:
         For slack moments: the erase stalls some boards for tens of milliseconds. Does nothing before the
         first append of this boot, so that a fluttering supply cannot spend one erase per boot.
         """
-        if self.newest < 0 or self._offset == 0 or self._erased_ahead >= 0:
+        if self._is_erased_ahead or self.newest < 0 or self._offset == 0 or self._keeps_doomed_sector():
             return False
-        index = (self.newest + 1) % self.region.sector_count
-        if self._holds_kept_records(index):
-            return False
-        self._erase(index)
+        self._erase(self.newest + 1)
+        self._is_erased_ahead = True
         return True
 
     def reader(self):
         """Return a Reader placed at the oldest record kept."""
         return Reader(self)
+
+    @property
+    def oldest_sector(self):
+        """The sequence number of the oldest sector."""
+        return self._oldest_sector
 
     @property
     def oldest(self):
@@ -103,43 +124,27 @@ class Ring:
     @property
     def first_kept(self):
         """The first number that a sector still holds, forgotten or not; next_number for an empty ring."""
-        index = self.oldest_sector()
-        return self.next_number if index < 0 else self.first_numbers[index]
+        if self.newest < 0:
+            return self.next_number
+        while self._first_kept == 0:
+            self._first_kept = first_number(self, self._oldest_sector, self._page)
+            if self._first_kept == 0:
+                if self._oldest_sector == self.newest:
+                    return self.next_number
+                self._oldest_sector += 1  # nothing in it can be read any more
+        return self._first_kept
 
     @property
     def pending(self):
         """How many records wait: appended, not lost, not forgotten."""
         return self.next_number - self.oldest
 
-    def sector_sequence(self, index):
-        """Return the sequence number of the sector at place `index`, which holds a valid header."""
-        return self._sequence - (self.newest - index) % self.region.sector_count
-
-    def holds(self, index, sequence):
-        """Return whether the sector at place `index` still lives the life that `sequence` names."""
-        return self.first_numbers[index] != 0 and self.sector_sequence(index) == sequence
-
     def search_start(self, number):
-        """Return the first number of the sector before the one that holds `number`, as far as flash goes back."""
-        index = self.oldest_sector()
-        start = here = self.first_kept
-        while index >= 0 and index != self.newest:
-            index = (index + 1) % self.region.sector_count
-            first = self.first_numbers[index]
-            if first > number:
-                break
-            if first:
-                start, here = here, first
-        return start
-
-    def oldest_sector(self):
-        """Return the place of the oldest sector with a valid header, or -1."""
+        """Return a number at most one sector and at least all of its own sector before `number`."""
         if self.newest < 0:
-            return -1
-        index = (self.newest + 1) % self.region.sector_count
-        while self.first_numbers[index] == 0:
-            index = (index + 1) % self.region.sector_count
-        return index
+            return number
+        before = max(sector_of(self, number, self._page) - 1, self._oldest_sector)
+        return min(first_number(self, before, self._page), number)
 
     def _commit(self, kind, number, payload):
         """Program one frame and prove it by reading it back; a slot that fails costs the rest of its page."""
@@ -147,79 +152,95 @@ class Ring:
         for _ in range(2 * self.pages_per_sector):
             self._make_room(length)
             frame.pack(self._page, kind, number, payload, self._seed, self.align)
-            offset = self._page_start() + self._offset
-            self.region.program(offset, self._page[:length])
-            self._offset += length
-            self.region.read(offset, self._proof[:length])
-            if self._proof[:length] == self._page[:length]:
+            if self._program(self._page_start() + self._offset, length):
+                self._offset += length
                 return
-            self.damaged_pages += 1
+            self.damaged += 1
             self._leave_page()
         raise OSError("flash does not hold what is programmed: the part is worn out or write-protected")
 
     def _make_room(self, length):
         """Come to a place where `length` bytes fit in the page; the first page of a sector is partly taken."""
-        while self.newest < 0 or self._offset + length > self.region.page_bytes or self._sector_is_full():
-            if self.newest < 0 or self._sector_is_full():
+        while self.newest < 0 or self.open_page == self.pages_per_sector or self._page_is_full(length):
+            if self.newest < 0 or self.open_page == self.pages_per_sector:
                 self._open_next_sector()
             else:
                 self._leave_page()
 
-    def _sector_is_full(self):
-        return self.open_page == self.pages_per_sector
+    def _page_is_full(self, length):
+        return self._offset + length > self.region.page_bytes
 
     def _leave_page(self):
         self.open_page += 1
         self._offset = 0
 
     def _page_start(self):
-        return self.newest * self.region.sector_bytes + self.open_page * self.region.page_bytes
+        return self.newest % self.sectors * self.region.sector_bytes + self.open_page * self.region.page_bytes
+
+    def _program(self, offset, length):
+        """Program the head of the page buffer and return whether the flash holds it."""
+        self.region.program(offset, self._page[:length])
+        self.region.read(offset, self._proof[:length])
+        return self._proof[:length] == self._page[:length]
 
     def _open_next_sector(self):
-        """Erase unless that was done ahead, and program the header; a sector that fails is passed over."""
-        count = self.region.sector_count
-        sequence = self._sequence if self.newest < 0 else self._sequence + 1
-        for _ in range(count):
-            index = sequence % count
-            if self._erased_ahead != index:
-                self._erase(index)
-            self._erased_ahead = -1
-            head = self._page[: sector.HEADER_BYTES]
-            sector.pack(head, count, self.ring_id, sequence, self.next_number, self.cursor, self.lost)
-            offset = index * self.region.sector_bytes
-            self._program_aligned(offset, sector.HEADER_BYTES)
-            self.region.read(offset, self._proof[: sector.HEADER_BYTES])
-            if self._proof[: sector.HEADER_BYTES] == head:
+        """Go to the next sector whose header holds; one that fails is passed over."""
+        if self.newest < 0:
+            # One with a header alone comes first: should the first header with records rot, it tells their ring.
+            self._open(0, 0)
+            self.newest = 0
+            self._age = -1
+        elif self.sectors < self.region.sector_count and self.cursor + 1 == self.next_number:
+            # The region has grown and the ring is empty: from here on it takes the whole.
+            self.sectors = self.region.sector_count
+            self.newest += self.sectors - 1 - self.newest % self.sectors
+            self._age = -1
+            self._is_erased_ahead = False
+        for sequence in range(self.newest + 1, self.newest + 1 + self.sectors):
+            self._age = min(self._age + 1, sector.AGE_MAX)
+            if self._open(sequence, self._age):
                 break
-            sequence += 1
         else:
             raise OSError("no sector of the ring can be opened: the part is worn out or write-protected")
-        self._sequence = sequence
-        self.newest = index
-        self.first_numbers[index] = self.next_number
+        self.newest = sequence
+        self._oldest_sector = max(self._oldest_sector, sequence - min(self._age, self.sectors - 1))
+        self._first_kept = self._doomed_last = 0
         self._seed = frame.seed(self.ring_id, sequence)
         self.open_page = 0
         self._offset = frame.aligned(sector.HEADER_BYTES, self.align)
 
-    def _program_aligned(self, offset, length):
-        total = frame.aligned(length, self.align)
-        for index in range(length, total):
+    def _open(self, sequence, age):
+        """Erase unless that was done ahead, and program the header; return whether it holds."""
+        if not self._is_erased_ahead:
+            self._erase(sequence)
+        self._is_erased_ahead = False
+        length = frame.aligned(sector.HEADER_BYTES, self.align)
+        for index in range(sector.HEADER_BYTES, length):
             self._page[index] = 0xFF
-        self.region.program(offset, self._page[:total])
+        head = self._page[: sector.HEADER_BYTES]
+        sector.pack(head, self.sectors, age, self.ring_id, self.lost, sequence, self.next_number, self.cursor)
+        return self._program(sequence % self.sectors * self.region.sector_bytes, length)
 
-    def _erase(self, index):
-        self.first_numbers[index] = 0
-        self.region.erase(index)
-        self._erased_ahead = index
+    def _erase(self, sequence):
+        """Give the oldest sector away, if it stands where `sequence` will stand."""
+        if self._oldest_sector <= sequence - self.sectors:
+            self._oldest_sector = sequence - self.sectors + 1
+            self._first_kept = 0
+        self.region.erase(sequence % self.sectors)
 
-    def _holds_kept_records(self, index):
-        if self.first_numbers[index] == 0:
+    def _keeps_doomed_sector(self):
+        """Return whether the sector that goes next holds records that are not forgotten."""
+        doomed = self.newest + 1 - self.sectors
+        if doomed < self._oldest_sector:
             return False
-        following = (index + 1) % self.region.sector_count
-        while self.first_numbers[following] == 0:
-            following = (following + 1) % self.region.sector_count
-        # The last record in it is the one before the next valid sector's first.
-        return following == index or self.first_numbers[following] - 1 > self.cursor
+        sequence = doomed
+        while self._doomed_last == 0 and sequence < self.newest:
+            sequence += 1
+            # The last record in it is the one before the next sector's first.
+            self._doomed_last = first_number(self, sequence, self._page) - 1
+            if self._doomed_last < 0:
+                self._doomed_last = 0
+        return self._doomed_last > self.cursor
 
 
 def _check_geometry(region):

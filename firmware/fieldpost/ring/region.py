@@ -6,8 +6,9 @@ A region is any object with
     unit_bytes                 offset and length of every program are multiples of it; written once between erases
     sector_count
     read(offset, buffer)       fill `buffer` from `offset`
-    program(offset, data)      clear bits inside one page; durable when it returns
-    erase(sector)              set every bit of one sector; durable when it returns
+    program(offset, data)      clear bits inside one page
+    erase(sector)              set every bit of one sector
+    sync()                     make durable what was programmed and erased; flash parts did so at once
 
 Offsets count from the start of the region. OSError means that the flash refused.
 """
@@ -46,6 +47,10 @@ class SubRegion:
         if not 0 <= sector < self.sector_count:
             raise ValueError("sector %d of %d" % (sector, self.sector_count))
         self._region.erase(self._first_sector + sector)
+
+    def sync(self):
+        """Make durable what was programmed and erased."""
+        self._region.sync()
 
 
 def check_span(offset, length, limit):

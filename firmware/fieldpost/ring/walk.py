@@ -1,0 +1,65 @@
+"""From frame to frame through one page, over whatever damage lies between them."""
+
+from fieldpost.ring import frame
+
+_BLANK = b"\xff" * 256
+
+
+class Walk:
+    """`begin` at a page, then `next` until it says no.
+
+    After True: offset and length of a whole frame. In both cases damage_start and damage_end span what was
+    passed over because its CRC failed; they are equal if nothing was.
+    """
+
+    def __init__(self, page, align):
+        self._page = page
+        self._align = align
+        self._seed = 0
+        self._at = 0
+        self.offset = 0
+        self.length = 0
+        self.damage_start = 0
+        self.damage_end = 0
+
+    def begin(self, offset, crc_seed):
+        """Start anew at `offset` of the page, which the caller has filled."""
+        self._at = offset
+        self._seed = crc_seed
+
+    def next(self):
+        """Go to the next whole frame; False at the end of the page or before its blank rest.
+
+        After False it may be called again when the page has grown: it goes on where it stood.
+        """
+        page = self._page
+        at = self.damage_start = self._at
+        while at + frame.OVERHEAD_BYTES <= len(page):
+            if page[at] == frame.KIND_BLANK and is_blank(page, at):
+                break
+            length = frame.check(page, at, self._seed)
+            if length >= 0:
+                self.offset = self.damage_end = at
+                self.length = length
+                self._at = at + frame.size(length, self._align)
+                return True
+            at += self._align
+        self.damage_end = _written_end(page, self._at, min(at, len(page))) if at > self._at else at
+        return False
+
+
+def is_blank(page, start):
+    """Return whether `page` (memoryview) reads as erased from `start` to its end."""
+    while start < len(page):
+        end = min(start + len(_BLANK), len(page))
+        if page[start:end] != _BLANK[: end - start]:
+            return False
+        start = end
+    return True
+
+
+def _written_end(page, start, end):
+    """Return where the last byte that is not blank ends."""
+    while end > start and page[end - 1] == 0xFF:
+        end -= 1
+    return end
