@@ -14,18 +14,19 @@ from fieldpost.limits import (
     SENSOR_RETRY_MS,
 )
 from fieldpost.records import schema
+from fieldpost.records.reading_schema import ReadingSchema
 
 
 class Agent:
     """One device. Call `step` often; it returns how many ms may pass until the next.
 
-    ring: where records are kept. clock, timeline: see those modules; boot: number of this boot.
+    ring: where records are kept. clock, timeline, schemas: see those modules; boot: number of this boot.
     make_sensor: callable that returns a sensor with read(), or raises SensorError; asked again after a failure.
     network: is_up and step(ticks). ask_time_ms: callable, UTC ms or OSError. session, commands: step(now_ms).
     log: callable that takes one line of text.
     """
 
-    def __init__(self, config, ring, clock, timeline, boot, make_sensor, network, ask_time_ms, log):
+    def __init__(self, config, ring, clock, timeline, schemas, boot, make_sensor, network, ask_time_ms, log):
         self.ring = ring
         self.boot = boot
         self.session = None
@@ -35,15 +36,17 @@ class Agent:
         self._sample_interval_ms = config["sample_interval_ms"]
         self._clock = clock
         self._timeline = timeline
+        self._schemas = schemas
         self._make_sensor = make_sensor
         self._sensor = None
+        self._reading_schema = None
         self._network = network
         self._ask_time_ms = ask_time_ms
         self._log = log
         self._payload = memoryview(bytearray(RECORD_BYTES_MAX))
         self._next_sample_ms = clock.uptime_ms
         self._next_clock_ms = clock.uptime_ms
-        self._anchored_sector = -1
+        self._explained_sector = -1
         self._health = Health(("sense", "send", "obey"), clock.uptime_ms)
 
     def connect(self, session, commands):
@@ -58,7 +61,7 @@ class Agent:
 
     def answer(self, text):
         """Append a command's answer (UTF-8 JSON object) durably; it leaves with the readings."""
-        length = schema.pack_result(self._payload, self.boot, self._clock.uptime_ms, text)
+        length = schema.pack_text(self._payload, self.boot, self._clock.uptime_ms, text)
         self.ring.append(schema.RESULT, self._payload[:length])
 
     def step(self, ticks):
@@ -90,6 +93,8 @@ class Agent:
         try:
             if self._sensor is None:
                 self._sensor = self._make_sensor()
+                self._reading_schema = ReadingSchema(self._sensor.schema)
+                self._schemas.add(self._reading_schema)
             reading = self._sensor.read()
         except SensorError as error:
             if self.sensor_failures == 0 or self._sensor is not None:
@@ -98,10 +103,11 @@ class Agent:
             self._sensor = None
             self._next_sample_ms = now_ms + max(SENSOR_RETRY_MS, self._sample_interval_ms)
             return
-        length = schema.pack_reading(self._payload, self.boot, now_ms, *reading)
+        length = schema.pack_reading(self._payload, self.boot, now_ms, self._reading_schema, reading)
         self.ring.append(schema.READING, self._payload[:length])
         self.last_reading = reading
-        self._anchor_new_sector(now_ms)
+        if self.ring.newest != self._explained_sector:
+            self._explain_sector(now_ms)
         # Keep the rhythm; what a stall made impossible is not made up by a burst.
         self._next_sample_ms = max(self._next_sample_ms + self._sample_interval_ms, now_ms)
 
@@ -121,14 +127,16 @@ class Agent:
         if first:
             self._anchor(now_ms, utc_ms)
 
-    def _anchor_new_sector(self, now_ms):
-        """A sector without an anchor could lose its time of day together with the sector before it."""
+    def _explain_sector(self, now_ms):
+        """Each sector tells its readings' schema and time of day: the sectors before it will be overwritten."""
+        length = schema.pack_text(self._payload, self.boot, now_ms, self._reading_schema.text.encode())
+        self.ring.append(schema.SCHEMA, self._payload[:length])
         utc_ms = self._clock.utc_ms()
-        if utc_ms is not None and self.ring.newest != self._anchored_sector:
+        if utc_ms is not None:
             self._anchor(now_ms, utc_ms)
+        self._explained_sector = self.ring.newest
 
     def _anchor(self, now_ms, utc_ms):
         self._timeline.learn(self.boot, now_ms, utc_ms)
         length = schema.pack_anchor(self._payload, self.boot, now_ms, utc_ms)
         self.ring.append(schema.ANCHOR, self._payload[:length])
-        self._anchored_sector = self.ring.newest

@@ -19,6 +19,7 @@ from fieldpost.hubs.azure import AzureDialect
 from fieldpost.limits import GC_THRESHOLD_BYTES
 from fieldpost.links.umqtt import UmqttLink
 from fieldpost.records import render, schema
+from fieldpost.records.schemas import Schemas
 from fieldpost.records.timeline import Timeline, last_boot
 from fieldpost.ring.log import Ring
 from fieldpost.ring.region import SubRegion
@@ -44,9 +45,19 @@ class Device:
         journal_region, queue_region = _split(port.region(), config["ring"]["journal_sectors"])
         self.ring = Ring(queue_region)
         self.timeline = Timeline()
+        self.schemas = Schemas()
         boot = last_boot(self.ring) + 1
         self.agent = Agent(
-            config, self.ring, self.clock, self.timeline, boot, self._make_sensor, port.network, port.ask_time_ms, log
+            config,
+            self.ring,
+            self.clock,
+            self.timeline,
+            self.schemas,
+            boot,
+            self._make_sensor,
+            port.network,
+            port.ask_time_ms,
+            log,
         )
         self.outputs = Outputs(config["pins"], _open_pins(config["pins"], port))
         self.commands = Commands(
@@ -94,7 +105,9 @@ class Device:
     def _render(self, number, kind, payload):
         if not self.timeline.search(self.ring, schema.boot_of(payload), number):
             return None
-        return render.json_text(number, kind, payload, self.timeline)
+        if kind == schema.READING and not self.schemas.search(self.ring, payload, number):
+            return None
+        return render.json_text(number, kind, payload, self.timeline, self.schemas)
 
     def _report(self):
         interval_ms = self.config["status_interval_ms"]

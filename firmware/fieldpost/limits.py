@@ -7,14 +7,14 @@ from fieldpost.compat import const
 RECORD_BYTES_MAX = const(220)
 # One sector open, one erased ahead, and at least one that can hold something.
 RING_SECTORS_MIN = const(3)
-# The tables of first numbers take 8 bytes of RAM for each sector: 1024 sectors are 4 MiB of flash.
-RING_SECTORS_MAX = const(1024)
+RING_SECTORS_MAX = const(65_535)  # the header's field; nothing in RAM grows with it
 
 # --- records: what the bytes mean ---------------------------------------------------------------
 STAMP_BYTES = const(8)  # boot (u24) and uptime in ms (u40)
 RESULT_TEXT_BYTES_MAX = const(200)  # a command's answer is one record
 ANCHORS_REMEMBERED_MAX = const(16)  # boots whose clock is held in RAM at one time
-TIMELINE_SEARCH_RECORDS_MAX = const(64)  # records looked at in one step when a boot's clock is sought
+SEARCH_RECORDS_MAX = const(64)  # records looked at in one step when a boot's clock or a schema is sought
+SCHEMAS_REMEMBERED_MAX = const(4)  # schemas of older firmware held in RAM at one time
 
 # --- agent: the loop ----------------------------------------------------------------------------
 IDLE_WAIT_MS_MAX = const(100)  # one turn of the loop sleeps no longer than this
@@ -54,9 +54,10 @@ assert JOURNAL_ENTRIES_MAX >= 2 * COMMANDS_QUEUED_MAX
 WINDOW_BATCHES_MAX = const(64)
 PACKET_ID_MAX = const(65_535)  # MQTT 3.1.1 section 2.3.1
 BATCH_BYTES_MAX = const(4_096)  # IoT Hub meters in blocks of 4 KB
-RECORD_TEXT_BYTES_MAX = const(400)  # one record as JSON: the text of a result, and its stamp in decimal
+# One record as JSON: an unknown one in hexadecimal, its stamp in decimal, and their names.
+RECORD_TEXT_BYTES_MAX = const(2 * (220 - 8) + 136)
 LOST_RANGES_PER_BATCH_MAX = const(8)
-BATCH_TAIL_BYTES_MAX = const(16 + LOST_RANGES_PER_BATCH_MAX * 24)  # brackets, and two 32-bit numbers each
+BATCH_TAIL_BYTES_MAX = const(16 + LOST_RANGES_PER_BATCH_MAX * 34)  # brackets, and two 48-bit numbers each
 # The smallest body that is allowed must hold the largest record, or that record would stay for ever.
 BATCH_BYTES_MIN = const(1_024)
 FORGET_INTERVAL_MS = const(2_000)  # a cut repeats at most what was confirmed in this time

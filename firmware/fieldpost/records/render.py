@@ -4,14 +4,17 @@
     {"n":1,"boot":1,"up":12,"event":"boot","cause":"power"}
 
 n is the record's number, t the time of day in ms since 1970 (absent if that boot never learned it), up the
-uptime in ms. Temperature in C, pressure in hPa, humidity in %.
+uptime in ms. A reading has the quantities that its schema names.
 """
+
+from binascii import hexlify
 
 from fieldpost.limits import STAMP_BYTES
 from fieldpost.records import schema
+from fieldpost.records.reading_schema import id_of
 
 
-def json_text(number, kind, payload, timeline):
+def json_text(number, kind, payload, timeline, schemas):
     """Return the JSON text of a record. payload: memoryview of exactly its bytes."""
     boot = schema.boot_of(payload)
     uptime_ms = schema.uptime_ms_of(payload)
@@ -19,24 +22,23 @@ def json_text(number, kind, payload, timeline):
     time_of_day = "" if utc_ms is None else '"t":%d,' % utc_ms
     head = '{"n":%d,%s"boot":%d,"up":%d,' % (number, time_of_day, boot, uptime_ms)
     if kind == schema.READING:
-        temperature, pressure, humidity = schema.unpack_reading(payload)
-        return head + '"temperature":%s,"pressure":%s,"humidity":%s}' % (
-            hundredths(temperature),
-            hundredths(pressure),
-            hundredths(humidity),
-        )
-    if kind == schema.RESULT:
+        reading_schema = schemas.of(payload)
+        if reading_schema is not None and len(payload) == reading_schema.reading_bytes:
+            return head + reading_schema.json_members(payload) + "}"
+        # Nothing is lost of it: whoever has its schema can still read it.
+        return head + '"event":"reading","schema":%d,"bytes":"%s"}' % (id_of(payload), _hex(payload[STAMP_BYTES + 2 :]))
+    if kind == schema.RESULT or kind == schema.ALARM:
         # The text is an object of its own: its opening brace gives way to the head.
-        return head + '"event":"result",' + str(payload[STAMP_BYTES + 1 :], "utf-8")
+        event = "result" if kind == schema.RESULT else "alarm"
+        return head + '"event":"%s",' % event + str(payload[STAMP_BYTES + 1 :], "utf-8")
     if kind == schema.ANCHOR:
         return head + '"event":"anchor","utc":%d}' % schema.anchor_utc_ms(payload)
     if kind == schema.BOOT:
         return head + '"event":"boot","cause":"%s"}' % schema.CAUSES[payload[STAMP_BYTES]]
-    return head + '"event":"unknown","kind":%d}' % kind
+    if kind == schema.SCHEMA and b'"' not in bytes(payload):
+        return head + '"event":"schema","schema":"%s"}' % str(payload[STAMP_BYTES:], "utf-8")
+    return head + '"event":"unknown","kind":%d,"bytes":"%s"}' % (kind, _hex(payload[STAMP_BYTES:]))
 
 
-def hundredths(value):
-    """Return an integer number of hundredths as a decimal: floats have 7 digits on boards, and none here."""
-    sign = "-" if value < 0 else ""
-    value = abs(value)
-    return "%s%d.%02d" % (sign, value // 100, value % 100)
+def _hex(data):
+    return str(hexlify(data), "ascii")

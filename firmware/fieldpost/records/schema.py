@@ -1,16 +1,15 @@
-"""Records as bytes: every one begins with a stamp, and integers keep the sensor's resolution.
+"""Records as bytes: every one begins with a stamp.
 
-    stamp     boot number u24, uptime in ms u40 (34 years)                          8 bytes
-    READING   temperature in 0.01 C i16, pressure in Pa u24, humidity in 0.01 % u16  7 more
-    BOOT      cause of the reset u8                                                  1 more
-    ANCHOR    UTC in ms since 1970 u48, true at the moment of the stamp              6 more
-    RESULT    JSON text of a command's answer                                        up to 200 more
+    stamp     boot number u24, uptime in ms u40 (34 years)                       8 bytes
+    READING   id of its schema u16, then integers as that schema says            9 more for a BME280
+    BOOT      cause of the reset u8                                              1 more
+    ANCHOR    UTC in ms since 1970 u48, true at the moment of the stamp          6 more
+    RESULT    JSON text of a command's answer                                    up to 200 more
+    SCHEMA    text of a schema (see reading_schema)                              up to 200 more
+    ALARM     JSON text of what is wrong, or right again                         up to 200 more
 
-All little endian. The BME280 resolves 0.01 C, 0.18 Pa and 0.008 % (BST-BME280-DS002 section 1), so
-nothing is lost but the last bit of its noise.
+All little endian.
 """
-
-import struct
 
 from fieldpost.compat import const
 from fieldpost.limits import RESULT_TEXT_BYTES_MAX, STAMP_BYTES
@@ -19,10 +18,11 @@ READING = const(1)
 BOOT = const(2)
 ANCHOR = const(3)
 RESULT = const(4)
+SCHEMA = const(5)
+ALARM = const(6)
 
 CAUSES = ("unknown", "power", "watchdog", "reset", "soft", "sleep")
 
-READING_BYTES = const(15)
 _U40 = 1 << 40
 
 
@@ -43,20 +43,10 @@ def uptime_ms_of(payload):
     return int.from_bytes(payload[3:8], "little")
 
 
-def pack_reading(buffer, boot, uptime_ms, temperature_centi, pressure_pa, humidity_centi):
-    """Write a reading and return its length. temperature 0.01 C, pressure Pa, humidity 0.01 %."""
-    assert 0 <= pressure_pa < 1 << 24
+def pack_reading(buffer, boot, uptime_ms, reading_schema, values):
+    """Write a reading and return its length. values: integers as `reading_schema` names them."""
     pack_stamp(buffer, boot, uptime_ms)
-    struct.pack_into(
-        "<hHBH", buffer, STAMP_BYTES, temperature_centi, pressure_pa & 0xFFFF, pressure_pa >> 16, humidity_centi
-    )
-    return READING_BYTES
-
-
-def unpack_reading(payload):
-    """Return (temperature_centi, pressure_pa, humidity_centi)."""
-    temperature, pressure_low, pressure_high, humidity = struct.unpack_from("<hHBH", payload, STAMP_BYTES)
-    return temperature, pressure_low | pressure_high << 16, humidity
+    return reading_schema.pack(buffer, values)
 
 
 def pack_boot(buffer, boot, uptime_ms, cause):
@@ -78,8 +68,8 @@ def anchor_utc_ms(payload):
     return int.from_bytes(payload[STAMP_BYTES : STAMP_BYTES + 6], "little")
 
 
-def pack_result(buffer, boot, uptime_ms, text):
-    """Write a command's answer and return its length. text: UTF-8 JSON, RESULT_TEXT_BYTES_MAX at most."""
+def pack_text(buffer, boot, uptime_ms, text):
+    """Write the text of a RESULT, SCHEMA or ALARM and return its length. text: UTF-8, RESULT_TEXT_BYTES_MAX at most."""
     assert len(text) <= RESULT_TEXT_BYTES_MAX, len(text)
     pack_stamp(buffer, boot, uptime_ms)
     buffer[STAMP_BYTES : STAMP_BYTES + len(text)] = text

@@ -5,8 +5,9 @@ every sector that it opens. All records of a boot stand together in the ring, so
 is found between the sector before it and the end of its boot, or there is none.
 """
 
-from fieldpost.limits import ANCHORS_REMEMBERED_MAX, RECORD_BYTES_MAX, TIMELINE_SEARCH_RECORDS_MAX
+from fieldpost.limits import ANCHORS_REMEMBERED_MAX, RECORD_BYTES_MAX
 from fieldpost.records import schema
+from fieldpost.records.search import Search
 
 _NO_CLOCK = -1
 
@@ -18,6 +19,7 @@ class Timeline:
         self._boots = []
         self._offsets = []
         self._search = None
+        self._wanted = 0
 
     def learn(self, boot, uptime_ms, utc_ms):
         """Note that `utc_ms` was the time of day at `uptime_ms` of `boot`."""
@@ -38,16 +40,26 @@ class Timeline:
     def search(self, ring, boot, number):
         """Look for the anchor of `boot`, of which record `number` is one; True when it is settled.
 
-        Bounded to TIMELINE_SEARCH_RECORDS_MAX records: call again until it returns True.
+        Bounded: call again until it returns True.
         """
         if self.is_settled(boot):
             return True
-        if self._search is None or self._search.boot != boot:
-            self._search = _Search(ring, boot, number)
-        if not self._search.step(self):
+        if self._search is None or self._wanted != boot:
+            self._wanted = boot
+            self._search = Search(ring, number, self._visit)
+        if not self._search.step():
             return False
         self._search = None
+        if not self.is_settled(boot):
+            self.without_clock(boot)
         return True
+
+    def _visit(self, kind, payload):
+        boot = schema.boot_of(payload)
+        if boot == self._wanted and kind == schema.ANCHOR:
+            self.learn(boot, schema.uptime_ms_of(payload), schema.anchor_utc_ms(payload))
+            return True
+        return boot > self._wanted
 
     def without_clock(self, boot):
         """Note that `boot` never learned the time."""
@@ -62,28 +74,6 @@ class Timeline:
             self._offsets.pop(0)
         self._boots.append(boot)
         self._offsets.append(offset)
-
-
-class _Search:
-    """A look through the ring for one boot's anchor, a few records at a time."""
-
-    def __init__(self, ring, boot, number):
-        self.boot = boot
-        self._reader = ring.reader()
-        self._reader.seek(ring.search_start(number))
-        self._payload = memoryview(bytearray(RECORD_BYTES_MAX))
-
-    def step(self, timeline):
-        for _ in range(TIMELINE_SEARCH_RECORDS_MAX):
-            length = self._reader.next(self._payload)
-            boot = schema.boot_of(self._payload)
-            if length < 0 or boot > self.boot:
-                timeline.without_clock(self.boot)
-                return True
-            if boot == self.boot and self._reader.kind == schema.ANCHOR:
-                timeline.learn(boot, schema.uptime_ms_of(self._payload), schema.anchor_utc_ms(self._payload[:length]))
-                return True
-        return False
 
 
 def last_boot(ring):

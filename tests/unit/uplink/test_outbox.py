@@ -203,7 +203,7 @@ def test_a_record_that_cannot_be_rendered_yet_is_not_overtaken():
 
 def test_a_batch_respects_its_bytes():
     ring = new_ring(records=30)
-    outbox, link = outbox_of(ring, window=30, records_max=30, bytes_max=280), Link()
+    outbox, link = outbox_of(ring, window=30, records_max=30, bytes_max=360), Link()
     outbox.step(0, link)
     messages = link.take()
     assert len(messages) > 3
