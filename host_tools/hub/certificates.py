@@ -9,6 +9,7 @@ import datetime
 import ipaddress
 import os
 import ssl
+from collections.abc import Sequence
 from pathlib import Path
 
 from cryptography import x509
@@ -18,25 +19,32 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
 from host_tools.errors import UserError
+from host_tools.hub import tls
 
 _CA_DAYS = 3650
 _SERVER_DAYS = 397
 _RENEW_DAYS = 30
 HOSTNAME = "localhost"
+_NAMES_ALWAYS = (HOSTNAME, "127.0.0.1")
 
 
 class Certificates:
     """Files in `directory`: ca.pem, ca.key, server.pem, server.key. Made or renewed where needed."""
 
-    def __init__(self, directory: Path) -> None:
-        """UserError if the directory cannot be used or a file in it is no certificate or key; nothing is replaced."""
+    def __init__(self, directory: Path, names: Sequence[str] = ()) -> None:
+        """names: host names and addresses that clients will use, besides localhost.
+
+        UserError if the directory cannot be used or a file in it is no certificate or key; nothing is replaced.
+        """
         self._directory = directory
+        self._names = list(dict.fromkeys([*_NAMES_ALWAYS, *names]))
         now = datetime.datetime.now(datetime.UTC)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
             if not self._is_good("ca", "ca", now + datetime.timedelta(days=_SERVER_DAYS)):
                 self._make_ca(now)
-            if not self._is_good("server", "ca", now + datetime.timedelta(days=_RENEW_DAYS)):
+            is_good = self._is_good("server", "ca", now + datetime.timedelta(days=_RENEW_DAYS))
+            if not is_good or not self._is_for_names():
                 self._make_server(now)
         except (OSError, ValueError) as error:
             raise UserError(
@@ -50,16 +58,18 @@ class Certificates:
         return (self._directory / "ca.pem").read_text()
 
     @property
+    def ca_file(self) -> Path:
+        """Where that is."""
+        return self._directory / "ca.pem"
+
+    @property
     def ca_der(self) -> bytes:
         """The root that clients must trust, DER."""
         return ssl.PEM_cert_to_DER_cert(self.ca_pem)
 
     def server_context(self) -> ssl.SSLContext:
-        """A context for the listener. TLS 1.2 stays: boards and the Python SDK speak nothing newer."""
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.minimum_version = ssl.TLSVersion.TLSv1_2
-        context.load_cert_chain(self._directory / "server.pem", self._directory / "server.key")
-        return context
+        """A context for the listener."""
+        return tls.server_context(self._directory / "server.pem", self._directory / "server.key")
 
     def _make_ca(self, now: datetime.datetime) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -76,8 +86,8 @@ class Certificates:
         key = ec.generate_private_key(ec.SECP256R1())
         name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, HOSTNAME)])
         builder = _builder(name, issuer.subject, key.public_key(), now, _SERVER_DAYS)
-        names = [x509.DNSName(HOSTNAME), x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]
-        builder = builder.add_extension(x509.SubjectAlternativeName(names), critical=False)
+        names = x509.SubjectAlternativeName([_general_name(name) for name in self._names])
+        builder = builder.add_extension(names, critical=False)
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_key_usage(key_cert_sign=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
@@ -100,6 +110,14 @@ class Certificates:
             return False
         return certificate.not_valid_after_utc > moment and certificate.public_key() == key.public_key()
 
+    def _is_for_names(self) -> bool:
+        certificate = x509.load_pem_x509_certificate((self._directory / "server.pem").read_bytes())
+        try:
+            held = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+        except x509.ExtensionNotFound:
+            return False
+        return {_general_name(name) for name in self._names} <= set(held)
+
     def _write(self, stem: str, key: ec.EllipticCurvePrivateKey, certificate: x509.Certificate) -> None:
         pem = key.private_bytes(
             serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
@@ -116,6 +134,13 @@ class Certificates:
             file.flush()
             os.fsync(file.fileno())
         new.replace(self._directory / name)
+
+
+def _general_name(name: str) -> x509.GeneralName:
+    try:
+        return x509.IPAddress(ipaddress.ip_address(name))
+    except ValueError:
+        return x509.DNSName(name)
 
 
 def _builder(

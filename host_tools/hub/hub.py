@@ -1,4 +1,4 @@
-"""The local hub as a whole: a listener, a registry, a store, and what connects them."""
+"""The local hub as a whole: its listeners, what it knows of devices, its store, and what connects them."""
 
 from __future__ import annotations
 
@@ -10,55 +10,96 @@ import logging
 import os
 import time
 import uuid
-from collections.abc import Callable, Iterator
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
-from typing import Final
+from typing import Any, Final, Protocol
 
 from host_tools.errors import UserError
-from host_tools.hub import property_bag
+from host_tools.hub import commands
+from host_tools.hub.behaviour import Behaviour
 from host_tools.hub.certificates import HOSTNAME, Certificates
+from host_tools.hub.devices import identity, methods
+from host_tools.hub.devices.authorities import Authorities
 from host_tools.hub.devices.command_queue import CommandQueue, QueuedMessage
+from host_tools.hub.devices.feedback import Feedback
+from host_tools.hub.devices.merge_patch import Json
 from host_tools.hub.devices.registry import DeviceRegistry
+from host_tools.hub.devices.sessions import StoredSessions
+from host_tools.hub.devices.twin import Twin
+from host_tools.hub.devices.twins import Twins
 from host_tools.hub.faults import Faults
-from host_tools.hub.mqtt.connection import CONNECT_TIMEOUT_S, Connection
+from host_tools.hub.front_door import FrontDoor
+from host_tools.hub.mqtt import codec, connection
+from host_tools.hub.mqtt.session import Session
 from host_tools.hub.store import database, events
 from host_tools.hub.store.events import StoredMessage
-from host_tools.hub.store.writer import Writer
+from host_tools.hub.store.writer import BARRIER, Writer
+from host_tools.hub.throttle import Kind, Throttle
 
 log = logging.getLogger("fieldpost.hub")
 
-# Microsoft, "IoT Hub quotas and throttling": the size of a cloud-to-device message.
-COMMAND_BYTES_MAX: Final = 64 * 1024
 _STOP_TIMEOUT_S: Final = 2.0
+_EXPIRY_CHECK_S: Final = 1.0
+
+
+class Closable(Protocol):
+    """A connection of any protocol."""
+
+    def close(self, reason: str, level: int = logging.INFO) -> None:
+        """End it, once; the reason is for the log."""
+
+
+class DeviceConnection(Closable, Protocol):
+    """A connection that a device may have."""
+
+    session: Session | None
 
 
 class Hub:
     """A stand-in for IoT Hub on this machine; everything it keeps is in `directory` (mode 0700).
 
-    clock: Unix time in seconds. port 0 takes a free one, known after `start`.
+    clock: Unix time in seconds. port 0 takes a free one, known after `start`. Every port speaks every protocol;
+    other_ports are for clients that insist on theirs. hostname: what clients call this hub.
     """
 
     def __init__(
-        self, directory: Path, host: str = "127.0.0.1", port: int = 0, clock: Callable[[], float] = time.time
+        self,
+        directory: Path,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        clock: Callable[[], float] = time.time,
+        *,
+        other_ports: Sequence[int] = (),
+        hostname: str = HOSTNAME,
+        behaviour: Behaviour | None = None,
+        tier: str | None = None,
     ) -> None:
-        self._certificates = Certificates(directory)
+        self.throttle = Throttle(tier, clock)
+        self._certificates = Certificates(directory, [hostname])
         self._directory = directory
         self._host = host
+        self._other_ports = list(other_ports)
         self._lock_file: int | None = None
-        self._server: asyncio.Server | None = None
+        self._servers: list[asyncio.Server] = []
         self._writer: Writer | None = None
         self._database = database.open_for_writing(directory)
         self._queues: dict[str, CommandQueue] = {}
-        self._attached: dict[str, Connection] = {}
+        self._attached: dict[str, DeviceConnection] = {}
         self._listeners: list[Callable[[StoredMessage], None]] = []
+        self._housekeeping: asyncio.Task[None] | None = None
         self.is_open = False
-        self.hostname = HOSTNAME
+        self.hostname = hostname
         self.port = port
         self.clock = clock
-        self.connections: set[Connection] = set()
+        self.behaviour = behaviour or Behaviour()
+        self.connections: set[Closable] = set()
         self.devices = DeviceRegistry(self._database)
+        self.authorities = Authorities(self._database)
+        self.methods = methods.MethodCalls(self._method_request)
         self.faults = Faults()
+        self.sessions: StoredSessions
+        self.twins: Twins
+        self.feedback: Feedback
 
     @property
     def directory(self) -> Path:
@@ -71,9 +112,19 @@ class Hub:
         return self._certificates.ca_pem
 
     @property
+    def ca_file(self) -> Path:
+        """The file that holds it."""
+        return self._certificates.ca_file
+
+    @property
     def ca_der(self) -> bytes:
         """The same, DER."""
         return self._certificates.ca_der
+
+    @property
+    def ports(self) -> list[int]:
+        """Every port that the hub listens on."""
+        return [server.sockets[0].getsockname()[1] for server in self._servers]
 
     @property
     def redelivered(self) -> int:
@@ -81,46 +132,59 @@ class Hub:
         return self.faults.redelivered
 
     async def start(self) -> None:
-        """Listen. UserError if the port is taken, or another hub has this directory."""
+        """Listen. UserError if a port is taken, or another hub has this directory."""
         loop = asyncio.get_running_loop()
         self._lock_file = _claim(self._directory)
         # Before the listener: a device that waits for the hub may be here at once.
         self._writer = Writer(database.open_for_writing(self._directory), loop, self._store_failed)
+        self.sessions = StoredSessions(self._database, self._writer)
+        self.twins = Twins(self._database, self._writer, self.clock, self._notify_desired)
+        self.feedback = Feedback(self._database, self._writer, self.clock)
+        for (device_id,) in self._database.execute("SELECT DISTINCT device_id FROM commands").fetchall():
+            self.command_queue(device_id)
         self.is_open = True
-        try:
-            self._server = await loop.create_server(
-                lambda: Connection(self),
-                self._host,
-                self.port,
-                ssl=self._certificates.server_context(),
-                ssl_handshake_timeout=CONNECT_TIMEOUT_S,
-                ssl_shutdown_timeout=_STOP_TIMEOUT_S,
-            )
-        except OSError as error:
-            await self.stop()
-            raise UserError(
-                f"port {self.port} on {self._host} cannot be used: {error.strerror or error}; "
-                "stop what listens there, or choose another with --hub-port"
-            ) from error
-        self.port = self._server.sockets[0].getsockname()[1]
+        context = self._certificates.server_context()
+        for port in (self.port, *self._other_ports):
+            try:
+                server = await loop.create_server(
+                    lambda: FrontDoor(self),
+                    self._host,
+                    port,
+                    ssl=context,
+                    ssl_handshake_timeout=connection.CONNECT_TIMEOUT_S,
+                    ssl_shutdown_timeout=_STOP_TIMEOUT_S,
+                )
+            except OSError as error:
+                await self.stop()
+                raise UserError(
+                    f"port {port} on {self._host} cannot be used: {error.strerror or error}; "
+                    "stop what listens there, or choose another port"
+                ) from error
+            self._servers.append(server)
+        self.port = self.ports[0]
+        self._housekeeping = loop.create_task(self._expire_commands())
 
     async def stop(self) -> None:
         """Close every connection, commit what was taken, and let go of the files. It cannot be started again."""
         self.is_open = False
-        if self._server is not None:
-            self._server.close()
-            for connection in list(self.connections):
-                connection.close("the hub stops")
+        if self._housekeeping is not None:
+            self._housekeeping.cancel()
+        for server in self._servers:
+            server.close()
+        for open_connection in list(self.connections):
+            open_connection.close("the hub stops")
         if self._writer is not None:
             await asyncio.to_thread(self._writer.close)
             await asyncio.sleep(0)  # what the last commit has to say is said in the loop
-        if self._server is not None:
+        for server in self._servers:
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._server.wait_closed(), _STOP_TIMEOUT_S)
+                await asyncio.wait_for(server.wait_closed(), _STOP_TIMEOUT_S)
         self._database.close()
         if self._lock_file is not None:
             os.close(self._lock_file)
             self._lock_file = None
+
+    # --- for services and people ---
 
     async def send(
         self,
@@ -129,27 +193,76 @@ class Hub:
         properties: dict[str, str],
         message_id: str | None = None,
         expiry_unix_s: float | None = None,
+        system: dict[str, str] | None = None,
     ) -> str:
         """Queue a cloud-to-device message and return its id; durable when it returns.
 
-        UserError for an unknown device, a full queue or a message that cannot be sent.
+        system: further system properties by their long names, such as correlation-id. iothub-ack among the
+        properties asks for feedback. UserError for an unknown device, a full queue or a message that cannot be sent;
+        Throttled beyond the limits of the tier.
         """
         if self.devices.get(device_id) is None:
-            known = ", ".join(device.id for device in self.devices.list()) or "none yet"
-            raise UserError(f"the hub knows no device {device_id!r}; it knows: {known}")
+            raise UserError(self._unknown(device_id))
+        self.throttle.take(Kind.COMMANDS)
         message_id = message_id or uuid.uuid4().hex
-        system = {"message-id": message_id, "to": f"/devices/{device_id}/messages/devicebound"}
-        expiry_ms = None
-        if expiry_unix_s is not None:
-            expiry_ms = int(expiry_unix_s * 1000)
-            moment = datetime.fromtimestamp(expiry_unix_s, UTC)
-            system["absolute-expiry-time"] = moment.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-        _check_command(system, properties, body)
+        now_s = self.clock()
+        lives_until_s = now_s + self.behaviour.c2d_ttl_s if expiry_unix_s is None else expiry_unix_s
+        known = commands.system_properties(device_id, message_id, expiry_unix_s, system or {})
+        commands.check(known, properties, body)
         queue = self.command_queue(device_id)
         queue.expire(self.now_ms())
-        message = QueuedMessage(message_id, system, properties, body, expiry_ms)
+        message = QueuedMessage(message_id, known, properties, body, int(lives_until_s * 1000))
         await queue.add(message, self.now_ms(), lambda: self._deliver(device_id))
         return message_id
+
+    async def invoke_method(
+        self,
+        device_id: str,
+        name: str,
+        payload: bytes = b"",
+        response_timeout_s: float = methods.RESPONSE_TIMEOUT_S,
+        connect_timeout_s: float = 0,
+    ) -> tuple[int, bytes]:
+        """Call a direct method and return the device's (status, JSON payload or b"").
+
+        payload: JSON or empty. UserError for an unknown device or a call that cannot be made; MethodFailed if no
+        answer comes.
+        """
+        if self.devices.get(device_id) is None:
+            raise UserError(self._unknown(device_id))
+        commands.check_method(name, payload, response_timeout_s, connect_timeout_s)
+        return await self.methods.invoke(device_id, name, payload, response_timeout_s, connect_timeout_s)
+
+    async def change_twin(
+        self, device_id: str, tags: Any = None, desired: Any = None, is_replaced: bool = False
+    ) -> Twin:
+        """Merge or replace tags and desired properties and return the twin; durable when it returns.
+
+        UserError for an unknown device; DocumentRefused for what a twin cannot hold.
+        """
+        if self.devices.get(device_id) is None:
+            raise UserError(self._unknown(device_id))
+        changed: asyncio.Future[Twin] = asyncio.get_running_loop().create_future()
+
+        def failed() -> None:
+            if not changed.done():
+                changed.set_exception(UserError("the hub cannot store the twin; it was not changed"))
+
+        def done(twin: Twin) -> None:
+            if not changed.done():
+                changed.set_result(twin)
+
+        self.twins.change(device_id, tags, desired, is_replaced, done, failed)
+        return await changed
+
+    def delete_device(self, device_id: str) -> None:
+        """Forget a device and everything that waits for it. KeyError for an unknown one."""
+        self.disconnect(device_id, "the device was deleted")
+        self.devices.delete(device_id)
+        self.twins.forget(device_id)
+        self.sessions.end(device_id)
+        self.feedback.forget(device_id)
+        self._queues.pop(device_id, None)
 
     def messages(self, device_id: str | None = None, after: int = 0) -> Iterator[StoredMessage]:
         """Yield stored device-to-cloud messages, oldest first."""
@@ -158,6 +271,10 @@ class Hub:
     def on_message(self, callback: Callable[[StoredMessage], None]) -> None:
         """Call back for each device-to-cloud message, in the loop, when it is durable."""
         self._listeners.append(callback)
+
+    def remove_listener(self, callback: Callable[[StoredMessage], None]) -> None:
+        """Call it no more."""
+        self._listeners.remove(callback)
 
     def pending(self, device_id: str) -> int:
         """How many commands the device has not completed and may still get."""
@@ -169,38 +286,50 @@ class Hub:
         """Whether the device is connected now."""
         return device_id in self._attached
 
-    def disconnect(self, device_id: str) -> None:
+    def disconnect(self, device_id: str, reason: str = "disconnected by the operator") -> None:
         """Close the device's connection, if it has one."""
-        connection = self._attached.get(device_id)
-        if connection is not None:
-            connection.close("disconnected by the operator")
+        attached = self._attached.get(device_id)
+        if attached is not None:
+            attached.close(reason)
 
     # --- for connections ---
+
+    def admit(self, connect: codec.Connect, chain: list[bytes]) -> identity.Admission:
+        """Check a CONNECT and the certificates that came with it; raises Refused."""
+        grace_s = self.behaviour.sas_grace_s
+        return identity.admit(connect, self.devices, self.authorities, chain, self.clock(), grace_s)
 
     def now_ms(self) -> int:
         """Return the hub's time, Unix milliseconds."""
         return int(self.clock() * 1000)
 
-    def attach(self, connection: Connection, device_id: str) -> None:
+    def attach(self, newer: DeviceConnection, device_id: str) -> None:
         """One connection for each device: the newer one stays (the real hub logs 400027)."""
         older = self._attached.get(device_id)
-        self._attached[device_id] = connection
+        self._attached[device_id] = newer
         if older is not None:
             older.close("the device has connected anew")
 
-    def detach(self, connection: Connection) -> None:
+    def detach(self, ended: Closable) -> None:
         """A connection is gone."""
-        self.connections.discard(connection)
-        session = connection.session
-        if session is not None and self._attached.get(session.device_id) is connection:
-            del self._attached[session.device_id]
+        self.connections.discard(ended)
+        for session in (getattr(ended, "session", None),):
+            if session is not None and self._attached.get(session.device_id) is ended:
+                del self._attached[session.device_id]
 
     def command_queue(self, device_id: str) -> CommandQueue:
         """Return the device's queue; the hub is started."""
         assert self._writer is not None
         queue = self._queues.get(device_id)
         if queue is None:
-            queue = self._queues[device_id] = CommandQueue(device_id, self._database, self._writer)
+
+            def report(message_id: str, outcome: str) -> None:
+                device = self.devices.get(device_id)
+                if device is not None:
+                    self.feedback.add(device_id, device.generation_id, message_id, outcome)
+
+            queue = CommandQueue(device_id, self._database, self._writer, self.behaviour, report)
+            self._queues[device_id] = queue
         return queue
 
     def store_event(
@@ -222,24 +351,55 @@ class Hub:
             if self._listeners:
                 message_id = system.get("message-id")
                 message = StoredMessage(sequence, device_id, message_id, system, properties, body, now_ms, duplicate)
-                for listener in self._listeners:
+                for listener in list(self._listeners):
                     listener(message)
 
         values = (device_id, now_ms, json.dumps(system), json.dumps(properties), int(duplicate), body)
         self._writer.submit(events.INSERT, values, done)
 
+    def after_what_was_stored(self, callback: Callable[[], None]) -> None:
+        """Call back in the loop when everything that was stored until now is durable."""
+        assert self._writer is not None
+        self._writer.submit(BARRIER, (), lambda _: callback())
+
     # --- inside ---
 
+    def _session(self, device_id: str) -> Session | None:
+        attached = self._attached.get(device_id)
+        return attached.session if attached is not None else None
+
     def _deliver(self, device_id: str) -> None:
-        connection = self._attached.get(device_id)
-        if connection is not None and connection.session is not None:
-            connection.session.deliver()
+        session = self._session(device_id)
+        if session is not None:
+            session.deliver()
+
+    def _method_request(self, device_id: str) -> methods.Request | None:
+        session = self._session(device_id)
+        return session.request_method if session is not None and session.takes_methods else None
+
+    def _notify_desired(self, device_id: str, patch: Json) -> None:
+        session = self._session(device_id)
+        if session is not None:
+            session.notify_desired(patch)
+
+    async def _expire_commands(self) -> None:
+        """A sender that asked for it hears of an expiry although nobody touches the queue."""
+        while True:
+            await asyncio.sleep(_EXPIRY_CHECK_S)
+            for queue in list(self._queues.values()):
+                if len(queue):
+                    queue.expire(self.now_ms())
+
+    def _unknown(self, device_id: str) -> str:
+        known = [device.id for device in self.devices.list()]
+        shown = ", ".join(known[:10]) + (f" and {len(known) - 10} more" if len(known) > 10 else "")
+        return f"the hub knows no device {device_id!r}; it knows: {shown or 'none yet'}"
 
     def _store_failed(self, error: Exception) -> None:
         """Nobody may wait for an acknowledgement that will never come: devices send again when they reconnect."""
         log.error("the store cannot be written: %s; every connection is closed", error)
-        for connection in list(self.connections):
-            connection.close("the store cannot be written", logging.ERROR)
+        for open_connection in list(self.connections):
+            open_connection.close("the store cannot be written", logging.ERROR)
 
 
 def _claim(directory: Path) -> int:
@@ -251,18 +411,3 @@ def _claim(directory: Path) -> int:
         os.close(file)
         raise UserError(f"another hub already runs in {directory}: stop it, or choose another folder") from error
     return file
-
-
-def _check_command(system: dict[str, str], properties: dict[str, str], body: bytes) -> None:
-    """UserError for what no device could be sent."""
-    try:
-        size = len(body) + property_bag.size(system, dict(properties))
-        topic_bytes = len(property_bag.encode(system, properties)) + len(system["to"])
-    except UnicodeEncodeError as error:
-        raise UserError("a property or the message id is not valid text") from error
-    # The second limit is MQTT's (1.5.3): percent-encoding may triple what the first one allows.
-    if size > COMMAND_BYTES_MAX or topic_bytes > 65_535:
-        raise UserError(
-            f"command of {size} bytes, {topic_bytes} of them on the wire as properties: "
-            f"a device takes {COMMAND_BYTES_MAX} with properties of at most 65535 as they are encoded"
-        )

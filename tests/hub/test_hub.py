@@ -152,7 +152,7 @@ def test_what_breaks_the_rules_is_closed_and_others_go_on(run, tmp_path):
                 device.send(data)
                 assert await device.is_closed(), data[:20]
             stranger = await RawDevice.dial(hub)
-            stranger.send(b"GET / HTTP/1.1\r\n\r\n")
+            stranger.send(b"\x16\x03\x01 another handshake")
             assert await stranger.is_closed()
             good.send(publish("devices/good/messages/events/", b"still here", 1))
             assert await good.receive() == (0x40, b"\x00\x01")

@@ -3,12 +3,14 @@
 Microsoft, "Send cloud-to-device messages from an IoT hub": at most 50 wait; what was delivered is locked until
 PUBACK completes it; what was not completed is delivered again, and a message past its expiry is dead-lettered.
 
-    add -> enqueued --lock--> locked --complete--> completed
+    add -> enqueued --lock--> locked --complete--> completed          Success
               ^  |               |
-              |  expire          release (the connection has ended)
-              |  v               |
-              |  dead-lettered   |
+              |  expire          release (the connection or the lock has ended)
+              |  v               v
+              |  dead-lettered   delivered too often --> dead-lettered    Expired, DeliveryCountExceeded
               +------------------+
+
+A message that asks for it leaves a record of what became of it (feedback).
 """
 
 from __future__ import annotations
@@ -21,6 +23,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from host_tools.errors import UserError
+from host_tools.hub.behaviour import Behaviour
+from host_tools.hub.devices import feedback
 from host_tools.hub.store.writer import Writer
 
 DEPTH_MAX: Final = 50
@@ -31,9 +35,17 @@ _INSERT: Final = (
 )
 
 
+class QueueFull(UserError):
+    """As many commands wait for the device as IoT Hub keeps (403004 DeviceMaximumQueueDepthExceeded)."""
+
+
 @dataclass(slots=True, eq=False)
 class QueuedMessage:
-    """One message. delivery_count: how often it was sent to the device; expiry_ms: Unix ms or None."""
+    """One message. delivery_count: how often it was sent to the device; expiry_ms: Unix ms or None.
+
+    packet_id: the MQTT packet id under which the device's session knows it, 0 for none.
+    locked_until_ms: end of the lock, None while it is not locked.
+    """
 
     message_id: str
     system: dict[str, str]
@@ -42,7 +54,12 @@ class QueuedMessage:
     expiry_ms: int | None
     sequence: int = 0
     delivery_count: int = 0
-    is_locked: bool = False
+    packet_id: int = 0
+    locked_until_ms: float | None = None
+
+    @property
+    def is_locked(self) -> bool:
+        return self.locked_until_ms is not None
 
 
 class CommandQueue:
@@ -50,14 +67,25 @@ class CommandQueue:
 
     A message enters it when the file has it. It leaves at once and the file follows, so that kill -9 in
     between brings one message a second time and never loses one.
+
+    report(message_id, outcome): what becomes of messages that ask for feedback.
     """
 
-    def __init__(self, device_id: str, connection: sqlite3.Connection, writer: Writer) -> None:
+    def __init__(
+        self,
+        device_id: str,
+        connection: sqlite3.Connection,
+        writer: Writer,
+        behaviour: Behaviour | None = None,
+        report: Callable[[str, str], None] | None = None,
+    ) -> None:
         self._device_id = device_id
         self._writer = writer
+        self._behaviour = behaviour or Behaviour()
+        self._report = report
         self._reserved = 0
         rows = connection.execute(
-            "SELECT message_id, system, properties, body, expiry_ms, sequence, delivery_count FROM commands"
+            "SELECT message_id, system, properties, body, expiry_ms, sequence, delivery_count, packet_id FROM commands"
             " WHERE device_id = ? AND state = 'enqueued' ORDER BY sequence",
             (device_id,),
         )
@@ -67,6 +95,16 @@ class CommandQueue:
 
     def __len__(self) -> int:
         return len(self._messages)
+
+    @property
+    def packet_ids(self) -> set[int]:
+        """The packet ids that the device's session knows."""
+        return {message.packet_id for message in self._messages.values()} - {0}
+
+    def forget_packet_ids(self) -> None:
+        """The device has begun a clean session: everything that waits is sent as new to it."""
+        for message in self._messages.values():
+            message.packet_id = 0
 
     def deliverable(self) -> list[QueuedMessage]:
         """Return what waits and is not locked, oldest first."""
@@ -79,7 +117,7 @@ class CommandQueue:
         reached the file is delivered without a restart too.
         """
         if len(self._messages) + self._reserved >= DEPTH_MAX:
-            raise UserError(
+            raise QueueFull(
                 f"{DEPTH_MAX} commands already wait for {self._device_id}: bring the device back, or let them expire"
             )
         durable: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -112,29 +150,47 @@ class CommandQueue:
 
     def expire(self, now_ms: float) -> None:
         """Dead-letter what is past its expiry. A locked message is the device's until its lock ends."""
-        for message in self.deliverable():
-            if message.expiry_ms is not None and message.expiry_ms <= now_ms:
-                self._end(message, "dead-lettered")
+        for message in list(self._messages.values()):
+            is_held = message.locked_until_ms is not None and message.locked_until_ms > now_ms
+            if message.expiry_ms is not None and message.expiry_ms <= now_ms and not is_held:
+                self._end(message, feedback.EXPIRED)
 
-    def lock(self, message: QueuedMessage) -> None:
+    def lock(self, message: QueuedMessage, packet_id: int, now_ms: float) -> None:
         """It is on its way to the device and is not to be sent by anybody else."""
-        message.is_locked = True
+        message.packet_id = packet_id
+        message.locked_until_ms = now_ms + self._behaviour.c2d_lock_s * 1000
 
     def release(self, message: QueuedMessage) -> None:
         """Its connection has ended without completing it."""
-        message.is_locked = False
+        if message.sequence not in self._messages:
+            return
+        message.locked_until_ms = None
+        behaviour = self._behaviour
+        if behaviour.c2d_counts_every_return and message.delivery_count >= behaviour.c2d_max_delivery_count:
+            self._end(message, feedback.COUNT_EXCEEDED)
 
     def delivered(self, message: QueuedMessage) -> None:
         """Note one more delivery."""
         message.delivery_count += 1
         self._writer.submit(
-            "UPDATE commands SET delivery_count = ? WHERE sequence = ?", (message.delivery_count, message.sequence)
+            "UPDATE commands SET delivery_count = ?, packet_id = ? WHERE sequence = ?",
+            (message.delivery_count, message.packet_id, message.sequence),
         )
 
     def complete(self, message: QueuedMessage) -> None:
-        """The device has acknowledged it."""
-        self._end(message, "completed")
+        """The device has acknowledged it. One whose lock had ended may have been dead-lettered meanwhile."""
+        if message.sequence in self._messages:
+            self._end(message, feedback.SUCCESS)
 
-    def _end(self, message: QueuedMessage, state: str) -> None:
+    def purge(self) -> int:
+        """Dead-letter everything, locked or not, and return how many there were."""
+        messages = list(self._messages.values())
+        for message in messages:
+            self._end(message, feedback.PURGED)
+        return len(messages)
+
+    def _end(self, message: QueuedMessage, outcome: str) -> None:
         del self._messages[message.sequence]
-        self._writer.submit("UPDATE commands SET state = ? WHERE sequence = ?", (state, message.sequence))
+        if self._report is not None and feedback.is_wanted(message.properties.get(feedback.ACK_PROPERTY), outcome):
+            self._report(message.message_id, outcome)
+        self._writer.submit("DELETE FROM commands WHERE sequence = ?", (message.sequence,))

@@ -10,10 +10,11 @@ import logging
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
-from host_tools.hub import property_bag
+from host_tools.hub import property_bag, tls
 from host_tools.hub.devices import identity
 from host_tools.hub.mqtt import codec
 from host_tools.hub.mqtt.session import Session
+from host_tools.hub.throttle import Kind, Throttled
 
 if TYPE_CHECKING:
     from host_tools.hub.hub import Hub
@@ -30,6 +31,8 @@ UNCOMMITTED_BYTES_MAX: Final = 1024 * 1024
 _OUTGOING_BYTES_MAX: Final = 64 * 1024
 # A timer for longer than this is set in pieces: event loops refuse very long ones.
 _TIMER_S_MAX: Final = 86_400.0
+# Microsoft, "Communicate with an IoT hub using the MQTT protocol": the hub waits no longer, whatever is asked for.
+KEEP_ALIVE_S_MAX: Final = 1767.0
 
 
 class Connection(asyncio.Protocol):
@@ -69,7 +72,7 @@ class Connection(asyncio.Protocol):
                 self._handle(packet)
                 if self._transport is None:
                     return
-        except (codec.ProtocolError, property_bag.BagMalformed) as error:
+        except (codec.ProtocolError, property_bag.BagMalformed, Throttled) as error:
             self.close(str(error), logging.WARNING)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -96,11 +99,12 @@ class Connection(asyncio.Protocol):
         for timer in self._timers.values():
             timer.cancel()
         self._timers.clear()
-        name = self.session.device_id if self.session is not None else "connection"
+        session = self.session
+        name = session.device_id if session is not None else "connection"
         log.log(level, "%s from %s closed: %s", name, self._peer, reason)
         self._hub.detach(self)
-        if self.session is not None:
-            self.session.end(is_graceful)
+        if session is not None:
+            session.end(is_graceful)
         transport.close()
 
     # --- for the session ---
@@ -148,21 +152,29 @@ class Connection(asyncio.Protocol):
             raise codec.ProtocolError("the first packet is not CONNECT (3.1)")
 
     def _connect(self, connect: codec.Connect) -> None:
+        hub = self._hub
         try:
-            admission = identity.admit(connect, self._hub.devices, self._hub.clock())
+            if not hub.throttle.allows(Kind.CONNECTIONS):
+                raise identity.Refused(identity.UNAVAILABLE, "throttled: too many new connections")
+            admission = hub.admit(connect, tls.peer_chain(self._transport_info("ssl_object")))
         except identity.Refused as refused:
             self.write(codec.connack(False, refused.code))
             self.close(f"CONNECT refused with {refused.code}: {refused}", logging.WARNING)
             return
-        self.session = Session(self._hub, admission.device.id, connect.will, self)
+        device_id = admission.device.id
+        self.session = Session(hub, device_id, connect, self)
+        hub.attach(self, device_id)  # an older connection gives back what it has in flight, before this one begins
         self._decoder.packet_bytes_max = codec.PACKET_BYTES_MAX
-        self._hub.attach(self, admission.device.id)
-        self.write(codec.connack(False, identity.ACCEPTED))
+        self.write(codec.connack(self.session.is_resumed, identity.ACCEPTED))
         self._timers.pop("CONNECT").cancel()
         self._watch_token(admission.expires_s)
         if connect.keep_alive_s:
-            self._watch_silence(connect.keep_alive_s * 1.5)  # 3.1.2.10
-        log.info("%s connected from %s", admission.device.id, self._peer)
+            self._watch_silence(min(connect.keep_alive_s * 1.5, KEEP_ALIVE_S_MAX))  # 3.1.2.10
+        log.info("%s connected from %s", device_id, self._peer)
+        self.session.begin()
+
+    def _transport_info(self, name: str) -> object:
+        return self._transport.get_extra_info(name) if self._transport is not None else None
 
     def _choose_reading(self) -> None:
         """Read no faster than the disk writes, nor than the peer takes the acknowledgements."""

@@ -72,9 +72,10 @@ class Delivery:
             if len(self._in_flight) >= IN_FLIGHT_MAX or not self._wire.is_writable:
                 return
             if self._qos:
-                packet_id = self._new_packet_id()
+                # In a resumed session a message keeps the id that the device may have seen (4.4).
+                packet_id = message.packet_id or self._new_packet_id()
                 self._in_flight[packet_id] = message
-                self._queue.lock(message)
+                self._queue.lock(message, packet_id, self._now_ms())
                 self._send(message, packet_id)
             else:
                 self._send(message, 0)
@@ -112,7 +113,8 @@ class Delivery:
         self._queue.delivered(message)
 
     def _new_packet_id(self) -> int:
+        taken = self._queue.packet_ids | self._in_flight.keys()
         while True:
             self._packet_id = self._packet_id % 65_535 + 1
-            if self._packet_id not in self._in_flight:
+            if self._packet_id not in taken:
                 return self._packet_id

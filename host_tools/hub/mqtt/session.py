@@ -7,12 +7,16 @@ the log. Another kind of topic is one more line in `_publish` or `_grant` and a 
 
 from __future__ import annotations
 
+import json
 import logging
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from host_tools.hub import property_bag
-from host_tools.hub.mqtt import codec
+from host_tools.hub.devices import methods
+from host_tools.hub.devices.merge_patch import DocumentRefused, Json
+from host_tools.hub.mqtt import codec, topics
 from host_tools.hub.mqtt.delivery import Delivery, Wire
+from host_tools.hub.throttle import Kind
 
 if TYPE_CHECKING:
     from host_tools.hub.hub import Hub
@@ -33,19 +37,51 @@ class SessionWire(Wire, Protocol):
 
 
 class Session:
-    """One device on one connection, from CONNACK to the end."""
+    """One device on one connection, from CONNACK to the end.
 
-    def __init__(self, hub: Hub, device_id: str, will: codec.Will | None, wire: SessionWire) -> None:
+    is_resumed: whether the hub has remembered the device's session, which CONNACK tells it.
+    """
+
+    def __init__(self, hub: Hub, device_id: str, connect: codec.Connect, wire: SessionWire) -> None:
         """ProtocolError or BagMalformed if the will could not be published when it is time."""
         self.device_id = device_id
+        self.is_resumed = False
         self._hub = hub
         self._wire = wire
+        self._is_clean = connect.clean_session
         self._events_topic = f"devices/{device_id}/messages/events"
         self._will: codec.Publish | None = None
-        if will is not None:
+        if connect.will is not None:
+            will = connect.will
             self._will = codec.Publish(will.topic, will.payload, will.qos, will.retain, False, 0)
             self._event(self._will)
-        self._delivery = Delivery(device_id, hub.command_queue(device_id), wire, hub.faults, hub.now_ms)
+        queue = hub.command_queue(device_id)
+        self._delivery = Delivery(device_id, queue, wire, hub.faults, hub.now_ms)
+        self._filters = (
+            self._delivery.topic_filter,
+            topics.METHODS_FILTER,
+            topics.TWIN_RESPONSES_FILTER,
+            topics.DESIRED_FILTER,
+        )
+        self._subscriptions: dict[str, int] = {}
+        if self._is_clean:
+            queue.forget_packet_ids()
+            hub.sessions.end(device_id)
+        else:
+            self._subscriptions, self.is_resumed = hub.sessions.resume(device_id)
+
+    def begin(self) -> None:
+        """CONNACK is on its way: what a resumed session has subscribed to comes at once."""
+        if self._delivery.topic_filter in self._subscriptions:
+            self._delivery.subscribe(self._subscriptions[self._delivery.topic_filter])
+            self._delivery.deliver()
+        if self.takes_methods:
+            self._hub.methods.arrived(self.device_id)
+
+    @property
+    def takes_methods(self) -> bool:
+        """Whether the device has subscribed to direct methods."""
+        return topics.METHODS_FILTER in self._subscriptions
 
     def handle(self, packet: codec.Packet) -> None:
         """Act on a packet that is neither CONNECT nor DISCONNECT; raises ProtocolError or BagMalformed."""
@@ -67,16 +103,34 @@ class Session:
         """Commands may be waiting, or the peer reads again."""
         self._delivery.deliver()
 
+    def request_method(self, name: str, request_id: str, payload: bytes) -> None:
+        """Hand a direct method call to the device."""
+        self._send(topics.method_request(name, request_id), payload)
+
+    def notify_desired(self, patch: Json) -> None:
+        """Tell the device of a change of its desired properties, if it wants to know."""
+        if topics.DESIRED_FILTER in self._subscriptions:
+            self._send(topics.desired_notification(patch["$version"]), json.dumps(patch).encode())
+
     def end(self, is_graceful: bool) -> None:
         """The connection is gone. A device that did not say DISCONNECT leaves its will (3.1.2.5)."""
         self._delivery.end()
+        self._hub.methods.gone(self.device_id)
         if self._will is not None and not is_graceful:
             system, properties = self._event(self._will)
             properties["iothub-MessageType"] = "Will"
             self._hub.store_event(self.device_id, system, properties, self._will.payload, False)
 
+    # --- what the device publishes ---
+
     def _publish(self, publish: codec.Publish) -> None:
+        if publish.qos == 2:
+            raise codec.ProtocolError("QoS 2 is not supported")
+        if publish.topic.startswith("$iothub/"):
+            self._request(publish)
+            return
         system, properties = self._event(publish)
+        self._hub.throttle.take(Kind.DEVICE_MESSAGES, len(publish.payload))
         size = len(publish.payload)
         self._wire.hold(size)
 
@@ -103,23 +157,111 @@ class Session:
             properties["mqtt-retain"] = "true"
         return system, properties
 
+    def _request(self, publish: codec.Publish) -> None:
+        """Act on a publish below `$iothub/`. It is acknowledged in its turn (4.6), behind what is being stored."""
+        request = topics.request(publish.topic)
+        match request:
+            case topics.TwinGet():
+                self._twin_get(request.request_id)
+            case topics.TwinPatch():
+                self._twin_patch(request.request_id, publish.payload)
+            case topics.MethodResponse():
+                self._method_response(request, publish.payload)
+            case _:
+                raise codec.ProtocolError(f"publish to {publish.topic[:200]!r}, which IoT Hub does not have")
+        if publish.packet_id:
+            self._wire.hold(len(publish.payload))
+            self._hub.after_what_was_stored(lambda: self._acknowledge(publish))
+
+    def _acknowledge(self, publish: codec.Publish) -> None:
+        self._wire.let_go(len(publish.payload))
+        self._wire.write(codec.puback(publish.packet_id))
+
+    def _twin_get(self, request_id: str) -> None:
+        if not self._hub.throttle.allows(Kind.TWIN_READS):
+            self._twin_response(429, request_id)
+            return
+        body = json.dumps(self._hub.twins.get(self.device_id).for_device()).encode()
+        self._twin_response(200, request_id, body)
+
+    def _twin_patch(self, request_id: str, payload: bytes) -> None:
+        if not self._hub.throttle.allows(Kind.TWIN_UPDATES):
+            self._twin_response(429, request_id)
+            return
+        try:
+            self._hub.twins.report(
+                self.device_id,
+                _json(payload),
+                lambda version: self._twin_response(204, request_id, version=version),
+                lambda: self._twin_response(500, request_id),
+            )
+        except (DocumentRefused, ValueError, RecursionError) as error:
+            log.warning("%s: reported properties refused: %s", self.device_id, error)
+            self._twin_response(400, request_id, json.dumps({"errorCode": 400004, "message": str(error)}).encode())
+
+    def _twin_response(self, status: int, request_id: str, body: bytes = b"", version: int | None = None) -> None:
+        if topics.TWIN_RESPONSES_FILTER in self._subscriptions:  # otherwise it is lost, as at the real hub
+            self._send(topics.twin_response(status, request_id, version), body)
+
+    def _method_response(self, response: topics.MethodResponse, payload: bytes) -> None:
+        if len(payload) > methods.PAYLOAD_BYTES_MAX:
+            raise codec.ProtocolError(f"method response of {len(payload)} bytes, limit {methods.PAYLOAD_BYTES_MAX}")
+        if payload.strip():
+            try:
+                _json(payload)
+            except (ValueError, RecursionError) as error:
+                raise codec.ProtocolError(f"method response that is no JSON: {error}") from error
+        if not self._hub.methods.answered(self.device_id, response.request_id, response.status, payload):
+            log.warning("%s: answer to a method call that nobody waits for (any more)", self.device_id)
+
+    def _send(self, topic: str, body: bytes) -> None:
+        """To the device, with QoS 0: nothing but commands is repeated."""
+        self._wire.write(codec.publish(topic, body, 0, False, 0))
+
+    # --- what the device subscribes to ---
+
     def _subscribe(self, subscribe: codec.Subscribe) -> None:
         codes = [self._grant(topic, qos) for topic, qos in subscribe.topics]
         refused = [topic for (topic, _), code in zip(subscribe.topics, codes, strict=True) if code > 1]
         if refused:
             log.warning("%s: %d subscriptions refused, first %r", self.device_id, len(refused), refused[0][:200])
-        self._wire.write(codec.suback(subscribe.packet_id, codes))
-        self._delivery.deliver()
+
+        def remembered() -> None:
+            self._wire.write(codec.suback(subscribe.packet_id, codes))
+            if self.takes_methods:
+                self._hub.methods.arrived(self.device_id)
+            self._delivery.deliver()
+
+        if self._is_clean:
+            remembered()
+        else:
+            self._hub.sessions.keep(self.device_id, self._subscriptions, remembered)
 
     def _grant(self, topic: str, qos: int) -> int:
-        if topic != self._delivery.topic_filter:
+        if topic not in self._filters:
             return codec.SUBSCRIPTION_REFUSED
         granted = min(qos, 1)
-        self._delivery.subscribe(granted)
+        self._subscriptions[topic] = granted
+        if topic == self._delivery.topic_filter:
+            self._delivery.subscribe(granted)
         return granted
 
     def _unsubscribe(self, unsubscribe: codec.Unsubscribe) -> None:
         for topic in unsubscribe.topics:
+            self._subscriptions.pop(topic, None)
             if topic == self._delivery.topic_filter:
                 self._delivery.unsubscribe()
-        self._wire.write(codec.unsuback(unsubscribe.packet_id))
+        answer = codec.unsuback(unsubscribe.packet_id)
+        if self._is_clean:
+            self._wire.write(answer)
+        else:
+            self._hub.sessions.keep(self.device_id, self._subscriptions, lambda: self._wire.write(answer))
+
+
+def _json(payload: bytes) -> Any:
+    """Return the value; ValueError for what is no JSON, such as the NaN that Python's parser takes."""
+
+    def refuse(constant: str) -> Any:
+        raise ValueError(f"{constant} is no JSON")
+
+    return json.loads(payload, parse_constant=refuse)

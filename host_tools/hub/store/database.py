@@ -14,7 +14,7 @@ from typing import Final
 from host_tools.errors import UserError
 
 FILE_NAME: Final = "hub.sqlite3"
-VERSION: Final = 1
+VERSION: Final = 2
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS devices (
@@ -22,7 +22,12 @@ CREATE TABLE IF NOT EXISTS devices (
     generation_id TEXT NOT NULL,
     status TEXT NOT NULL,
     primary_key TEXT NOT NULL,
-    secondary_key TEXT NOT NULL
+    secondary_key TEXT NOT NULL,
+    authentication TEXT NOT NULL DEFAULT 'sas',
+    primary_thumbprint TEXT NOT NULL DEFAULT '',
+    secondary_thumbprint TEXT NOT NULL DEFAULT '',
+    status_reason TEXT NOT NULL DEFAULT '',
+    revision INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE TABLE IF NOT EXISTS events (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -43,10 +48,34 @@ CREATE TABLE IF NOT EXISTS commands (
     enqueued_ms INTEGER NOT NULL,
     expiry_ms INTEGER,
     delivery_count INTEGER NOT NULL DEFAULT 0,
-    state TEXT NOT NULL DEFAULT 'enqueued'
+    state TEXT NOT NULL DEFAULT 'enqueued',
+    packet_id INTEGER NOT NULL DEFAULT 0
 ) STRICT;
 CREATE INDEX IF NOT EXISTS commands_waiting ON commands (device_id, sequence) WHERE state = 'enqueued';
+CREATE TABLE IF NOT EXISTS feedback (
+    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    record TEXT NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS sessions (device_id TEXT PRIMARY KEY, subscriptions TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS twins (device_id TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS settings (name TEXT PRIMARY KEY, value TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS authorities (name TEXT PRIMARY KEY, pem TEXT NOT NULL) STRICT;
+CREATE TABLE IF NOT EXISTS enrollments (kind TEXT, id TEXT, document TEXT NOT NULL, PRIMARY KEY (kind, id)) STRICT;
+CREATE TABLE IF NOT EXISTS registrations (id TEXT PRIMARY KEY, document TEXT NOT NULL) STRICT;
 """
+
+# From a version to the next one, before the tables that are missing are made.
+_MIGRATIONS: Final = {
+    1: """
+ALTER TABLE devices ADD COLUMN authentication TEXT NOT NULL DEFAULT 'sas';
+ALTER TABLE devices ADD COLUMN primary_thumbprint TEXT NOT NULL DEFAULT '';
+ALTER TABLE devices ADD COLUMN secondary_thumbprint TEXT NOT NULL DEFAULT '';
+ALTER TABLE devices ADD COLUMN status_reason TEXT NOT NULL DEFAULT '';
+ALTER TABLE devices ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE commands ADD COLUMN packet_id INTEGER NOT NULL DEFAULT 0;
+DELETE FROM commands WHERE state <> 'enqueued';
+"""
+}
 
 
 def open_for_writing(directory: Path) -> sqlite3.Connection:
@@ -68,7 +97,9 @@ def open_for_writing(directory: Path) -> sqlite3.Connection:
             )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(f"{_SCHEMA} PRAGMA user_version = {VERSION};")
+        connection.executescript(
+            f"BEGIN IMMEDIATE; {_MIGRATIONS.get(version, '')} {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
+        )
     except (OSError, sqlite3.Error) as error:
         raise UserError(f"the hub cannot use {path}: {error}; move that file away or choose another folder") from error
     return connection

@@ -44,6 +44,10 @@ class Insert:
         return f"INSERT INTO {self.table} ({', '.join(self.columns)}) VALUES {', '.join([row] * count)}"
 
 
+# Writes nothing; its `done` is called when everything before it is durable.
+BARRIER: Final = ""
+
+
 class _Job(NamedTuple):
     statement: str | Insert
     values: Sequence[Any]
@@ -107,6 +111,8 @@ class Writer:
 
     def _commit(self, group: list[_Job]) -> list[int]:
         execute = self._connection.execute
+        if all(job.statement == BARRIER for job in group):
+            return [0] * len(group)
         try:
             execute("BEGIN IMMEDIATE")
             row_ids: list[int] = []
@@ -114,6 +120,8 @@ class Writer:
                 rows = [job.values for job in jobs]
                 if isinstance(statement, Insert):
                     row_ids += _insert(self._connection, statement, rows)
+                elif statement == BARRIER:
+                    row_ids += [0] * len(rows)
                 else:
                     row_ids += [execute(statement, row).lastrowid or 0 for row in rows]
             execute("COMMIT")

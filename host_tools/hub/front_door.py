@@ -1,0 +1,73 @@
+"""The first byte of a connection says which protocol it speaks; every port of the hub speaks all of them.
+
+0x10 ...       MQTT CONNECT (MQTT 3.1.1 section 3.1)
+"AMQP" ...     AMQP 1.0 (OASIS AMQP 1.0 part 2 section 2.2)
+"A".."Z" ...   HTTP, and MQTT inside a WebSocket
+other          nobody's: MQTT says what is wrong with it
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import TYPE_CHECKING, cast
+
+from host_tools.hub.mqtt import connection
+from host_tools.hub.mqtt.connection import Connection
+from host_tools.hub.service.rest import ServiceApi
+from host_tools.hub.web.connection import HttpConnection
+
+if TYPE_CHECKING:
+    from host_tools.hub.hub import Hub
+
+log = logging.getLogger("fieldpost.hub")
+
+
+class FrontDoor(asyncio.Protocol):
+    """Waits for the first byte, then hands the connection over."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._transport: asyncio.Transport | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        if not self._hub.is_open:  # its handshake ended after the hub did
+            self.close("the hub stops")
+            return
+        self._hub.connections.add(self)
+        loop = asyncio.get_running_loop()
+        self._timer = loop.call_later(connection.CONNECT_TIMEOUT_S, lambda: self.close("nothing came in time"))
+
+    def data_received(self, data: bytes) -> None:
+        if self._transport is None:
+            return
+        transport = self._transport
+        self._leave()
+        speaker = self._speaker(data[0])
+        transport.set_protocol(speaker)
+        speaker.connection_made(transport)
+        speaker.data_received(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._leave()
+
+    def close(self, reason: str, level: int = logging.INFO) -> None:
+        """End the connection, once."""
+        if self._transport is not None:
+            log.log(level, "connection from %s closed: %s", self._transport.get_extra_info("peername"), reason)
+            transport = self._transport
+            self._leave()
+            transport.close()
+
+    def _speaker(self, first_byte: int) -> asyncio.Protocol:
+        if ord("A") <= first_byte <= ord("Z"):
+            return HttpConnection(self._hub, ServiceApi(self._hub).answer)
+        return Connection(self._hub)
+
+    def _leave(self) -> None:
+        self._transport = None
+        self._hub.detach(self)
+        if self._timer is not None:
+            self._timer.cancel()

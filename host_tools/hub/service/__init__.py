@@ -1,0 +1,1 @@
+"""The service side: what back ends use of IoT Hub."""

@@ -1,0 +1,139 @@
+"""One HTTP connection: requests one after the other, answered by `answer`; or the way to a WebSocket."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from host_tools.hub.web import mqtt_upgrade
+from host_tools.hub.web.message import Decoder, HttpError, Request, Response
+
+if TYPE_CHECKING:
+    from host_tools.hub.hub import Hub
+
+log = logging.getLogger("fieldpost.hub")
+
+_IDLE_S: Final = 120.0
+_REQUEST_S: Final = 30.0
+# Requests that wait behind one that is being answered; beyond that the socket is not read.
+_WAITING_MAX: Final = 16
+
+Answer = Callable[[Request], Awaitable[Response]]
+
+
+class HttpConnection(asyncio.Protocol):
+    """answer: makes the response; HttpError of it becomes one, any other exception 500."""
+
+    def __init__(self, hub: Hub, answer: Answer) -> None:
+        self._hub = hub
+        self._answer = answer
+        self._decoder = Decoder()
+        self._transport: asyncio.Transport | None = None
+        self._waiting: list[Request] = []
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._can_write = asyncio.Event()
+        self._can_write.set()
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self._transport = cast(asyncio.Transport, transport)
+        self._hub.connections.add(self)
+        self._set_timer(_REQUEST_S)
+
+    def data_received(self, data: bytes) -> None:
+        self._decoder.feed(data)
+        try:
+            for request in self._decoder.requests():
+                if request.path == mqtt_upgrade.PATH:
+                    self._upgrade(request)
+                    return
+                self._waiting.append(request)
+        except HttpError as error:
+            self._refuse(error)
+            return
+        if self._waiting and self._task is None:
+            self._task = asyncio.get_running_loop().create_task(self._work())
+        if len(self._waiting) > _WAITING_MAX and self._transport is not None:
+            self._transport.pause_reading()
+
+    def pause_writing(self) -> None:
+        self._can_write.clear()
+
+    def resume_writing(self) -> None:
+        self._can_write.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.close("lost")
+
+    def close(self, reason: str, level: int = logging.DEBUG) -> None:
+        """End the connection, once."""
+        if self._transport is None:
+            return
+        log.log(level, "HTTP connection closed: %s", reason)
+        transport, self._transport = self._transport, None
+        self._hub.detach(self)
+        self._can_write.set()
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._task is not None and self._task is not asyncio.current_task():
+            self._task.cancel()
+        transport.close()
+
+    async def _work(self) -> None:
+        while self._waiting and self._transport is not None:
+            if self._timer is not None:
+                self._timer.cancel()
+            request = self._waiting.pop(0)
+            response = await self._response(request)
+            await self._can_write.wait()
+            if self._transport is None:
+                return
+            self._transport.write(response.as_bytes(request.keeps_alive))
+            if not request.keeps_alive:
+                self.close("as the client asked")
+                return
+            self._transport.resume_reading()
+        self._task = None
+        self._set_timer(_IDLE_S)
+
+    async def _response(self, request: Request) -> Response:
+        try:
+            return await self._answer(request)
+        except HttpError as error:
+            return Response.of_json({"message": str(error)}, error.status)
+        except Exception:
+            log.exception("%s %s failed", request.method, "/".join(request.path)[:200])
+            return Response.of_json({"message": "the hub has a bug; its log says more"}, 500)
+
+    def _refuse(self, error: HttpError) -> None:
+        if self._transport is not None:
+            log.warning("HTTP request refused with %d: %s", error.status, error)
+            self._transport.write(Response.of_json({"message": str(error)}, error.status).as_bytes(False))
+            self.close(str(error))
+
+    def _upgrade(self, request: Request) -> None:
+        try:
+            response = mqtt_upgrade.handshake(request)
+        except HttpError as error:
+            self._refuse(error)
+            return
+        assert self._transport is not None
+        transport, self._transport = self._transport, None
+        if self._timer is not None:
+            self._timer.cancel()
+        self._hub.detach(self)
+        transport.write(response.as_bytes(True))
+        link = mqtt_upgrade.WebSocketLink(self._hub, transport)
+        transport.set_protocol(link)
+        rest = self._decoder.rest()
+        if rest:
+            link.data_received(rest)
+
+    def _set_timer(self, seconds: float) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._transport is not None:
+            loop: Any = asyncio.get_running_loop()
+            self._timer = loop.call_later(seconds, lambda: self.close("no request in time"))
