@@ -9,6 +9,7 @@ from fieldpost.health import Health
 from fieldpost.limits import (
     CLOCK_REFRESH_MS,
     CLOCK_RETRY_MS,
+    GROUP_AGE_MS_MAX,
     IDLE_WAIT_MS_MAX,
     RECORD_BYTES_MAX,
     SENSOR_RETRY_MS,
@@ -47,6 +48,7 @@ class Agent:
         self._next_sample_ms = clock.uptime_ms
         self._next_clock_ms = clock.uptime_ms
         self._explained_sector = -1
+        self._group_since_ms = 0
         self._health = Health(("sense", "send", "obey"), clock.uptime_ms)
 
     def connect(self, session, commands):
@@ -57,7 +59,7 @@ class Agent:
     def begin(self, cause):
         """Append the record that says that this boot began, and why (one of records.schema.CAUSES)."""
         length = schema.pack_boot(self._payload, self.boot, self._clock.uptime_ms, cause)
-        self.ring.append(schema.BOOT, self._payload[:length])
+        self._append(schema.BOOT, length)
 
     def answer(self, text):
         """Append a command's answer (UTF-8 JSON object) durably; it leaves with the readings."""
@@ -70,6 +72,7 @@ class Agent:
         self._network.step(ticks)
         self._learn_time(now_ms)
         self._sense(now_ms)
+        self._sync_old_group(now_ms)
         self.commands.step(now_ms)
         self._health.alive("obey", now_ms)
         self.session.step(now_ms)
@@ -104,7 +107,7 @@ class Agent:
             self._next_sample_ms = now_ms + max(SENSOR_RETRY_MS, self._sample_interval_ms)
             return
         length = schema.pack_reading(self._payload, self.boot, now_ms, self._reading_schema, reading)
-        self.ring.append(schema.READING, self._payload[:length])
+        self._append(schema.READING, length)
         self.last_reading = reading
         if self.ring.newest != self._explained_sector:
             self._explain_sector(now_ms)
@@ -130,7 +133,7 @@ class Agent:
     def _explain_sector(self, now_ms):
         """Each sector tells its readings' schema and time of day: the sectors before it will be overwritten."""
         length = schema.pack_text(self._payload, self.boot, now_ms, self._reading_schema.text.encode())
-        self.ring.append(schema.SCHEMA, self._payload[:length])
+        self._append(schema.SCHEMA, length)
         utc_ms = self._clock.utc_ms()
         if utc_ms is not None:
             self._anchor(now_ms, utc_ms)
@@ -139,4 +142,17 @@ class Agent:
     def _anchor(self, now_ms, utc_ms):
         self._timeline.learn(self.boot, now_ms, utc_ms)
         length = schema.pack_anchor(self._payload, self.boot, now_ms, utc_ms)
-        self.ring.append(schema.ANCHOR, self._payload[:length])
+        self._append(schema.ANCHOR, length)
+
+    def _append(self, kind, length):
+        """Append what the payload buffer holds; a group of appends is made durable together where that is dear."""
+        ring = self.ring
+        if ring.synced == ring.next_number - 1:
+            self._group_since_ms = self._clock.uptime_ms
+        ring.append(kind, self._payload[:length], sync=False)
+        if ring.next_number - 1 - ring.synced >= ring.region.group_records:
+            ring.sync()
+
+    def _sync_old_group(self, now_ms):
+        if self.ring.synced < self.ring.next_number - 1 and now_ms - self._group_since_ms >= GROUP_AGE_MS_MAX:
+            self.ring.sync()

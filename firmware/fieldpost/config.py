@@ -29,7 +29,11 @@ PIN_COMMANDS = ("gpio.set", "gpio.get", "gpio.pulse")
 INPUT_COMMANDS = ("gpio.get",)
 
 # Where each port keeps its ring, and what it must be told to find it.
-_RING_KINDS = {"esp32": ("partition", "label"), "rp2": ("lent", "sectors"), "linux": ("file", "path")}
+_RING_KINDS = {
+    "esp32": (("partition", "label"), ("files", "sectors")),
+    "rp2": (("lent", "sectors"), ("files", "sectors")),
+    "linux": (("file", "path"),),
+}  # by port: what a ring may live in, and what that needs
 _RP2_WATCHDOG_MS_MAX = 8388  # RP2040 datasheet section 4.7: 24 bits that count down twice per microsecond
 
 _SECTORS = "sectors of 4 KiB"
@@ -69,10 +73,11 @@ def check_identity(value):
 
 def _check_ring(config):
     ring = config["ring"]
-    kind, needed = _RING_KINDS[config["port"]]
-    Choice(kind).check(ring["kind"], "ring.kind on port %s" % config["port"])
-    if ring[needed] is None:
-        raise Mismatch("ring.%s is missing: a ring of kind %s needs it" % (needed, kind))
+    kinds = _RING_KINDS[config["port"]]
+    Choice(*[kind for kind, _ in kinds]).check(ring["kind"], "ring.kind on port %s" % config["port"])
+    for kind, needed in kinds:
+        if kind == ring["kind"] and ring[needed] is None:
+            raise Mismatch("ring.%s is missing: a ring of kind %s needs it" % (needed, kind))
     Integer(JOURNAL_SECTORS_MIN, ring["sectors"] - RING_SECTORS_MIN, "what ring.sectors leaves").check(
         ring["journal_sectors"], "ring.journal_sectors"
     )
@@ -156,10 +161,13 @@ def _config_shape():
         (
             "ring",
             Fields(
-                ("kind", Choice("partition", "lent", "file")),
+                ("kind", Choice("partition", "lent", "files", "file")),
                 ("label", Optional(Text(16, "a partition's name"))),
                 ("path", Optional(Text(255, "a path"))),
                 ("sectors", Optional(Integer(_SECTORS_MIN, RING_SECTORS_MAX, _SECTORS), 64)),
+                # A part with ECC takes 16 or 32; 256 gives each record a page of its own.
+                ("unit_bytes", Optional(Choice(4, 16, 32, 256), 4)),
+                ("group_records", Optional(Integer(1, 64, "records"))),
                 ("journal_sectors", Optional(Integer(JOURNAL_SECTORS_MIN, 64, _SECTORS), 4)),
             ),
         ),

@@ -9,6 +9,10 @@ RECORD_BYTES_MAX = const(220)
 RING_SECTORS_MIN = const(3)
 RING_SECTORS_MAX = const(65_535)  # the header's field; nothing in RAM grows with it
 
+# Where a sync is dear (files on littlefs), readings share one: so many, or so old, are lost at the most.
+GROUP_RECORDS = const(16)
+GROUP_AGE_MS_MAX = const(10_000)
+
 # --- records: what the bytes mean ---------------------------------------------------------------
 STAMP_BYTES = const(8)  # boot (u24) and uptime in ms (u40)
 RESULT_TEXT_BYTES_MAX = const(200)  # a command's answer is one record

@@ -6,8 +6,10 @@ import machine
 import ntptime
 from busio import I2C
 
-from fieldpost.limits import NTP_TIMEOUT_S
+from fieldpost.limits import GROUP_RECORDS, NTP_TIMEOUT_S
 from fieldpost.ports.wifi import Wifi
+
+_FOLDER = "/queue"
 
 # Boards count from 1970 or from 2000; the protocols of fieldpost from 1970.
 _EPOCH_OFFSET_S = 0 if time.gmtime(0)[0] == 1970 else 946684800
@@ -22,6 +24,13 @@ class Board:
     def __init__(self, config, identity):
         self._config = config
         self.network = Wifi(config["wifi"], identity["wifi_passwords"], self.wifi_reconnects)
+
+    def files_region(self):
+        """Return a region in files, for a board whose flash has no room set apart."""
+        from fieldpost.ports.files_region import FilesRegion  # takes memory, and few boards need it
+
+        ring = self._config["ring"]
+        return FilesRegion(_FOLDER, ring["sectors"], ring["group_records"] or GROUP_RECORDS)
 
     def i2c(self):
         """Return the bus of the configuration's `i2c` entry, as Adafruit's drivers want it."""

@@ -6,32 +6,32 @@ journal. A sector that is erased is filled with 0xFF; what a torn write leaves i
 
 import os
 
-from fieldpost.errors import RegionUnusable
 from fieldpost.ring.region import check_span
+
+_SECTOR_BYTES = 4096
+_BLANK = b"\xff" * _SECTOR_BYTES
 
 
 class FileRegion:
-    """The file at `path`, of `sector_count` sectors; created if it is absent, with mode 0600.
+    """The file at `path`, of `sector_count` sectors or more; created if it is absent, with mode 0600.
 
-    Raises RegionUnusable if a file of another size is there: it may hold readings.
+    A file that is larger keeps its size, for it may hold readings; one that is smaller grows.
+    group_records: how many appends one sync should serve. Raises OSError if the disk has no room for the file.
     """
 
-    sector_bytes = 4096
+    sector_bytes = _SECTOR_BYTES
     page_bytes = 256
     unit_bytes = 4
 
-    def __init__(self, path, sector_count):
-        self.sector_count = sector_count
-        self._bytes = sector_count * self.sector_bytes
+    def __init__(self, path, sector_count, group_records=1):
+        self.group_records = group_records
         if not os.path.exists(path):
-            _create(path, self._bytes)
-        size = os.stat(path).st_size
-        if size != self._bytes:
-            raise RegionUnusable(
-                "%s has %d bytes, the configuration says %d sectors (%d bytes): set ring.sectors back, "
-                "or move the file away" % (path, size, sector_count, self._bytes)
-            )
+            _create(path, sector_count)
         self._file = os.open(path, os.O_RDWR)
+        self.sector_count = _grow(self._file, sector_count)
+        self._bytes = self.sector_count * _SECTOR_BYTES
+        # What a killed process left in the page cache is read by the ring as stored: let it be.
+        os.fsync(self._file)
 
     def read(self, offset, buffer):
         """Fill `buffer` from `offset`."""
@@ -47,7 +47,7 @@ class FileRegion:
         """Fill one sector with 0xFF; durable after `sync`."""
         if not 0 <= sector < self.sector_count:
             raise ValueError("sector %d of %d" % (sector, self.sector_count))
-        os.pwrite(self._file, b"\xff" * self.sector_bytes, sector * self.sector_bytes)
+        os.pwrite(self._file, _BLANK, sector * _SECTOR_BYTES)
 
     def sync(self):
         """Make durable what was written. After an OSError nothing is known of it: open the ring anew."""
@@ -58,15 +58,34 @@ class FileRegion:
         os.close(self._file)
 
 
-def _create(path, size):
+def _create(path, sector_count):
     """Write the whole file through before it gets its name: a half-made one must not be taken for a ring."""
     unfinished = path + ".new"
-    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "wb") as file:
-        for _ in range(0, size, 65536):
-            file.write(b"\xff" * min(65536, size - file.tell()))
-        file.flush()
-        os.fsync(file.fileno())
+    file = os.open(unfinished, os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600)
+    try:
+        for _ in range(sector_count):
+            os.write(file, _BLANK)
+        os.fsync(file)
+    finally:
+        os.close(file)
     os.rename(unfinished, path)
     folder = os.open(os.path.dirname(path) or ".", os.O_RDONLY)
     os.fsync(folder)
     os.close(folder)
+
+
+def _grow(file, sector_count):
+    """Extend the file to `sector_count` sectors if it has fewer; return how many it has.
+
+    A disk without room leaves it as it is: a smaller ring is better than none.
+    """
+    size = os.fstat(file).st_size
+    whole = size // _SECTOR_BYTES
+    try:
+        if whole < sector_count:
+            for sector in range(whole, sector_count):
+                os.pwrite(file, _BLANK, sector * _SECTOR_BYTES)
+            whole = sector_count
+    except OSError:
+        os.ftruncate(file, whole * _SECTOR_BYTES)
+    return whole

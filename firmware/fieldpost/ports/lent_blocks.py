@@ -4,7 +4,7 @@ A littlefs file of exactly one erase block owns that block whole: its first bloc
 data carries no checksum (littlefs SPEC.md, CTZ skip-lists), and littlefs moves it only when the file is
 written. So a set of such files, never opened again, is a set of blocks that are ours. They are found once,
 by a pattern that each file is filled with, and their numbers are kept in a map file; if the file system is
-formatted anew, map and files are gone together and the ring starts afresh.
+formatted anew, map and files are gone together and the ring starts afresh, under a new id.
 """
 
 import os
@@ -24,20 +24,24 @@ _MAGIC = b"FPL1"
 
 
 def lend(flash, count):
-    """Return the numbers (array of 16 bits) of `count` blocks of `flash` lent by the file system at '/'.
+    """Return the numbers (array of 16 bits) of the blocks of `flash` lent by the file system at '/'.
 
-    flash: rp2.Flash() over the whole storage. The first call takes about 50 ms for each block.
-    Raises ConfigError if the file system has no room, or if another count was lent before.
+    `count` of them, or as many as were lent before if those were more: they may hold readings.
+    flash: rp2.Flash() over the whole storage. Lending takes about 50 ms for each block.
+    Raises ConfigError if the file system has no room for any.
     """
     blocks = _read_map(flash)
     if blocks is None:
-        blocks = _create(flash, count)
+        _clear()
+        blocks = array("H")
+    if len(blocks) < count:
+        try:
+            blocks = blocks + _lend_more(flash, len(blocks), count)
+        except ConfigError:
+            if not blocks:
+                raise
+            return blocks  # a smaller ring is better than none
         _write_map(blocks)
-    if len(blocks) != count:
-        raise ConfigError(
-            "config.json: ring.sectors is %d, but %d blocks hold the ring: set it back, or delete %s on the "
-            "board and lose what they hold" % (count, len(blocks), _DIRECTORY)
-        )
     return blocks
 
 
@@ -57,36 +61,38 @@ def _read_map(flash):
     return blocks
 
 
-def _create(flash, count):
-    _clear()
+def _lend_more(flash, first, count):
+    """Return the blocks of the files `first` to `count` - 1, which are made anew."""
     token = os.urandom(8)
     try:
-        os.mkdir(_DIRECTORY)
+        if first == 0:
+            os.mkdir(_DIRECTORY)
         block = bytearray(_BLOCK_BYTES)
-        for index in range(count):
+        for index in range(first, count):
             mark = _mark(token, index)
             for offset in range(0, _BLOCK_BYTES, _MARK_BYTES):
                 block[offset : offset + _MARK_BYTES] = mark
             with open(_name(index), "wb") as file:
                 file.write(block)
     except OSError as error:
-        _clear()
+        if first == 0:
+            _clear()
         raise ConfigError("the file system cannot lend %d blocks to the ring: %s" % (count, error))
-    return _find(flash, token, count)
+    return _find(flash, token, first, count)
 
 
-def _find(flash, token, count):
+def _find(flash, token, first, count):
     """Return the block of each file; every 16 bytes of a block must carry its mark."""
-    blocks = array("H", [0xFFFF] * count)
-    marks = {_mark(token, index): index for index in range(count)}
+    blocks = array("H", [0xFFFF] * (count - first))
+    marks = {_mark(token, index): index for index in range(first, count)}
     head = bytearray(_MARK_BYTES)
     for number in range(flash.ioctl(_BLOCK_COUNT, 0)):
         flash.readblocks(number, head, 0)
         index = marks.get(bytes(head))
         if index is not None and _is_whole(flash, number, head):
-            blocks[index] = number
-    for index in range(count):
-        if blocks[index] == 0xFFFF:
+            blocks[index - first] = number
+    for index in range(first, count):
+        if blocks[index - first] == 0xFFFF:
             raise ConfigError("block of %s not found in flash: format the file system" % _name(index))
     return blocks
 

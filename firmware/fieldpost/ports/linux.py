@@ -18,7 +18,7 @@ class Port:
     def region(self):
         """Return the region of the configuration's `ring.path`."""
         ring = self._config["ring"]
-        return FileRegion(ring["path"], ring["sectors"])
+        return FileRegion(ring["path"], ring["sectors"], ring["group_records"] or 1)
 
     def i2c(self):
         """Return Blinka's bus on the header's SDA and SCL."""

@@ -16,9 +16,12 @@ class Port(Board):
     """The hardware of a Pico W or Pico 2 W."""
 
     def region(self):
-        """Return the region made of the configuration's `ring.sectors` blocks, lent on first use."""
+        """Return the region made of the configuration's `ring.sectors` blocks, lent on first use, or of files."""
+        ring = self._config["ring"]
+        if ring["kind"] == "files":
+            return self.files_region()
         flash = rp2.Flash()
-        return BlockRegion(flash, lend(flash, self._config["ring"]["sectors"]), whole_pages=True)
+        return BlockRegion(flash, lend(flash, ring["sectors"]), ring["unit_bytes"], whole_pages=True)
 
     def reset_cause(self):
         """Return why this boot began: one of records.schema.CAUSES.

@@ -44,6 +44,7 @@ class Ring:
         self.newest = state.newest  # sequence number of the open sector, -1 for an empty region
         self.ring_id = state.ring_id
         self.next_number = state.next_number
+        self.synced = state.next_number - 1  # the last number that is durable; readers go no further
         self.cursor = state.cursor
         self.lost = state.lost
         self.damaged = state.damaged
@@ -76,12 +77,13 @@ class Ring:
             # Also after a failure: a part of it may be on flash, and no other record may get its number.
             self.next_number = number + 1
         if sync:
-            self.region.sync()
+            self.sync()
         return number
 
     def sync(self):
         """Make durable what was appended with sync=False. Raises OSError: nothing is known of it then."""
         self.region.sync()
+        self.synced = self.next_number - 1
 
     def forget(self, through, lost=0):
         """Drop every record up to number `through`: the hub has confirmed them.
@@ -101,6 +103,9 @@ class Ring:
         For slack moments: the erase stalls some boards for tens of milliseconds. Does nothing before the
         first append of this boot, so that a fluttering supply cannot spend one erase per boot.
         """
+        if self._may_take_all():
+            self.open_page = self.pages_per_sector
+            return False
         if self._is_erased_ahead or self.newest < 0 or self._offset == 0 or self._keeps_doomed_sector():
             return False
         self._erase(self.newest + 1)
@@ -190,8 +195,7 @@ class Ring:
             self._open(0, 0)
             self.newest = 0
             self._age = -1
-        elif self.sectors < self.region.sector_count and self.cursor + 1 == self.next_number:
-            # The region has grown and the ring is empty: from here on it takes the whole.
+        elif self._may_take_all():
             self.sectors = self.region.sector_count
             self.newest += self.sectors - 1 - self.newest % self.sectors
             self._age = -1
@@ -227,6 +231,10 @@ class Ring:
             self._oldest_sector = sequence - self.sectors + 1
             self._first_kept = 0
         self.region.erase(sequence % self.sectors)
+
+    def _may_take_all(self):
+        """Return whether the region has grown since the ring was made, and the ring is empty."""
+        return self.sectors < self.region.sector_count and self.cursor + 1 == self.next_number and self.newest >= 0
 
     def _keeps_doomed_sector(self):
         """Return whether the sector that goes next holds records that are not forgotten."""

@@ -62,6 +62,9 @@ class Reader:
             number = frame.number_before(self._page, offset, ring.next_number)
             if number < self._from:
                 continue
+            if number > ring.synced:
+                self._walk.again()  # not durable yet: a cut could give its number to another
+                return -1
             length = self._walk.length
             start = offset + frame.HEAD_BYTES
             buffer[:length] = self._page[start : start + length]

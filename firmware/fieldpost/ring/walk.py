@@ -27,6 +27,10 @@ class Walk:
         self._at = offset
         self._seed = crc_seed
 
+    def again(self):
+        """Let `next` give the frame that it gave last once more."""
+        self._at = self.offset
+
     def next(self):
         """Go to the next whole frame; False at the end of the page or before its blank rest.
 
