@@ -128,7 +128,8 @@ def test_long_values_are_shortened():
 
 
 def test_ring_and_watchdog_must_suit_the_port():
-    assert message_for(("port",), "rp2") == ('config.json: ring.kind on port rp2 is "partition": expected one of lent, files')
+    expected = 'config.json: ring.kind on port rp2 is "partition": expected one of lent, files'
+    assert message_for(("port",), "rp2") == expected
     whole = changed(CONFIG_TEXT, ("port",), "rp2")
     whole["ring"]["kind"] = "lent"
     config.check_config(whole)
