@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from host_tools.cli import audit, boards, flash, outage, power, send, sensor, status, version
+from host_tools.cli import audit, boards, flash, hub, outage, power, send, sensor, status, version
 from host_tools.errors import UserError
 
 app = typer.Typer(
@@ -18,6 +18,7 @@ app = typer.Typer(
 app.callback()(version.options)
 for verb in (flash, send, outage, power, sensor, audit, status, boards):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
+app.add_typer(hub.app, name="hub")
 
 
 def main() -> None:

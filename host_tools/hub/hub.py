@@ -31,8 +31,10 @@ from host_tools.hub.faults import Faults
 from host_tools.hub.front_door import FrontDoor
 from host_tools.hub.mqtt import codec, connection
 from host_tools.hub.mqtt.session import Session
+from host_tools.hub.service.policies import Policies
 from host_tools.hub.store import database, events
 from host_tools.hub.store.events import StoredMessage
+from host_tools.hub.store.settings import Settings
 from host_tools.hub.store.writer import BARRIER, Writer
 from host_tools.hub.throttle import Kind, Throttle
 
@@ -93,6 +95,8 @@ class Hub:
         self.clock = clock
         self.behaviour = behaviour or Behaviour()
         self.connections: set[Closable] = set()
+        self.settings = Settings(self._database)
+        self.policies = Policies(self.settings, lambda: {HOSTNAME, "127.0.0.1", self.hostname.lower()}, clock)
         self.devices = DeviceRegistry(self._database)
         self.authorities = Authorities(self._database)
         self.methods = methods.MethodCalls(self._method_request)

@@ -47,6 +47,11 @@ def sign(key: str, scope: str, expiry: str) -> str:
     return base64.b64encode(digest).decode()
 
 
+def resource(scope: str) -> str:
+    """Return what an encoded scope names, without scheme: "host/devices/id"."""
+    return unquote(scope).rpartition("://")[2].strip("/")
+
+
 def _fields(token: str) -> dict[str, str]:
     if not token.startswith(_PREFIX):
         raise SasRefused("not a shared access signature")
@@ -63,5 +68,5 @@ def _signed_by(key: str, scope: str, expiry: str, signature: str) -> bool:
 
 def _covers(scope: str, resource: str) -> bool:
     """Whether `scope` is `resource` or whole segments at its start; the host's name ignores case."""
-    given, wanted = scope.strip("/").split("/"), resource.split("/")
+    given, wanted = scope.rpartition("://")[2].strip("/").split("/"), resource.split("/")
     return given[0].lower() == wanted[0].lower() and given[1:] == wanted[1 : len(given)]

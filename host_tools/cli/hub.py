@@ -1,0 +1,314 @@
+"""`fieldpost hub`: a local IoT Hub, and what people ask of it."""
+
+import asyncio
+import contextlib
+import csv
+import itertools
+import json
+import logging
+import signal
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+import uvloop
+from rich.console import Console
+from rich.table import Table
+
+from host_tools.cli.arguments import pairs
+from host_tools.errors import UserError
+from host_tools.hub import Hub, StoredMessage, read_messages
+from host_tools.hub.client import HubClient, Refused
+from host_tools.hub.service import documents
+from host_tools.hub.service.admin import AdminApi
+from host_tools.hub.service.message_text import CSV_COLUMNS, as_json, as_row
+from host_tools.lab.folder import state_folder
+from host_tools.lab.quantities import duration_s
+
+app = typer.Typer(help="A local IoT Hub that Microsoft's SDKs take for the real one.", no_args_is_help=True)
+device = typer.Typer(help="Devices of the hub.", no_args_is_help=True)
+app.add_typer(device, name="device")
+
+_FOLLOW_S = 0.2
+
+Data = Annotated[Path | None, typer.Option("--data", help="The hub's folder; kept between runs.")]
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+DeviceId = Annotated[str, typer.Argument(metavar="DEVICE")]
+
+
+def _folder(data: Path | None) -> Path:
+    return data if data is not None else state_folder() / "hub"
+
+
+@app.command()
+def run(
+    data: Data = None,
+    host: Annotated[str, typer.Option(help="Address to listen on.")] = "127.0.0.1",
+    mqtt_port: Annotated[int, typer.Option(min=0, max=65535, help="MQTT over TLS; SDKs insist on 8883.")] = 8883,
+    https_port: Annotated[
+        int, typer.Option(min=0, max=65535, help="HTTPS and WebSockets; SDKs insist on 443 for the latter.")
+    ] = 8443,
+    amqp_port: Annotated[int, typer.Option(min=0, max=65535, help="AMQP over TLS; SDKs insist on 5671.")] = 5671,
+    name: Annotated[str | None, typer.Option(help="What clients call this hub, if not its address.")] = None,
+    tier: Annotated[str | None, typer.Option(help="Turn on the limits of F1, S1, S2 or S3.")] = None,
+    verbose: Annotated[bool, typer.Option("--verbose", help="Log every connection.")] = False,
+) -> None:
+    """Run the hub until Ctrl-C. Prints one line on stdout when it is ready."""
+    level = logging.INFO if verbose else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
+    hostname = name or ("localhost" if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host)
+    others = [https_port, amqp_port]
+    hub = Hub(_folder(data), host, mqtt_port, other_ports=others, hostname=hostname, tier=tier)
+    uvloop.run(_run(hub))
+
+
+async def _run(hub: Hub) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    api = AdminApi(hub)
+    await hub.start()
+    try:
+        await api.start()
+        hub.settings.set("hostname", hub.hostname)
+        mqtt, https, amqp = hub.ports
+        print(f"ready: mqtts {mqtt}, https {https}, amqps {amqp} on {hub.hostname}; root {hub.ca_file}", flush=True)
+        if sys.stderr.isatty():
+            here = f" --data {hub.directory}"
+            print(
+                "\n  a device:   fieldpost hub device create NAME" + here + "\n"
+                f"  SDKs:       export SSL_CERT_FILE={hub.ca_file} REQUESTS_CA_BUNDLE={hub.ca_file}\n"
+                "  messages:   fieldpost hub messages --follow" + here + "\n  Ctrl-C ends it.",
+                file=sys.stderr,
+            )
+        await stopped.wait()
+    finally:
+        await api.stop()
+        await hub.stop()
+
+
+@device.command("create")
+def device_create(
+    device_id: DeviceId,
+    data: Data = None,
+    thumbprint: Annotated[str | None, typer.Option(help="Thumbprint of a self-signed certificate.")] = None,
+    authority: Annotated[bool, typer.Option("--authority", help="Known by a certificate of an authority.")] = False,
+    as_json_: Json = False,
+) -> None:
+    """Make a device, or show the one of that name. The hub may run or not."""
+    document: dict[str, Any] = {}
+    if thumbprint is not None:
+        document["authentication"] = {"type": "selfSigned", "x509Thumbprint": {"primaryThumbprint": thumbprint}}
+    elif authority:
+        document["authentication"] = {"type": "certificateAuthority"}
+    folder = _folder(data)
+    client = HubClient(folder)
+    if client.is_running():
+        about = client.ask("GET", "hub")
+        made = client.ask("PUT", "devices", device_id, body=document)
+        hostname, ca_file = about["hostname"], about["ca_file"]
+    else:
+        hostname, ca_file, made = asyncio.run(_create_at_rest(folder, device_id, document))
+    key = made["authentication"]["symmetricKey"]["primaryKey"]
+    secret = f"SharedAccessKey={key}" if key else "x509=true"
+    connection_string = f"HostName={hostname};DeviceId={made['deviceId']};{secret}"
+    if as_json_:
+        print(json.dumps({"device_id": device_id, "connection_string": connection_string, "ca_file": ca_file}))
+    else:
+        print(f"{connection_string}\nroot certificate: {ca_file}")
+
+
+async def _create_at_rest(folder: Path, device_id: str, document: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    hub = Hub(folder)
+    await hub.start()  # on a free port, for a moment: it holds the folder, so that no other hub changes it meanwhile
+    try:
+        hostname = hub.settings.get("hostname", hub.hostname)
+        made = documents.device(hub, hub.devices.create(device_id, **documents.attributes(document)))
+        return hostname, str(hub.ca_file.resolve()), made
+    finally:
+        await hub.stop()
+
+
+@device.command("delete")
+def device_delete(device_id: DeviceId, data: Data = None) -> None:
+    """Forget a device and everything that waits for it; its messages stay."""
+    HubClient(_folder(data)).ask("DELETE", "devices", device_id)
+    print(f"{device_id} is deleted")
+
+
+@device.command("authority")
+def device_authority(
+    name: Annotated[str, typer.Argument(help="A name for the authority.")],
+    pem: Annotated[Path, typer.Argument(help="Its certificate, PEM.")],
+    data: Data = None,
+) -> None:
+    """Trust a certificate authority with devices whose common name is their id."""
+    try:
+        text = pem.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise UserError(f"cannot read {pem}: {error}") from error
+    HubClient(_folder(data)).ask("PUT", "authorities", name, body={"pem": text})
+    print(f"devices with certificates of {name} are welcome")
+
+
+@app.command()
+def devices(data: Data = None, as_json_: Json = False) -> None:
+    """List the devices."""
+    found = HubClient(_folder(data)).ask("GET", "devices")
+    if as_json_:
+        for one in found:
+            del one["authentication"]["symmetricKey"]
+            print(json.dumps(one))
+        return
+    table = Table("device", "status", "connection", "authentication", "commands", box=None, pad_edge=False)
+    for one in found:
+        authentication, waiting = one["authentication"]["type"], str(one["cloudToDeviceMessageCount"])
+        table.add_row(one["deviceId"], one["status"], one["connectionState"].lower(), authentication, waiting)
+    Console().print(table)
+
+
+@app.command()
+def messages(
+    data: Data = None,
+    device_id: Annotated[str | None, typer.Option("--device", help="Only of this device.")] = None,
+    after: Annotated[int, typer.Option(min=0, help="Only behind this sequence number.")] = 0,
+    follow: Annotated[bool, typer.Option("--follow", help="Wait for more until Ctrl-C.")] = False,
+    last: Annotated[int | None, typer.Option(min=0, help="Only so many, the newest.")] = None,
+    as_json_: Json = False,
+) -> None:
+    """Show what devices have sent, oldest first. The hub may run or not."""
+    found = list(read_messages(_folder(data), device_id, after))
+    after = found[-1].sequence if found else after
+    more = _following(_folder(data), device_id, after) if follow else iter(())
+    with contextlib.suppress(KeyboardInterrupt):
+        for message in itertools.chain(found if last is None else found[len(found) - min(last, len(found)) :], more):
+            print(json.dumps(as_json(message), ensure_ascii=False) if as_json_ else _line(message), flush=follow)
+
+
+def _following(folder: Path, device_id: str | None, after: int) -> Iterator[StoredMessage]:
+    while True:
+        for message in read_messages(folder, device_id, after):
+            after = message.sequence
+            yield message
+        time.sleep(_FOLLOW_S)
+
+
+def _line(message: StoredMessage) -> str:
+    found = as_json(message)
+    properties = " ".join(f"{key}={value}" for key, value in found["properties"].items())
+    body = found.get("body", f"{len(message.body)} bytes")
+    return f"{found['enqueued_at'][:23]} {message.device_id} {properties}{' ' if properties else ''}{body!r}"
+
+
+@app.command()
+def export(
+    target: Annotated[Path, typer.Argument(help="A file that ends in .jsonl or .csv.")],
+    data: Data = None,
+    device_id: Annotated[str | None, typer.Option("--device", help="Only of this device.")] = None,
+) -> None:
+    """Write every message to a file, as JSON Lines or CSV. The hub may run or not."""
+    if target.suffix not in (".jsonl", ".csv"):
+        raise UserError(f"{target}: name a file that ends in .jsonl or .csv")
+    count = 0
+    try:
+        with target.open("w", newline="", encoding="utf-8") as file:
+            rows = csv.writer(file)
+            if target.suffix == ".csv":
+                rows.writerow(CSV_COLUMNS)
+            for message in read_messages(_folder(data), device_id):
+                if target.suffix == ".csv":
+                    rows.writerow(as_row(message))
+                else:
+                    file.write(json.dumps(as_json(message), ensure_ascii=False) + "\n")
+                count += 1
+    except OSError as error:
+        raise UserError(f"cannot write {target}: {error}") from error
+    print(f"{count} messages are in {target}")
+
+
+@app.command()
+def send(
+    device_id: DeviceId,
+    body: Annotated[str, typer.Argument(help="The body, a text; - reads it from stdin.")],
+    properties: Annotated[list[str] | None, typer.Option("--property", help="KEY=VALUE; repeatable.")] = None,
+    ttl: Annotated[str | None, typer.Option(help="How long it may wait, such as 10m.")] = None,
+    ack: Annotated[str | None, typer.Option(help="Ask for feedback: positive, negative or full.")] = None,
+    message_id: Annotated[str | None, typer.Option(help="Its message id.")] = None,
+    data: Data = None,
+    as_json_: Json = False,
+) -> None:
+    """Queue a cloud-to-device message."""
+    found = _texts(properties or [])
+    if ack is not None:
+        found["iothub-ack"] = ack
+    request: dict[str, Any] = {"body": sys.stdin.read() if body == "-" else body, "properties": found}
+    if ttl is not None:
+        request["ttl_s"] = duration_s(ttl)
+    if message_id is not None:
+        request["message_id"] = message_id
+    answer = HubClient(_folder(data)).ask("POST", "devices", device_id, "commands", body=request)
+    print(json.dumps(answer) if as_json_ else f"queued for {device_id} as {answer['message_id']}")
+
+
+def _texts(given: list[str]) -> dict[str, str]:
+    """Return the dict that KEY=VALUE texts mean; values stay as they are written."""
+    pairs(given)  # names what is malformed or there twice
+    return dict(text.split("=", 1) for text in given)
+
+
+@app.command()
+def method(
+    device_id: DeviceId,
+    name: Annotated[str, typer.Argument(help="The method.")],
+    payload: Annotated[str | None, typer.Argument(help="Its payload, JSON.")] = None,
+    timeout: Annotated[str, typer.Option(help="How long to wait for the answer.")] = "30s",
+    connect_timeout: Annotated[str | None, typer.Option(help="How long to wait for the device.")] = None,
+    data: Data = None,
+    as_json_: Json = False,
+) -> None:
+    """Call a direct method and print the answer. Exit 1 if the device's status is 400 or more."""
+    request: dict[str, Any] = {"payload": None if payload is None else _json(payload), "timeout_s": duration_s(timeout)}
+    if connect_timeout is not None:
+        request["connect_timeout_s"] = duration_s(connect_timeout)
+    wait_s = request["timeout_s"] + request.get("connect_timeout_s", 0) + 10
+    client = HubClient(_folder(data))
+    try:
+        answer = client.ask("POST", "devices", device_id, "methods", name, body=request, timeout_s=wait_s)
+    except Refused as refused:
+        if "code" not in refused.answer:
+            raise
+        print(json.dumps(refused.answer) if as_json_ else f"{device_id}: {refused}", file=sys.stderr)
+        raise typer.Exit(1) from None
+    print(json.dumps(answer) if as_json_ else f"{answer['status']} {json.dumps(answer['payload'])}")
+    if answer["status"] >= 400:
+        raise typer.Exit(1)
+
+
+@app.command()
+def twin(
+    device_id: DeviceId,
+    desired: Annotated[str | None, typer.Option(help="A JSON merge patch of the desired properties.")] = None,
+    tags: Annotated[str | None, typer.Option(help="A JSON merge patch of the tags.")] = None,
+    replace: Annotated[bool, typer.Option("--replace", help="Replace instead of merging.")] = False,
+    data: Data = None,
+) -> None:
+    """Show a device's twin, or change it and show it then."""
+    request: dict[str, Any] = {}
+    if desired is not None:
+        request["properties"] = {"desired": _json(desired)}
+    if tags is not None:
+        request["tags"] = _json(tags)
+    verb = "GET" if not request else "PUT" if replace else "PATCH"
+    found = HubClient(_folder(data)).ask(verb, "devices", device_id, "twin", body=request or None)
+    print(json.dumps(found, indent=2, ensure_ascii=False))
+
+
+def _json(text: str) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise UserError(f"{text[:100]!r} is no JSON: {error}") from error

@@ -1,0 +1,219 @@
+"""The hub for people and scripts: plain HTTP and JSON on loopback, opened by a token in a file of mode 0600.
+
+    GET    /hub                          where it listens and how to connect
+    GET    /devices                      PUT, GET, PATCH, DELETE /devices/ID
+    POST   /devices/ID/commands          {"body" | "body_base64", "properties", "system", "message_id", "ttl_s"}
+    GET    /devices/ID/commands          how many wait; DELETE: purge them
+    POST   /devices/ID/methods/NAME      {"payload", "timeout_s", "connect_timeout_s"} -> {"status", "payload"}
+    GET    /devices/ID/twin              PATCH, PUT: {"tags", "properties": {"desired"}}
+    POST   /devices/ID/disconnect
+    GET    /messages?after=N&device=ID&limit=N
+    GET    /feedback                     DELETE /feedback?through=N: they have been dealt with
+    PUT    /authorities/NAME             {"pem"}; GET /authorities; DELETE /authorities/NAME
+
+Bearer authorization. An error is {"message": one sentence that says what to do}.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import binascii
+import hmac
+import itertools
+import json
+import logging
+import os
+import secrets
+from typing import TYPE_CHECKING, Any, Final
+
+from host_tools.errors import UserError
+from host_tools.hub.devices import methods
+from host_tools.hub.devices.merge_patch import DocumentRefused
+from host_tools.hub.service import documents
+from host_tools.hub.service.message_text import as_json
+from host_tools.hub.throttle import Throttled
+from host_tools.hub.web.connection import HttpConnection
+from host_tools.hub.web.message import HttpError, Request, Response
+
+if TYPE_CHECKING:
+    from host_tools.hub.hub import Hub
+
+log = logging.getLogger("fieldpost.hub")
+
+FILE_NAME: Final = "api.json"
+MESSAGES_MAX: Final = 1000
+
+
+class AdminApi:
+    """Serves the API on a free port of 127.0.0.1, and says in api.json where."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._token = secrets.token_urlsafe(32)
+        self._server: asyncio.Server | None = None
+
+    async def start(self) -> None:
+        """Listen, and write the file. The hub is started."""
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: HttpConnection(self._hub, self.answer), "127.0.0.1", 0)
+        port = self._server.sockets[0].getsockname()[1]
+        path = self._hub.directory / FILE_NAME
+        path.unlink(missing_ok=True)
+        with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
+            json.dump({"url": f"http://127.0.0.1:{port}", "token": self._token}, file)
+
+    async def stop(self) -> None:
+        """Take the file away, and listen no more; the hub closes the connections."""
+        if self._server is not None:
+            (self._hub.directory / FILE_NAME).unlink(missing_ok=True)
+            self._server.close()
+
+    async def answer(self, request: Request) -> Response:
+        """Act on a request; HttpError if it cannot be."""
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        if not hmac.compare_digest(given.encode(), self._token.encode()):
+            raise HttpError(401, f"the token of {FILE_NAME} in the hub's folder is expected as Bearer authorization")
+        try:
+            return await self._route(request)
+        except methods.MethodFailed as error:
+            status = error.code // 1000
+            return Response.of_json({"message": str(error), "code": error.code, "name": error.name}, status)
+        except Throttled as error:
+            raise HttpError(429, str(error)) from error
+        except (UserError, DocumentRefused) as error:
+            raise HttpError(400, str(error)) from error
+
+    async def _route(self, request: Request) -> Response:
+        hub = self._hub
+        match request.method, *request.path:
+            case "GET", "hub":
+                return Response.of_json(self._about())
+            case "GET", "devices":
+                return Response.of_json([documents.device(hub, device) for device in hub.devices.list()])
+            case "GET", "messages":
+                return Response.of_json(self._messages(request))
+            case "GET", "feedback":
+                batch = hub.feedback.batch(_integer(request, "after", 0))
+                return Response.of_json(
+                    {"records": batch.records if batch else [], "through": batch.through if batch else 0}
+                )
+            case "DELETE", "feedback":
+                hub.feedback.complete(0, _integer(request, "through", 0))
+                return Response(204)
+            case "GET", "authorities":
+                return Response.of_json(hub.authorities.names())
+            case "PUT", "authorities", name:
+                hub.authorities.add(name, str(_object(request).get("pem", "")))
+                return Response(204)
+            case "DELETE", "authorities", name:
+                hub.authorities.remove(name)
+                return Response(204)
+            case "PUT", "devices", device_id:
+                attributes = documents.attributes(_object(request) if request.body else {})
+                return Response.of_json(documents.device(hub, hub.devices.create(device_id, **attributes)))
+            case _, "devices", device_id, *rest:
+                if hub.devices.get(device_id) is None:
+                    known = ", ".join(device.id for device in hub.devices.list()[:10]) or "none yet"
+                    raise HttpError(404, f"the hub knows no device {device_id!r}; it knows: {known}")
+                return await self._device(request, device_id, rest)
+        raise HttpError(404, f"there is no {request.method} /{'/'.join(request.path)[:100]}")
+
+    async def _device(self, request: Request, device_id: str, rest: list[str]) -> Response:
+        hub = self._hub
+        match request.method, *rest:
+            case ("GET",):
+                device = hub.devices.get(device_id)
+                assert device is not None
+                return Response.of_json(documents.device(hub, device))
+            case ("PATCH",):
+                changed = hub.devices.update(device_id, **documents.attributes(_object(request)))
+                if not changed.is_enabled:
+                    hub.disconnect(device_id, "the device was disabled")
+                return Response.of_json(documents.device(hub, changed))
+            case ("DELETE",):
+                hub.delete_device(device_id)
+                return Response(204)
+            case "POST", "disconnect":
+                hub.disconnect(device_id)
+                return Response(204)
+            case "POST", "commands":
+                return Response.of_json({"message_id": await self._send(device_id, _object(request))})
+            case "GET", "commands":
+                return Response.of_json({"pending": hub.pending(device_id)})
+            case "DELETE", "commands":
+                return Response.of_json({"purged": hub.command_queue(device_id).purge()})
+            case "POST", "methods", name:
+                return Response.of_json(await self._invoke(device_id, name, _object(request)))
+            case "GET", "twin":
+                return Response.of_json(documents.twin(hub, device_id))
+            case ("PATCH" | "PUT") as verb, "twin":
+                given = _object(request)
+                desired = given.get("properties", {}).get("desired") if "properties" in given else None
+                await hub.change_twin(device_id, given.get("tags"), desired, verb == "PUT")
+                return Response.of_json(documents.twin(hub, device_id))
+        raise HttpError(404, f"there is no {request.method} /{'/'.join(request.path)[:100]}")
+
+    def _about(self) -> dict[str, Any]:
+        hub = self._hub
+        return {
+            "hostname": hub.hostname,
+            "ports": hub.ports,
+            "ca_file": str(hub.ca_file.resolve()),
+            "service_connection_string": hub.policies.connection_string(hub.hostname),
+            "devices": len(hub.devices),
+            "connected": sum(1 for device in hub.devices.list() if hub.is_connected(device.id)),
+        }
+
+    def _messages(self, request: Request) -> list[dict[str, Any]]:
+        found = self._hub.messages(request.query.get("device"), _integer(request, "after", 0))
+        limit = min(MESSAGES_MAX, _integer(request, "limit", MESSAGES_MAX))
+        return [as_json(message) for message in itertools.islice(found, limit)]
+
+    async def _send(self, device_id: str, given: dict[str, Any]) -> str:
+        try:
+            body = (
+                base64.b64decode(given["body_base64"], validate=True)
+                if "body_base64" in given
+                else str(given.get("body", "")).encode()
+            )
+        except (binascii.Error, TypeError, UnicodeEncodeError) as error:
+            raise HttpError(400, f"the body is no text and no base64: {error}") from error
+        properties, system = given.get("properties", {}), given.get("system", {})
+        for texts in (properties, system):
+            if not isinstance(texts, dict) or not all(isinstance(value, str) for value in texts.values()):
+                raise HttpError(400, "properties are an object of texts")
+        ttl_s = given.get("ttl_s")
+        expiry = None if ttl_s is None else self._hub.clock() + _number(ttl_s, "ttl_s")
+        return await self._hub.send(device_id, body, properties, given.get("message_id"), expiry, system)
+
+    async def _invoke(self, device_id: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
+        payload = b"" if given.get("payload") is None else json.dumps(given["payload"]).encode()
+        status, answer = await self._hub.invoke_method(
+            device_id,
+            name,
+            payload,
+            _number(given.get("timeout_s", methods.RESPONSE_TIMEOUT_S), "timeout_s"),
+            _number(given.get("connect_timeout_s", 0), "connect_timeout_s"),
+        )
+        return {"status": status, "payload": json.loads(answer) if answer.strip() else None}
+
+
+def _object(request: Request) -> dict[str, Any]:
+    given = request.json()
+    if not isinstance(given, dict):
+        raise HttpError(400, "the body is to be a JSON object")
+    return given
+
+
+def _number(value: Any, name: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise HttpError(400, f"{name} is to be a number")
+    return float(value)
+
+
+def _integer(request: Request, name: str, default: int) -> int:
+    text = request.query.get(name, str(default))
+    if not text.isascii() or not text.isdigit() or len(text) > 18:
+        raise HttpError(400, f"{name} is to be a whole number")
+    return int(text)

@@ -1,0 +1,179 @@
+"""The hub as a command: `fieldpost hub`, run as people run it, with a raw device at the other end."""
+
+import asyncio
+import contextlib
+import csv
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+import urllib.error
+import urllib.request
+from types import SimpleNamespace
+
+import pytest
+
+from tests.hub.raw_device import RawDevice, connect, puback, publish, subscribe, take_publish, token
+from tests.hub.raw_topics import publish_0, subscribe_all, take_event
+
+FIELDPOST = [sys.executable, "-c", "from host_tools.cli import main; main()", "hub"]
+
+
+def fieldpost(*arguments, check=True):
+    shown = subprocess.run([*FIELDPOST, *arguments], capture_output=True, text=True, timeout=60)
+    assert not check or shown.returncode == 0, shown.stderr
+    return shown
+
+
+@pytest.fixture
+def hub(tmp_path):
+    """A running `fieldpost hub run` on free ports."""
+    data = str(tmp_path / "hub")
+    ports = ["--mqtt-port", "0", "--https-port", "0", "--amqp-port", "0"]
+    process = subprocess.Popen([*FIELDPOST, "run", "--data", data, *ports], stdout=subprocess.PIPE, text=True)
+    try:
+        line = process.stdout.readline()
+        assert line.startswith("ready: mqtts ")
+        port = int(line.split()[2].rstrip(","))
+        ca_pem = (tmp_path / "hub" / "ca.pem").read_text()
+        yield SimpleNamespace(data=data, port=port, ca_pem=ca_pem, process=process, folder=tmp_path / "hub")
+    finally:
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0
+        process.stdout.close()
+
+
+@contextlib.asynccontextmanager
+async def a_device(hub, device_id="dev1"):
+    made = json.loads(fieldpost("device", "create", device_id, "--data", hub.data, "--json").stdout)
+    parts = dict(part.split("=", 1) for part in made["connection_string"].split(";"))
+    assert (parts["HostName"], parts["DeviceId"]) == ("localhost", device_id)
+    device = await RawDevice.dial(hub)
+    device.send(connect(device_id, token(parts["SharedAccessKey"], f"localhost/devices/{device_id}")))
+    assert await device.receive() == (0x20, b"\x00\x00")
+    yield device
+    device.close()
+
+
+async def command(*arguments):
+    return await asyncio.to_thread(fieldpost, *arguments)
+
+
+async def test_a_day_with_the_hub(hub, tmp_path):
+    at = ["--data", hub.data]
+    async with a_device(hub) as device:
+        device.send(subscribe("devices/dev1/messages/devicebound/#"))
+        await device.receive()
+        shown = await command("send", "dev1", "open", "--property", "a=1", "--property", "b=x=y", "--ack", "full", *at)
+        assert "queued for dev1 as " in shown.stdout
+        topic, body, packet_id, _ = take_publish(await device.receive())
+        assert body == b"open" and "a=1&b=x%3Dy" in topic and "iothub-ack=full" in topic
+        device.send(puback(packet_id))
+
+        device.send(subscribe_all("$iothub/methods/POST/#", "$iothub/twin/PATCH/properties/desired/#"))
+        await device.receive()
+        call = asyncio.create_task(command("method", "dev1", "blink", '{"n": 2}', "--json", *at))
+        topic, body = take_event(await device.receive())
+        assert json.loads(body) == {"n": 2}
+        device.send(publish_0(f"$iothub/methods/res/200/?$rid={topic.partition('=')[2]}", b'{"ok": true}'))
+        assert json.loads((await call).stdout) == {"status": 200, "payload": {"ok": True}}
+
+        shown = await command("twin", "dev1", "--desired", '{"interval": 5}', *at)
+        assert json.loads(shown.stdout)["properties"]["desired"]["interval"] == 5
+        assert json.loads(take_event(await device.receive())[1])["interval"] == 5
+        assert "connected" in (await command("devices", *at)).stdout
+
+        for index, body in enumerate((b'{"t": 21.5}', b"\xff\x00", "ü".encode())):
+            device.send(publish(f"devices/dev1/messages/events/n={index}", body, index + 1))
+            await device.receive()
+    found = [json.loads(line) for line in fieldpost("messages", "--json", *at).stdout.splitlines()]
+    assert [one.get("body", one.get("body_base64")) for one in found] == ['{"t": 21.5}', "/wA=", "ü"]
+    assert found[0]["properties"] == {"n": "0"} and found[0]["device_id"] == "dev1"
+    assert fieldpost("messages", "--last", "1", *at).stdout.count("\n") == 1
+    fieldpost("export", str(tmp_path / "all.jsonl"), *at)
+    assert [json.loads(line) for line in (tmp_path / "all.jsonl").read_text().splitlines()] == found
+    fieldpost("export", str(tmp_path / "all.csv"), *at)
+    with (tmp_path / "all.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["body"] or row["body_base64"] for row in rows] == ['{"t": 21.5}', "/wA=", "ü"]
+    assert json.loads(rows[0]["properties"]) == {"n": "0"}
+    fieldpost("device", "delete", "dev1", *at)
+    assert fieldpost("send", "dev1", "x", *at, check=False).returncode == 2
+
+
+async def test_messages_are_followed_as_they_come(hub):
+    async with a_device(hub) as device:
+        device.send(publish("devices/dev1/messages/events/", b"before", 1))
+        await device.receive()
+        follower = await asyncio.create_subprocess_exec(
+            *FIELDPOST, "messages", "--follow", "--json", "--data", hub.data, stdout=subprocess.PIPE
+        )
+        assert json.loads(await asyncio.wait_for(follower.stdout.readline(), 20))["body"] == "before"
+        device.send(publish("devices/dev1/messages/events/", b"after", 2))
+        assert json.loads(await asyncio.wait_for(follower.stdout.readline(), 20))["body"] == "after"
+        follower.send_signal(signal.SIGINT)
+        assert await follower.wait() in (0, 130)
+
+
+def test_a_device_can_be_made_before_the_hub_runs(tmp_path):
+    data = ["--data", str(tmp_path / "new")]
+    made = json.loads(fieldpost("device", "create", "dev1", "--json", *data).stdout)
+    again = json.loads(fieldpost("device", "create", "dev1", "--json", *data).stdout)
+    assert made == again and os.path.isfile(made["ca_file"])
+    shown = fieldpost("device", "create", "x509", "--thumbprint", "ab" * 32, "--json", *data).stdout
+    assert json.loads(shown)["connection_string"].endswith("x509=true")
+    shown = fieldpost("device", "create", "a/b", *data, check=False)
+    assert shown.returncode == 2 and "device id 'a/b'" in shown.stderr
+
+
+def test_only_who_has_the_token_is_answered(hub):
+    path = hub.folder / "api.json"
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    found = json.loads(path.read_text())
+    assert found["url"].startswith("http://127.0.0.1:")
+    for headers, status in (({}, 401), ({"Authorization": "Bearer x"}, 401)):
+        with pytest.raises(urllib.error.HTTPError) as refused:
+            urllib.request.urlopen(urllib.request.Request(found["url"] + "/devices", headers=headers))
+        assert refused.value.code == status
+    good = {"Authorization": f"Bearer {found['token']}"}
+    with urllib.request.urlopen(urllib.request.Request(found["url"] + "/devices", headers=good)) as answer:
+        assert json.loads(answer.read()) == []
+
+
+@pytest.mark.parametrize(
+    ("arguments", "sentence"),
+    [
+        (["send", "nobody", "x"], "the hub knows no device 'nobody'"),
+        (["send", "dev1", "x", "--property", "a"], "'a' is not KEY=VALUE"),
+        (["send", "dev1", "x", "--ack", "maybe"], "iothub-ack=maybe"),
+        (["send", "dev1", "x" * 70_000], "65536"),
+        (["method", "dev1", "m", "{"], "'{' is no JSON"),
+        (["method", "dev1", "a/b"], "method name 'a/b'"),
+        (["method", "dev1", "m", "--timeout", "1000s"], "300 s"),
+        (["twin", "dev1", "--desired", "[]"], "an object is expected"),
+        (["twin", "dev1", "--desired", '{"a.b": 1}'], "a.b"),
+        (["export", "all.txt"], ".jsonl or .csv"),
+        (["device", "authority", "x", "/none"], "cannot read /none"),
+        (["run", "--tier", "S9"], "tier 'S9'"),
+        (["run", "--mqtt-port", "0"], "already runs"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_exit_2(hub, arguments, sentence):
+    fieldpost("device", "create", "dev1", "--data", hub.data)
+    shown = fieldpost(*arguments, "--data", hub.data, check=False)
+    assert shown.returncode == 2 and sentence in shown.stderr, shown.stderr
+    assert shown.stderr.startswith("fieldpost: ") and shown.stderr.count("\n") == 1
+
+
+def test_a_method_that_nobody_answers_is_told_with_exit_1(hub):
+    fieldpost("device", "create", "dev1", "--data", hub.data)
+    shown = fieldpost("method", "dev1", "m", "--data", hub.data, check=False)
+    assert shown.returncode == 1 and "'dev1' is not connected" in shown.stderr
+
+
+@pytest.mark.parametrize("verb", [["send", "d", "x"], ["devices"], ["method", "d", "m"], ["twin", "d"], ["messages"]])
+def test_without_a_hub_it_says_how_to_start_one(tmp_path, verb):
+    shown = fieldpost(*verb, "--data", str(tmp_path), check=False)
+    assert shown.returncode == 2 and "start" in shown.stderr and "hub" in shown.stderr
