@@ -22,6 +22,7 @@ from host_tools.cli.arguments import pairs
 from host_tools.errors import UserError
 from host_tools.hub import Hub, StoredMessage, read_messages
 from host_tools.hub.client import HubClient, Refused
+from host_tools.hub.provisioning.enrollments import derived_key
 from host_tools.hub.service import documents
 from host_tools.hub.service.admin import AdminApi
 from host_tools.hub.service.message_text import CSV_COLUMNS, as_json, as_row
@@ -153,6 +154,37 @@ def device_authority(
         raise UserError(f"cannot read {pem}: {error}") from error
     HubClient(_folder(data)).ask("PUT", "authorities", name, body={"pem": text})
     print(f"devices with certificates of {name} are welcome")
+
+
+@app.command()
+def enroll(
+    name: Annotated[str, typer.Argument(metavar="ID", help="Registration id, or the name of a group.")],
+    group: Annotated[bool, typer.Option("--group", help="A group of devices.")] = False,
+    certificate: Annotated[
+        Path | None, typer.Option(help="PEM of the device, or of the authority of a group; keys without it.")
+    ] = None,
+    device_key: Annotated[str | None, typer.Option(help="Print the key of this device of the group.")] = None,
+    data: Data = None,
+    as_json_: Json = False,
+) -> None:
+    """Let a device, or a group of them, be provisioned by DPS."""
+    document: dict[str, Any] = {}
+    if certificate is not None:
+        try:
+            document["certificate"] = certificate.read_text()
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read {certificate}: {error}") from error
+    if device_key is not None and (not group or certificate is not None):
+        raise UserError("--device-key is for a --group with keys")
+    kind = "group" if group else "individual"
+    made = HubClient(_folder(data)).ask("PUT", "enrollments", kind, name, body=document)
+    shown = {"id_scope": made["id_scope"], "primary_key": made["primary_key"] or None}
+    if device_key is not None:
+        shown |= {"registration_id": device_key, "device_key": derived_key(made["primary_key"], device_key)}
+    if as_json_:
+        print(json.dumps(shown))
+    else:
+        print("\n".join(f"{key:>16}  {value}" for key, value in shown.items() if value))
 
 
 @app.command()

@@ -31,6 +31,8 @@ from host_tools.hub.faults import Faults
 from host_tools.hub.front_door import FrontDoor
 from host_tools.hub.mqtt import codec, connection
 from host_tools.hub.mqtt.session import Session
+from host_tools.hub.provisioning.service import Provisioning
+from host_tools.hub.provisioning.session import ProvisioningSession
 from host_tools.hub.service.policies import Policies
 from host_tools.hub.store import database, events
 from host_tools.hub.store.events import StoredMessage
@@ -54,7 +56,7 @@ class Closable(Protocol):
 class DeviceConnection(Closable, Protocol):
     """A connection that a device may have."""
 
-    session: Session | None
+    session: Session | ProvisioningSession | None
 
 
 class Hub:
@@ -99,6 +101,7 @@ class Hub:
         self.policies = Policies(self.settings, lambda: {HOSTNAME, "127.0.0.1", self.hostname.lower()}, clock)
         self.devices = DeviceRegistry(self._database)
         self.authorities = Authorities(self._database)
+        self.provisioning = Provisioning(self._database, self.devices, hostname, clock, self._first_twin)
         self.methods = methods.MethodCalls(self._method_request)
         self.faults = Faults()
         self.sessions: StoredSessions
@@ -370,7 +373,8 @@ class Hub:
 
     def _session(self, device_id: str) -> Session | None:
         attached = self._attached.get(device_id)
-        return attached.session if attached is not None else None
+        session = attached.session if attached is not None else None
+        return session if isinstance(session, Session) else None
 
     def _deliver(self, device_id: str) -> None:
         session = self._session(device_id)
@@ -385,6 +389,9 @@ class Hub:
         session = self._session(device_id)
         if session is not None:
             session.notify_desired(patch)
+
+    def _first_twin(self, device_id: str, tags: Json, desired: Json) -> None:
+        self.twins.change(device_id, tags or None, desired or None, True, lambda _: None, lambda: None)
 
     async def _expire_commands(self) -> None:
         """A sender that asked for it hears of an expiry although nobody touches the queue."""

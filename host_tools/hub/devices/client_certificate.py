@@ -33,9 +33,7 @@ def check_thumbprint(chain: list[bytes], thumbprints: Iterable[str], now_s: floa
 def check_authority(chain: list[bytes], authorities: Iterable[str], common_name: str, now_s: float) -> float:
     """Return the expiry (Unix seconds) of a certificate that one of these authorities (PEM) vouches for."""
     leaf = _leaf(chain, now_s)
-    names = [str(attribute.value) for attribute in leaf.subject.get_attributes_for_oid(NameOID.COMMON_NAME)]
-    if names != [common_name]:
-        raise CertificateRefused(f"common name {', '.join(names)!r} is not {common_name!r}")
+    check_common_name(chain, common_name)
     roots = [x509.load_pem_x509_certificate(pem.encode()) for pem in authorities]
     between = [_parsed(der) for der in chain[1:]]
     current, expires_s = leaf, leaf.not_valid_after_utc.timestamp()
@@ -49,6 +47,14 @@ def check_authority(chain: list[bytes], authorities: Iterable[str], common_name:
         between.remove(issuer)
         current, expires_s = issuer, min(expires_s, issuer.not_valid_after_utc.timestamp())
     raise CertificateRefused("no authority that the hub knows has signed it")
+
+
+def check_common_name(chain: list[bytes], common_name: str) -> None:
+    """Raise CertificateRefused unless the certificate is of that common name and no other."""
+    attributes = _parsed(chain[0]).subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    names = [str(attribute.value) for attribute in attributes]
+    if names != [common_name]:
+        raise CertificateRefused(f"common name {', '.join(names)!r} is not {common_name!r}")
 
 
 def _leaf(chain: list[bytes], now_s: float) -> x509.Certificate:

@@ -14,6 +14,7 @@ from host_tools.hub import property_bag, tls
 from host_tools.hub.devices import identity
 from host_tools.hub.mqtt import codec
 from host_tools.hub.mqtt.session import Session
+from host_tools.hub.provisioning import session as provisioning
 from host_tools.hub.throttle import Kind, Throttled
 
 if TYPE_CHECKING:
@@ -24,6 +25,8 @@ log = logging.getLogger("fieldpost.hub")
 CONNECT_TIMEOUT_S: Final = 30.0
 # Names, a token and a will of a few kilobytes: a stranger may make the hub keep no more than this.
 CONNECT_BYTES_MAX: Final = 16 * 1024
+# An applicant has its assignment within seconds, or comes again.
+PROVISIONING_TIMEOUT_S: Final = 600.0
 # Publishes taken and not yet durable; beyond either the socket is not read until the disk has caught up.
 UNCOMMITTED_MAX: Final = 1000
 UNCOMMITTED_BYTES_MAX: Final = 1024 * 1024
@@ -39,7 +42,7 @@ class Connection(asyncio.Protocol):
     """The server side of one connection."""
 
     def __init__(self, hub: Hub) -> None:
-        self.session: Session | None = None
+        self.session: Session | provisioning.ProvisioningSession | None = None
         self._hub = hub
         self._loop = asyncio.get_running_loop()
         self._decoder = codec.Decoder(CONNECT_BYTES_MAX)
@@ -156,21 +159,28 @@ class Connection(asyncio.Protocol):
         try:
             if not hub.throttle.allows(Kind.CONNECTIONS):
                 raise identity.Refused(identity.UNAVAILABLE, "throttled: too many new connections")
-            admission = hub.admit(connect, tls.peer_chain(self._transport_info("ssl_object")))
+            chain = tls.peer_chain(self._transport_info("ssl_object"))
+            applicant = provisioning.applicant(connect, chain)
+            admission = hub.admit(connect, chain) if applicant is None else None
         except identity.Refused as refused:
             self.write(codec.connack(False, refused.code))
             self.close(f"CONNECT refused with {refused.code}: {refused}", logging.WARNING)
             return
-        device_id = admission.device.id
-        self.session = Session(hub, device_id, connect, self)
-        hub.attach(self, device_id)  # an older connection gives back what it has in flight, before this one begins
+        if admission is not None:
+            device_id = admission.device.id
+            self.session = Session(hub, device_id, connect, self)
+            hub.attach(self, device_id)  # an older connection gives back what it has in flight, before this one begins
+            self._watch_token(admission.expires_s)
+        else:
+            assert applicant is not None
+            self.session = provisioning.ProvisioningSession(hub, applicant, self)
+            self._set_timer("provisioning", PROVISIONING_TIMEOUT_S, lambda: self.close("provisioning took too long"))
         self._decoder.packet_bytes_max = codec.PACKET_BYTES_MAX
         self.write(codec.connack(self.session.is_resumed, identity.ACCEPTED))
         self._timers.pop("CONNECT").cancel()
-        self._watch_token(admission.expires_s)
         if connect.keep_alive_s:
             self._watch_silence(min(connect.keep_alive_s * 1.5, KEEP_ALIVE_S_MAX))  # 3.1.2.10
-        log.info("%s connected from %s", device_id, self._peer)
+        log.info("%s connected from %s", self.session.device_id, self._peer)
         self.session.begin()
 
     def _transport_info(self, name: str) -> object:

@@ -9,6 +9,7 @@
     POST   /devices/ID/disconnect
     GET    /messages?after=N&device=ID&limit=N
     GET    /feedback                     DELETE /feedback?through=N: they have been dealt with
+    PUT    /enrollments/individual/ID    or group/ID: the fields of Enrollment; GET /enrollments; DELETE
     PUT    /authorities/NAME             {"pem"}; GET /authorities; DELETE /authorities/NAME
 
 Bearer authorization. An error is {"message": one sentence that says what to do}.
@@ -19,6 +20,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import binascii
+import dataclasses
 import hmac
 import itertools
 import json
@@ -101,6 +103,14 @@ class AdminApi:
             case "DELETE", "feedback":
                 hub.feedback.complete(0, _integer(request, "through", 0))
                 return Response(204)
+            case "GET", "enrollments":
+                return Response.of_json([dataclasses.asdict(one) for one in hub.provisioning.enrollments.all()])
+            case "PUT", "enrollments", kind, name:
+                made = hub.provisioning.enrollments.put(kind, name, _object(request))
+                return Response.of_json({**dataclasses.asdict(made), "id_scope": hub.provisioning.id_scope})
+            case "DELETE", "enrollments", kind, name:
+                hub.provisioning.enrollments.remove(kind, name)
+                return Response(204)
             case "GET", "authorities":
                 return Response.of_json(hub.authorities.names())
             case "PUT", "authorities", name:
@@ -160,6 +170,7 @@ class AdminApi:
             "hostname": hub.hostname,
             "ports": hub.ports,
             "ca_file": str(hub.ca_file.resolve()),
+            "id_scope": hub.provisioning.id_scope,
             "service_connection_string": hub.policies.connection_string(hub.hostname),
             "devices": len(hub.devices),
             "connected": sum(1 for device in hub.devices.list() if hub.is_connected(device.id)),
