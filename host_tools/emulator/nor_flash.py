@@ -21,6 +21,7 @@ class NorFlash:
     seed: of the generator that decides how a cut or a weak bit looks.
     """
 
+    is_cached = False
     group_records = 1
 
     def __init__(self, memory, sector_bytes=4096, page_bytes=256, unit_bytes=1, strict=True, write_once=False, seed=1):

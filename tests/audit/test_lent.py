@@ -12,7 +12,8 @@ SECTOR = 4096
 class Scattered:
     """A region made of chosen sectors of a larger flash."""
 
-    page_bytes, unit_bytes, sector_bytes, group_records = 256, 1, SECTOR, 1
+    page_bytes, unit_bytes, sector_bytes = 256, 1, SECTOR
+    is_cached, group_records = False, 1
 
     def __init__(self, image, sectors):
         self.image = image

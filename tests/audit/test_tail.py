@@ -10,7 +10,8 @@ READING = 1
 class RamFlash:
     """A flash that never fails: enough to keep a ring."""
 
-    sector_bytes, page_bytes, unit_bytes, sector_count, group_records = 4096, 256, 1, 4, 1
+    sector_bytes, page_bytes, unit_bytes, sector_count = 4096, 256, 1, 4
+    is_cached, group_records = False, 1
 
     def __init__(self):
         self.image = bytearray(b"\xff" * (self.sector_bytes * self.sector_count))

@@ -21,6 +21,7 @@ class BlockRegion:
 
     sector_bytes = _SECTOR_BYTES
     page_bytes = _PAGE_BYTES
+    is_cached = False
     group_records = 1
 
     def __init__(self, device, blocks, unit_bytes=4, whole_pages=False):

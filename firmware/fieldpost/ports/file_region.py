@@ -22,6 +22,7 @@ class FileRegion:
     sector_bytes = _SECTOR_BYTES
     page_bytes = 256
     unit_bytes = 4
+    is_cached = True
 
     def __init__(self, path, sector_count, group_records=1):
         self.group_records = group_records
@@ -30,31 +31,44 @@ class FileRegion:
         self._file = os.open(path, os.O_RDWR)
         self.sector_count = _grow(self._file, sector_count)
         self._bytes = self.sector_count * _SECTOR_BYTES
+        self._gathered = bytearray()  # programmed and not yet written: neighbours leave in one call
+        self._start = 0
         # What a killed process left in the page cache is read by the ring as stored: let it be.
         os.fsync(self._file)
 
     def read(self, offset, buffer):
         """Fill `buffer` from `offset`."""
         check_span(offset, len(buffer), self._bytes)
+        self._write()
         buffer[:] = os.pread(self._file, len(buffer), offset)
 
     def program(self, offset, data):
         """Write `data` at `offset`; durable after `sync`."""
         check_span(offset, len(data), self._bytes)
-        os.pwrite(self._file, data, offset)
+        if offset != self._start + len(self._gathered):
+            self._write()
+            self._start = offset
+        self._gathered += data
 
     def erase(self, sector):
         """Fill one sector with 0xFF; durable after `sync`."""
         if not 0 <= sector < self.sector_count:
             raise ValueError("sector %d of %d" % (sector, self.sector_count))
+        self._write()
         os.pwrite(self._file, _BLANK, sector * _SECTOR_BYTES)
 
     def sync(self):
         """Make durable what was written. After an OSError nothing is known of it: open the ring anew."""
+        self._write()
         os.fdatasync(self._file)
 
+    def _write(self):
+        if self._gathered:
+            data, self._gathered = self._gathered, bytearray()
+            os.pwrite(self._file, data, self._start)
+
     def close(self):
-        """Let go of the file."""
+        """Let go of the file; what was not synced may be lost."""
         os.close(self._file)
 
 

@@ -26,6 +26,7 @@ class FilesRegion:
     sector_bytes = _SECTOR_BYTES
     page_bytes = _PAGE_BYTES
     unit_bytes = 4
+    is_cached = True
 
     def __init__(self, folder, sector_count, group_records):
         self.sector_count = sector_count

@@ -9,6 +9,7 @@ A region is any object with
     program(offset, data)      clear bits inside one page
     erase(sector)              set every bit of one sector
     sync()                     make durable what was programmed and erased; flash parts did so at once
+    is_cached                  whether a read right after a program may tell nothing of the memory itself
     group_records              how many appends one sync should serve: 1 where it costs little
 
 Offsets count from the start of the region. OSError means that the flash refused.
@@ -27,6 +28,7 @@ class SubRegion:
         self.sector_bytes = region.sector_bytes
         self.page_bytes = region.page_bytes
         self.unit_bytes = region.unit_bytes
+        self.is_cached = region.is_cached
         self.group_records = region.group_records
         self.sector_count = sector_count
         self._region = region
