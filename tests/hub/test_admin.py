@@ -1,8 +1,11 @@
 """The hub as a command: `fieldpost hub`, run as people run it, with a raw device at the other end."""
 
 import asyncio
+import base64
 import contextlib
 import csv
+import hashlib
+import hmac
 import json
 import os
 import signal
@@ -165,6 +168,18 @@ def test_bad_input_is_one_sentence_and_exit_2(hub, arguments, sentence):
     shown = fieldpost(*arguments, "--data", hub.data, check=False)
     assert shown.returncode == 2 and sentence in shown.stderr, shown.stderr
     assert shown.stderr.startswith("fieldpost: ") and shown.stderr.count("\n") == 1
+
+
+def test_enrolling_a_group_prints_what_its_devices_need(hub):
+    shown = fieldpost("enroll", "factory", "--group", "--device-key", "sn-1", "--json", "--data", hub.data)
+    found = json.loads(shown.stdout)
+    assert found["id_scope"].startswith("0ne") and found["registration_id"] == "sn-1"
+    digest = hmac.new(base64.b64decode(found["primary_key"]), b"sn-1", hashlib.sha256).digest()
+    assert base64.b64decode(found["device_key"]) == digest
+    again = json.loads(fieldpost("enroll", "factory", "--group", "--json", "--data", hub.data).stdout)
+    assert again["primary_key"] == found["primary_key"], "enrolling again keeps the keys"
+    shown = fieldpost("enroll", "x", "--device-key", "sn-1", "--data", hub.data, check=False)
+    assert shown.returncode == 2 and "--group" in shown.stderr
 
 
 def test_a_method_that_nobody_answers_is_told_with_exit_1(hub):
