@@ -66,6 +66,7 @@ BATCH_TAIL_BYTES_MAX = const(16 + LOST_RANGES_PER_BATCH_MAX * 34)  # brackets, a
 BATCH_BYTES_MIN = const(1_024)
 FORGET_INTERVAL_MS = const(2_000)  # a cut repeats at most what was confirmed in this time
 PUBACK_TIMEOUT_MS = const(20_000)  # IoT Hub shapes traffic by late PUBACKs; past this it is not there
+SUBACK_TIMEOUT_MS = const(20_000)
 BACKOFF_FIRST_MS = const(1_000)
 BACKOFF_CEILING_MS = const(60_000)
 SESSION_STABLE_MS = const(30_000)
@@ -76,10 +77,16 @@ SAS_TTL_S = const(3_600)
 CONNECT_TIMEOUT_MS = const(20_000)  # TCP, an RSA handshake of 5 s on a slow chip, CONNACK
 PING_TIMEOUT_MS = const(10_000)
 WRITE_STALL_MS_MAX = const(20_000)
-OUT_BUFFER_BYTES = const(6_144)  # the largest batch with its topic, and the small packets behind it
+EVENT_TOPIC_BYTES_MAX = const(512)
+OUT_BUFFER_BYTES = const(6_144)
+# What is left for acknowledgements and pings when publishes have filled the buffer: those of all queued commands
+# and of one chunk read, for an answer is never longer than what it answers.
+OUT_RESERVED_BYTES = const(1_024)
+OUT_PUBLISH_BYTES = const(OUT_BUFFER_BYTES - OUT_RESERVED_BYTES)
 INBOUND_BYTES_MAX = const(2_048)  # a command with its properties; larger messages are refused
 READ_CHUNK_BYTES = const(512)
 READS_PER_STEP_MAX = const(8)  # a flood must not keep the sensor waiting
 
 assert BATCH_BYTES_MIN >= BATCH_TAIL_BYTES_MAX + RECORD_TEXT_BYTES_MAX + 32
-assert OUT_BUFFER_BYTES >= BATCH_BYTES_MAX + 512, "the largest batch must fit with its topic"
+assert OUT_PUBLISH_BYTES >= BATCH_BYTES_MAX + EVENT_TOPIC_BYTES_MAX
+assert OUT_RESERVED_BYTES >= 4 * COMMANDS_QUEUED_MAX + READ_CHUNK_BYTES + 16

@@ -12,6 +12,9 @@ class FlashView:
     Reading counts no operation and asks no power: the host looks at the silicon, not through the chip.
     """
 
+    is_cached = False
+    group_records = 1
+
     def __init__(self, flash: NorFlash, sectors: Sequence[int], unit_bytes: int = 1) -> None:
         self.sector_bytes: int = flash.sector_bytes
         self.page_bytes: int = flash.page_bytes
@@ -40,3 +43,6 @@ class FlashView:
     def erase(self, sector: int) -> None:
         """Refuse: OSError."""
         raise OSError("the host reads a board's flash and never writes it")
+
+    def sync(self) -> None:
+        """Nothing was written, so there is nothing to make durable."""

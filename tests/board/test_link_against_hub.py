@@ -80,6 +80,7 @@ async def test_a_hub_that_restarts_in_between_costs_nothing(run, tmp_path):
     port = hub.port
     device = asyncio.create_task(run(port=port, **credentials(hub)))
     while not hub.is_connected("dev1"):
+        assert not device.done(), device.result()
         await asyncio.sleep(0.002)
     await hub.stop()
     hub = await started(tmp_path / "hub", port=port)

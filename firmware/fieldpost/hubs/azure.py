@@ -47,11 +47,11 @@ class AzureDialect:
         body: {"command": "gpio.set", "arguments": {"pin": "relay", "value": 1}}. expires_ms: Unix ms,
         or None. Raises CommandMalformed.
         """
-        topic = str(topic, "utf-8")
-        if not topic.startswith(self._devicebound):
-            return None
         command_id = ""
         try:
+            topic = str(topic, "utf-8")
+            if not topic.startswith(self._devicebound):
+                return None
             bag = properties.decode(topic[len(self._devicebound) :])
             command_id = bag.get("$.mid") or ""
             expires_ms = expiry_ms(bag.get("$.exp"))

@@ -1,9 +1,17 @@
 """Bytes from the hub to MQTT packets, in a buffer of a known size.
 
-A packet that is larger than the buffer is drained: its beginning is kept as long as topic and packet id need,
-the rest is passed over, and the handler hears of it. Whatever breaks the protocol raises ProtocolError; the
-connection is then worth nothing any more (MQTT 3.1.1 section 4.8).
+A packet that is larger than the buffer is drained: all that is kept of it is its packet id, so that it can be
+acknowledged, wherever a long topic has put that. The handler hears of it. Whatever breaks the protocol raises
+ProtocolError; the connection is then worth nothing any more (MQTT 3.1.1 section 4.8).
 """
+
+from fieldpost.compat import const
+from fieldpost.links.packets import PUBLISH
+
+_FIRST_BYTE = const(0)
+_LENGTH = const(1)
+_BODY = const(2)
+_STOPPED = const(3)
 
 
 class ProtocolError(Exception):
@@ -13,11 +21,12 @@ class ProtocolError(Exception):
 class Inbound:
     """An incremental parser. packet_bytes_max: the largest body of a packet that is taken whole.
 
-    handler: packet(first_byte, body) for a whole one, oversize(first_byte, beginning, size) for one that was
-    drained. body, beginning: memoryviews, valid during the call.
+    handler: packet(first_byte, body) for a whole one; body: a memoryview, valid during the call.
+    oversize(packet_id, size) for a PUBLISH that was drained; packet_id 0 at QoS 0.
     """
 
     def __init__(self, packet_bytes_max):
+        assert packet_bytes_max >= 2  # the length of a topic
         self._body = memoryview(bytearray(packet_bytes_max))
         self.reset()
 
@@ -27,18 +36,23 @@ class Inbound:
         self._remaining = 0
         self._shift = 0
         self._filled = 0
-        self._stage = 0  # 0: first byte, 1: remaining length, 2: body
+        self._packet_id = 0
+        self._stage = _FIRST_BYTE
+
+    def stop(self):
+        """Take nothing more until `reset`, not even the rest of what is being fed."""
+        self._stage = _STOPPED
 
     def feed(self, data, handler):
         """Take `data` (memoryview) and tell the handler of every packet that it completes."""
         at = 0
-        while at < len(data):
-            if self._stage == 0:
+        while at < len(data) and self._stage != _STOPPED:
+            if self._stage == _FIRST_BYTE:
                 self._first_byte = data[at]
-                self._remaining = self._shift = self._filled = 0
-                self._stage = 1
+                self._remaining = self._shift = self._filled = self._packet_id = 0
+                self._stage = _LENGTH
                 at += 1
-            elif self._stage == 1:
+            elif self._stage == _LENGTH:
                 at += 1
                 if self._length_byte(data[at - 1]) and not self._remaining:
                     self._complete(handler)
@@ -55,7 +69,7 @@ class Inbound:
         self._shift += 7
         if byte & 0x80:
             return False
-        self._stage = 2
+        self._stage = _BODY
         return True
 
     def _take(self, data, at):
@@ -64,15 +78,31 @@ class Inbound:
         room = min(count, len(self._body) - self._filled)
         if room > 0:
             self._body[self._filled : self._filled + room] = data[at : at + room]
+        if self._remaining > len(self._body):
+            self._find_packet_id(data, at, count)
         self._filled += count
         return count
 
+    def _find_packet_id(self, data, at, count):
+        """Keep the two bytes behind the topic (section 3.3.2), if they are among these."""
+        if self._filled + count < 2:
+            return
+        start = 2 + (self._body[0] << 8 | self._body[1])
+        for offset in range(max(start, self._filled), min(start + 2, self._filled + count)):
+            self._packet_id = self._packet_id << 8 | data[at + offset - self._filled]
+
     def _complete(self, handler):
-        self._stage = 0
+        self._stage = _FIRST_BYTE
         if self._remaining > len(self._body):
-            handler.oversize(self._first_byte, self._body, self._remaining)
+            self._complete_drained(handler)
         else:
             handler.packet(self._first_byte, self._body[: self._remaining])
+
+    def _complete_drained(self, handler):
+        qos = self._first_byte >> 1 & 3
+        if self._first_byte & 0xF0 != PUBLISH or qos > 1 or (qos and not self._packet_id):
+            raise ProtocolError("packet 0x%02x of %d bytes" % (self._first_byte, self._remaining))
+        handler.oversize(self._packet_id if qos else 0, self._remaining)
 
 
 def publish_parts(first_byte, body):

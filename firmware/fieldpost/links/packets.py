@@ -16,7 +16,6 @@ SUBSCRIBE = const(0x82)
 SUBACK = const(0x90)
 PINGREQ = const(0xC0)
 PINGRESP = const(0xD0)
-DISCONNECT = const(0xE0)
 
 _CLEAN_SESSION = const(0x02)
 _PASSWORD = const(0x40)
@@ -77,7 +76,7 @@ def puback(buffer, start, packet_id):
 
 
 def empty(buffer, start, kind):
-    """PINGREQ or DISCONNECT, sections 3.12 and 3.14."""
+    """A packet that is its first byte alone, such as PINGREQ, section 3.12."""
     return _fixed_header(buffer, start, kind, 0)
 
 

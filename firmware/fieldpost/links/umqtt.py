@@ -6,7 +6,8 @@
 Kept of umqtt.simple (1.3.4 to 1.8): the client's identity, server, port and keep-alive as its constructor takes
 them. Replaced, because a board must not hang: connect, publish, subscribe, ping and the reading of packets. Each
 packet is one piece of one buffer, partial writes are finished, every state has a deadline, and a PINGRESP that
-does not come ends the connection (MQTT 3.1.1 section 3.1.2.10).
+does not come ends the connection (MQTT 3.1.1 section 3.1.2.10). The last part of the buffer is for acknowledgements
+and pings alone, and nothing is read while that part is in use: an acknowledgement always finds room.
 """
 
 import errno
@@ -19,6 +20,7 @@ from fieldpost.limits import (
     CONNECT_TIMEOUT_MS,
     INBOUND_BYTES_MAX,
     OUT_BUFFER_BYTES,
+    OUT_PUBLISH_BYTES,
     PING_TIMEOUT_MS,
     READ_CHUNK_BYTES,
     READS_PER_STEP_MAX,
@@ -45,8 +47,19 @@ _REFUSALS = (
     "not authorised (5)",
 )
 _UNAVAILABLE = const(3)
+# With CleanSession 1 IoT Hub gives a device only what was sent after it subscribed: commands that waited for it
+# to come back would be gone. Section 4.4 asks for 0, too, where unacknowledged publishes are sent again.
+_CLEAN_SESSION = False
 # Some ports use lwIP's numbers for "in progress" and know no name for them.
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EAGAIN, errno.EALREADY, 119)
+# What an operator can make of an error, by its name; ports know different ones.
+_WORDS = (
+    ("connection lost", ("ECONNRESET", "ECONNABORTED", "EPIPE", "ENOTCONN")),
+    ("nobody listens there", ("ECONNREFUSED",)),
+    ("no route", ("EHOSTUNREACH", "ENETUNREACH", "ENETDOWN")),
+    ("no answer", ("ETIMEDOUT",)),
+    ("not enough memory", ("ENOMEM",)),
+)
 
 
 class UmqttLink(MQTTClient):
@@ -61,10 +74,12 @@ class UmqttLink(MQTTClient):
         self._username = dialect.username
         self._context = tls.client_context(ca_der)
         self._address = None
+        self._failed_addresses = 0  # in a row
         self._raw = None
         self._stream = None
         self._poll = select.poll()
         self._out = memoryview(bytearray(OUT_BUFFER_BYTES))
+        self._out_for_publish = self._out[:OUT_PUBLISH_BYTES]
         self._chunk = memoryview(bytearray(READ_CHUNK_BYTES))
         self._inbound = Inbound(INBOUND_BYTES_MAX)
         self._handler = None
@@ -72,16 +87,23 @@ class UmqttLink(MQTTClient):
         self._reset(0)
 
     def open(self, now_ms, password, handler):
-        """Begin to connect; `step` goes on with it. Only the resolver may block, and it is asked once."""
+        """Begin to connect; `step` goes on with it.
+
+        Only the resolver may block. It is asked again when an address was of no use, and its next one is taken:
+        the first may be of a network (IPv6) that does not lead there, or of a hub that has moved.
+        """
         self.close()
         gc.collect()  # TLS needs one free run of 16.7 KB
         self._reset(now_ms)
         self._handler = handler
-        self._out_end = packets.connect(self._out, 0, self.client_id, self._username, password, self.keepalive, True)
+        self._out_end = packets.connect(
+            self._out, 0, self.client_id, self._username, password, self.keepalive, _CLEAN_SESSION
+        )
         self._piece_end = self._out_end
         try:
             if self._address is None:
-                self._address = socket.getaddrinfo(self.server, self.port, 0, socket.SOCK_STREAM)[0]
+                found = socket.getaddrinfo(self.server, self.port, 0, socket.SOCK_STREAM)
+                self._address = found[self._failed_addresses % len(found)]
             family, kind, protocol, _, address = self._address
             self._raw = socket.socket(family, kind, protocol)
             self._raw.setblocking(False)
@@ -107,7 +129,11 @@ class UmqttLink(MQTTClient):
                 self._check_deadlines()
         except ValueError as error:
             # A certificate that cannot be verified; on CPython that error is an OSError as well.
+            if self._state != _GREETING:
+                raise
             self._fail("certificate not accepted: %s" % _one_line(error), True)
+        except MemoryError:
+            self._fail("not enough memory")
         except (OSError, ProtocolError) as error:
             self._fail(_words(error))
 
@@ -115,19 +141,21 @@ class UmqttLink(MQTTClient):
         """Queue a QoS 1 publish whole; False if there is no room for it now. topic: bytes."""
         if self._state != _OPEN:
             return False
-        return self._queue(packets.publish, topic, payload, packet_id, dup)
+        return self._queue(self._out_for_publish, packets.publish, topic, payload, packet_id, dup)
 
     def puback(self, packet_id):
-        """Acknowledge a message. One that finds no room is left out: the hub delivers it again."""
-        return self._state == _OPEN and self._queue(packets.puback, packet_id)
+        """Acknowledge a message; on a connection that has ended the hub will deliver it again."""
+        if self._state == _OPEN:
+            self._queue(self._out, packets.puback, packet_id)
 
     def subscribe(self, topic, qos, packet_id):
         """Ask for a topic filter (str); the answer comes to link_suback."""
-        return self._queue(packets.subscribe, topic, qos, packet_id)
+        self._queue(self._out, packets.subscribe, topic, qos, packet_id)
 
     def close(self):
         """Let go of the connection at once; the handler is not called."""
         self._state = _CLOSED
+        self._inbound.stop()
         if self._raw is not None:
             self._poll = select.poll()
             for layer in (self._stream, self._raw):
@@ -152,11 +180,14 @@ class UmqttLink(MQTTClient):
         if self._raw is None:
             sleep_ms(timeout_ms)
             return
-        wanted = select.POLLIN
-        if self._state == _REACHING or self._out_start < self._out_end:
-            wanted |= select.POLLOUT
-        if self._state == _GREETING:
+        if self._state == _REACHING:
+            wanted = select.POLLOUT
+        elif self._state == _GREETING or self._out_start == self._out_end:
             wanted = select.POLLIN
+        elif self._out_end > OUT_PUBLISH_BYTES:
+            wanted = select.POLLOUT
+        else:
+            wanted = select.POLLIN | select.POLLOUT
         self._poll.modify(self._raw if self._stream is None else self._stream.pollable, wanted)
         self._poll.poll(timeout_ms)
 
@@ -169,11 +200,13 @@ class UmqttLink(MQTTClient):
         self._now_ms = now_ms
         self._opened_ms = now_ms
         self._sent_ms = now_ms  # when bytes last left
+        self._stalled_ms = now_ms  # since when bytes have been waiting and none left
         self._pinged_ms = None
 
     def _reach(self):
         for event in self._poll.poll(0):
             if event[1] & (select.POLLERR | select.POLLHUP):
+                self._raw.recv(1)  # raises what went wrong
                 raise OSError(errno.ECONNREFUSED)
             if event[1] & select.POLLOUT:
                 _no_delay(self._raw)
@@ -187,17 +220,19 @@ class UmqttLink(MQTTClient):
             count = self._stream.write(self._out[self._out_start : self._piece_end])
             if not count:
                 return
-            self._sent_ms = self._now_ms
+            self._sent_ms = self._stalled_ms = self._now_ms
             self._out_start += count
             if self._out_start == self._piece_end:
                 self._piece_end = self._out_end
         self._out_start = self._piece_end = self._out_end = 0
 
     def _read(self):
+        self._has_more = False
         for _ in range(READS_PER_STEP_MAX):
+            if self._out_end > OUT_PUBLISH_BYTES:
+                return
             count = self._stream.read_into(self._chunk)
             if count is None:
-                self._has_more = False
                 return
             if count == 0:
                 raise OSError(errno.ECONNRESET)
@@ -206,15 +241,16 @@ class UmqttLink(MQTTClient):
                 return
         self._has_more = True
 
-    def _queue(self, build, *parts):
+    def _queue(self, buffer, build, *parts):
         try:
-            end = build(self._out, self._out_end, *parts)
+            end = build(buffer, self._out_end, *parts)
         except packets.NoRoom:
             return False
         idle = self._out_start == self._out_end
         self._out_end = end
         if idle:
             self._piece_end = end
+            self._stalled_ms = self._now_ms
         return True
 
     def _check_deadlines(self):
@@ -222,12 +258,13 @@ class UmqttLink(MQTTClient):
         if self._state != _OPEN:
             if now_ms - self._opened_ms > CONNECT_TIMEOUT_MS:
                 self._fail("no answer within %d s" % (CONNECT_TIMEOUT_MS // 1000))
-        elif self._out_start < self._out_end and now_ms - self._sent_ms > WRITE_STALL_MS_MAX:
+        elif self._out_start < self._out_end and now_ms - self._stalled_ms > WRITE_STALL_MS_MAX:
             self._fail("nothing could be sent for %d s" % (WRITE_STALL_MS_MAX // 1000))
         elif self._pinged_ms is not None:
             if now_ms - self._pinged_ms > PING_TIMEOUT_MS:
                 self._fail("no PINGRESP within %d s" % (PING_TIMEOUT_MS // 1000))
-        elif now_ms - self._sent_ms > self.keepalive * 500 and self._queue(packets.empty, packets.PINGREQ):
+        elif now_ms - self._sent_ms > self.keepalive * 500:
+            self._queue(self._out, packets.empty, packets.PINGREQ)
             self._pinged_ms = now_ms
 
     def packet(self, first_byte, body):
@@ -245,19 +282,18 @@ class UmqttLink(MQTTClient):
         elif kind == packets.SUBACK:
             packet_id_of(body)
             for code in body[2:]:
-                self._handler.link_suback(code)
+                if self._state == _OPEN:  # until one is refused
+                    self._handler.link_suback(code)
         elif kind == packets.PINGRESP:
             self._pinged_ms = None
         else:
             raise ProtocolError("unexpected packet 0x%02x" % first_byte)
 
-    def oversize(self, first_byte, beginning, size):
-        """Inbound: a packet that was too large and has been drained."""
-        if first_byte & 0xF0 != packets.PUBLISH or self._state != _OPEN:
-            raise ProtocolError("packet 0x%02x of %d bytes" % (first_byte, size))
-        _, packet_id, _ = publish_parts(first_byte, beginning)
-        if packet_id:
-            self._handler.link_refused(packet_id, size)
+    def oversize(self, packet_id, size):
+        """Inbound: a message that was too large and has been drained."""
+        if self._state != _OPEN:
+            raise ProtocolError("a message of %d bytes before CONNACK" % size)
+        self._handler.link_refused(packet_id, size)
 
     def _connack(self, body):
         if len(body) != 2:
@@ -268,32 +304,35 @@ class UmqttLink(MQTTClient):
             self._fail("refused: " + word, code != _UNAVAILABLE)
             return
         self._state = _OPEN
+        self._failed_addresses = 0
         self._handler.link_connected()
 
     def _fail(self, reason, is_refusal=False):
-        if self._state == _REACHING or self._raw is None:
-            self._address = None  # ask the resolver again
+        if self._state != _OPEN:
+            self._address = None
+            self._failed_addresses += 1
         self.close()
         self._handler.link_closed(reason, is_refusal)
 
 
 def _no_delay(raw):
-    """Send small packets at once; ports without the option do so anyway."""
-    option = getattr(socket, "TCP_NODELAY", None)
-    level = getattr(socket, "IPPROTO_TCP", None)
-    if option is not None and level is not None:
-        raw.setsockopt(level, option, 1)
+    """Send small packets at once: held back by Nagle's algorithm, each costs the peer's delayed ACK, 40 ms.
+
+    MicroPython's unix port has the option and no names for it; the numbers are those of Linux and of lwIP.
+    """
+    try:
+        raw.setsockopt(getattr(socket, "IPPROTO_TCP", 6), getattr(socket, "TCP_NODELAY", 1), 1)
+    except OSError:
+        pass  # slower, not wrong
 
 
 def _words(error):
     """Return what an error means, in few words."""
-    code = error.args[0] if error.args else 0
-    if code == errno.ECONNRESET:
-        return "connection lost"
-    if code == errno.ECONNREFUSED:
-        return "nobody listens there"
-    if code in (errno.EHOSTUNREACH, errno.ETIMEDOUT):
-        return "host not reachable"
+    code = error.args[0] if error.args else None
+    for words, names in _WORDS:
+        for name in names:
+            if getattr(errno, name, -1) == code:
+                return words
     return _one_line(error)
 
 

@@ -28,6 +28,7 @@ class Batch:
         self.lost = 0
         self.records = 0
         self._lost_ranges = []
+        self._is_finished = False
         self._length = 0
         self._write(self._head)
 
@@ -43,6 +44,7 @@ class Batch:
 
     def add(self, number, text):
         """Add record `number` (str, JSON); numbers passed over are lost. False if it has no room: nothing changed."""
+        assert not self._is_finished
         data = text.encode()
         gap = number - self.last - 1
         assert gap >= 0
@@ -63,12 +65,14 @@ class Batch:
             self.last = number
 
     def body(self):
-        """Finish the body and return it as a memoryview, valid until the next `begin`."""
-        self._write(b"]")
-        if self._lost_ranges:
-            ranges = ",".join(["[%d,%d]" % pair for pair in self._lost_ranges])
-            self._write(b',"lost":[%s]' % ranges.encode())
-        self._write(b"}")
+        """Finish the body and return it as a memoryview, valid until the next `begin`; asked again, the same."""
+        if not self._is_finished:
+            self._is_finished = True
+            self._write(b"]")
+            if self._lost_ranges:
+                ranges = ",".join(["[%d,%d]" % pair for pair in self._lost_ranges])
+                self._write(b',"lost":[%s]' % ranges.encode())
+            self._write(b"}")
         return self._view[: self._length]
 
     def message_id(self, ring_id):

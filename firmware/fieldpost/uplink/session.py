@@ -4,6 +4,7 @@
     down          due            connecting    link.open with a fresh password
     connecting    link_connected subscribing   SUBSCRIBE to what the dialect wants
     subscribing   link_suback    ready         when the last one is granted; the outbox sends what is in flight
+    subscribing   suback late    down          link.close
     ready         puback         ready         the window moves, the ring forgets
     any but down  link_closed    down          back off with jitter
     ready         puback late    down          link.close: a hub that does not acknowledge is not there
@@ -12,7 +13,7 @@ A hub that refuses the credentials is asked again at the ceiling of the back-off
 """
 
 from fieldpost.errors import ClockUnknown, CommandMalformed
-from fieldpost.limits import CLOCK_WAIT_MS, PUBACK_TIMEOUT_MS, SESSION_STABLE_MS
+from fieldpost.limits import CLOCK_WAIT_MS, PUBACK_TIMEOUT_MS, SESSION_STABLE_MS, SUBACK_TIMEOUT_MS
 
 DOWN = "down"
 CONNECTING = "connecting"
@@ -33,7 +34,7 @@ class Session:
         self._now_ms = 0
         self._connection = 0  # counts connections: a token of an earlier one must not acknowledge in this one
         self._subscriptions_open = 0
-        self._ready_since_ms = 0
+        self._since_ms = 0  # when the state began
         self._is_stable = False
         self.state = DOWN
         self.last_error = ""
@@ -46,26 +47,20 @@ class Session:
                 self._open()
             return
         self._link.step(now_ms, self)
-        if self.state != READY:
-            return
-        self._outbox.step(now_ms, self._link)
-        self._outbox.forget(now_ms)
-        if self._outbox.overdue(now_ms, PUBACK_TIMEOUT_MS):
-            self._link.close()
-            self.link_closed("no acknowledgement within %d s" % (PUBACK_TIMEOUT_MS // 1000))
-        elif not self._is_stable and now_ms - self._ready_since_ms >= SESSION_STABLE_MS:
-            self._is_stable = True
-            self._backoff.reset()
+        if self.state == READY:
+            self._send(now_ms)
+        elif self.state == SUBSCRIBING and now_ms - self._since_ms > SUBACK_TIMEOUT_MS:
+            self._give_up("no answer to SUBSCRIBE within %d s" % (SUBACK_TIMEOUT_MS // 1000))
 
     def command_done(self, token):
-        """Acknowledge a command's message, if the connection that brought it still lives."""
+        """Acknowledge a command's message, if the connection that brought it still lives and the hub wants it."""
         connection, packet_id = token
-        if connection == self._connection and self.state != DOWN:
+        if packet_id and connection == self._connection and self.state != DOWN:
             self._link.puback(packet_id)
 
     def link_connected(self):
         """The hub accepted the connection."""
-        self.state = SUBSCRIBING
+        self._enter(SUBSCRIBING)
         self._subscriptions_open = 0
         for topic, qos in self._dialect.subscriptions:
             self._link.subscribe(topic, qos, self._outbox.window.new_packet_id())
@@ -74,14 +69,12 @@ class Session:
     def link_suback(self, granted):
         """granted: QoS, or 0x80 for refused (MQTT 3.1.1 section 3.9.3)."""
         if granted == 0x80:
-            self._link.close()
-            self.link_closed("subscription refused")
+            self._give_up("subscription refused")
             return
         self._subscriptions_open -= 1
         if self._subscriptions_open == 0:
-            self.state = READY
+            self._enter(READY)
             self.last_error = ""
-            self._ready_since_ms = self._now_ms
             self._is_stable = False
 
     def link_puback(self, packet_id):
@@ -96,20 +89,22 @@ class Session:
         except CommandMalformed as error:
             self._commands.refuse(error.command_id, error.reason, token)
             return
-        if parsed is not None:
+        if parsed is None:
+            self.command_done(token)  # not ours; unacknowledged it would stand in the way of what is
+        else:
             command_id, name, arguments, expires_ms = parsed
             self._commands.submit(command_id, name, arguments, expires_ms, token)
 
     def link_refused(self, packet_id, size):
         """A message was too large for this device and was passed over; acknowledged, or it would come for ever."""
-        self._link.puback(packet_id)
+        self.command_done((self._connection, packet_id))
         self.last_error = "a message of %d bytes was refused" % size
 
     def link_closed(self, reason, is_refusal=False):
         """The link is gone. is_refusal: the hub said no, so that haste will not help."""
         if is_refusal:
             self._backoff.at_ceiling()
-        self.state = DOWN
+        self._enter(DOWN)
         self.last_error = reason
         self._due_ms = self._now_ms + self._backoff.next_ms()
         self._outbox.disconnected()
@@ -122,5 +117,22 @@ class Session:
             self._due_ms = self._now_ms + CLOCK_WAIT_MS
             return
         self._connection += 1
-        self.state = CONNECTING
+        self._enter(CONNECTING)
         self._link.open(self._now_ms, password, self)
+
+    def _send(self, now_ms):
+        self._outbox.step(now_ms, self._link)
+        self._outbox.forget(now_ms)
+        if self._outbox.overdue(now_ms, PUBACK_TIMEOUT_MS):
+            self._give_up("no acknowledgement within %d s" % (PUBACK_TIMEOUT_MS // 1000))
+        elif not self._is_stable and now_ms - self._since_ms >= SESSION_STABLE_MS:
+            self._is_stable = True
+            self._backoff.reset()
+
+    def _give_up(self, reason):
+        self._link.close()
+        self.link_closed(reason)
+
+    def _enter(self, state):
+        self.state = state
+        self._since_ms = self._now_ms

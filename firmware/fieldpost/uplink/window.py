@@ -24,8 +24,8 @@ class Window:
         assert 1 <= size <= WINDOW_BATCHES_MAX
         self._size = size
         self._packet_ids = array("H", [0] * size)  # 0 is no packet id (section 2.3.1): acknowledged
-        self._firsts = array("I", [0] * size)
-        self._lasts = array("I", [0] * size)
+        self._firsts = array("Q", [0] * size)
+        self._lasts = array("Q", [0] * size)
         self._lost = array("I", [0] * size)
         self._sent_ms = [0] * size
         self._oldest = 0
@@ -86,15 +86,20 @@ class Window:
             self.count -= 1
         return confirmed
 
+    def cut(self, position):
+        """Take the batches from `position` on out of the window: they will leave as new ones."""
+        assert position < self.count
+        self.count = position
+
     def forgotten(self):
         """The ring has forgotten what `forget_through` named."""
         self.forget_through = 0
         self.forget_lost = 0
 
-    def waiting_since_ms(self):
-        """Return when the oldest batch without acknowledgement was sent, or None."""
+    def waiting_since_ms(self, count):
+        """Return when the batch that waits longest was sent, or None; only the `count` oldest are looked at."""
         oldest = None
-        for position in range(self.count):
+        for position in range(count):
             slot = (self._oldest + position) % self._size
             if self._packet_ids[slot] and (oldest is None or self._sent_ms[slot] < oldest):
                 oldest = self._sent_ms[slot]

@@ -97,6 +97,12 @@ def test_what_is_no_command_says_why_and_keeps_its_id():
             raise AssertionError((bag, body))
 
 
+def test_a_topic_that_is_no_text_is_refused_and_not_an_error():
+    for topic in (b"\xff\xfe", b"devices/dev1/messages/devicebound/%24.mid=\xff"):
+        with raises(CommandMalformed):
+            dialect().parse(topic, b"{}")
+
+
 def test_expiry_is_unix_time():
     assert expiry_ms(None) is None
     assert expiry_ms("1970-01-01T00:00:00Z") == 0

@@ -46,8 +46,8 @@ class Handler:
     def packet(self, first_byte, body):
         self.seen.append((first_byte, bytes(body)))
 
-    def oversize(self, first_byte, beginning, size):
-        self.seen.append((first_byte, bytes(beginning[:6]), size))
+    def oversize(self, packet_id, size):
+        self.seen.append((packet_id, size))
 
 
 STREAM = (
@@ -62,7 +62,7 @@ PACKETS = [
     (0x20, b"\x00\x00"),
     (0xD0, b""),
     (0x32, b"\x00\x01a\x00\x09xy"),
-    (0x32, b"\x00\x02bc\x00\x0a", 200),
+    (10, 200),
     (0x40, b"\x00\x05"),
 ]
 
@@ -73,6 +73,34 @@ def test_the_stream_may_be_cut_anywhere():
         for start in range(0, len(STREAM), size):
             inbound.feed(memoryview(STREAM)[start : start + size], handler)
         assert handler.seen == PACKETS, size
+
+
+def test_the_packet_id_of_a_drained_message_is_found_behind_a_topic_of_any_length():
+    for topic_bytes in (1, 90, 95, 96, 97, 98, 99, 150, 290):
+        body = topic_bytes.to_bytes(2, "big") + b"t" * topic_bytes + b"\x12\x34" + b"p" * (300 - topic_bytes)
+        packet = b"\x32" + bytes([len(body) & 0x7F | 0x80, len(body) >> 7]) + body
+        for size in (1, 7, 1000):
+            inbound, handler = Inbound(100), Handler()
+            for start in range(0, len(packet), size):
+                inbound.feed(memoryview(packet)[start : start + size], handler)
+            assert handler.seen == [(0x1234, 304)], (topic_bytes, size)
+
+
+def test_only_a_publish_may_be_too_large():
+    for packet in (b"\x90\x80\x02" + b"\x01" * 256, b"\x34\x80\x02" + b"\x00\x01a\x00\x01" + b"p" * 251):
+        with raises(ProtocolError):
+            Inbound(100).feed(memoryview(packet), Handler())
+
+
+def test_nothing_is_taken_after_stop_before_reset():
+    inbound, handler = Inbound(100), Handler()
+    inbound.feed(memoryview(STREAM)[:20], handler)
+    inbound.stop()
+    inbound.feed(memoryview(STREAM)[20:], handler)
+    assert handler.seen == PACKETS[:3]
+    inbound.reset()
+    inbound.feed(memoryview(STREAM), handler)
+    assert handler.seen == PACKETS[:3] + PACKETS
 
 
 def test_publish_is_taken_apart():

@@ -2,7 +2,7 @@
 
 import json
 
-from fieldpost.limits import FORGET_INTERVAL_MS, PACKET_ID_MAX
+from fieldpost.limits import FORGET_INTERVAL_MS, PACKET_ID_MAX, PUBACK_TIMEOUT_MS
 from fieldpost.ring.log import Ring
 from fieldpost.uplink.batch import Batch
 from fieldpost.uplink.outbox import Outbox
@@ -151,6 +151,60 @@ def test_a_full_link_in_the_middle_of_a_resend_goes_on_where_it_stopped():
         assert [m[:3] for m in link.take()] == [m[:3] for m in first], room
 
 
+def test_what_has_not_left_on_this_connection_is_not_overdue():
+    """Goal: after an outage longer than the deadline each batch gets the whole of it again.
+
+    With the old times of batches that wait for room, every new connection would be closed at once, for ever.
+    """
+    ring = new_ring(records=20)
+    outbox, link = outbox_of(ring), Link()
+    outbox.step(0, link)
+    outbox.disconnected()
+    now_ms = 30_000
+    assert not outbox.overdue(now_ms, PUBACK_TIMEOUT_MS)
+    for left in range(4):
+        link.room = 1
+        outbox.step(now_ms, link)
+        assert not outbox.overdue(now_ms, PUBACK_TIMEOUT_MS), left
+        now_ms += 1000
+    assert outbox.overdue(30_001 + PUBACK_TIMEOUT_MS, PUBACK_TIMEOUT_MS)
+
+
+def test_an_acknowledgement_before_its_batch_leaves_again_skips_no_other():
+    """Goal: a late PUBACK for the batch that is packed and waits for room must not pass for the next one's."""
+    ring = new_ring(records=20)
+    outbox, link = outbox_of(ring), Link()
+    outbox.step(0, link)
+    sent = link.take()
+    outbox.disconnected()
+    link.room = 0
+    outbox.step(0, link)
+    outbox.acknowledged(sent[0][2])
+    link.room = 100
+    outbox.step(0, link)
+    assert [m[:3] for m in link.take()] == [m[:3] for m in sent[1:]]
+
+
+def test_a_batch_that_no_longer_fits_in_one_message_leaves_as_several():
+    ring = new_ring(records=20)
+    text = ['{"n":%d}']
+    outbox, link = outbox_of(ring, bytes_max=400, render=lambda number, kind, payload: text[0] % number), Link()
+    outbox.step(0, link)
+    assert len(link.take()) == 4
+    outbox.disconnected()
+    text[0] = '{"n":%d,"t":1795447452123}'
+    now_ms = 0
+    found = []
+    while len(found) < 20:
+        now_ms += 500
+        outbox.step(now_ms, link)
+        for message in link.take():
+            found += numbers(message)
+            outbox.acknowledged(message[2])
+    outbox.forget(now_ms)
+    assert found == list(range(1, 21)) and ring.pending == 0
+
+
 def test_overwritten_records_are_reported_lost_exactly():
     ring = new_ring()
     outbox, link = outbox_of(ring, window=60), Link()
@@ -221,15 +275,15 @@ def test_packet_ids_wrap_past_65535_and_skip_what_is_in_flight():
 
 def test_the_age_of_the_oldest_unacknowledged_batch_is_known():
     window = Window(4)
-    assert window.waiting_since_ms() is None
+    assert window.waiting_since_ms(window.count) is None
     for packet_id, sent_ms in ((1, 10), (2, 20), (3, 30)):
         window.sent(packet_id, packet_id, packet_id, 0, sent_ms)
     window.acknowledged(1)
-    assert window.waiting_since_ms() == 20
+    assert window.waiting_since_ms(window.count) == 20
     window.acknowledged(3)
-    assert window.waiting_since_ms() == 20
+    assert window.waiting_since_ms(window.count) == 20
     window.acknowledged(2)
-    assert window.waiting_since_ms() is None and window.forget_through == 3
+    assert window.waiting_since_ms(window.count) is None and window.forget_through == 3
 
 
 def test_a_batch_names_its_content():

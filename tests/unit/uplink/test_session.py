@@ -7,9 +7,14 @@ from fieldpost.limits import (
     CLOCK_WAIT_MS,
     PUBACK_TIMEOUT_MS,
     SESSION_STABLE_MS,
+    SUBACK_TIMEOUT_MS,
 )
+from fieldpost.ring.log import Ring
 from fieldpost.uplink.backoff import Backoff
+from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.session import CONNECTING, DOWN, READY, SUBSCRIBING, Session
+
+from host_tools.emulator.nor_flash import NorFlash
 
 
 class Link:
@@ -197,6 +202,45 @@ def test_a_hub_that_does_not_acknowledge_is_left():
     assert world.session.state == DOWN and world.link.take() == [("close",)]
 
 
+def test_an_outage_longer_than_the_deadline_ends_with_the_first_connection():
+    """Goal: batches in flight before the outage are not held against the hub that comes back after it."""
+
+    class SlowLink(Link):
+        room = 0
+
+        def publish(self, topic, payload, packet_id, dup):
+            if not self.room:
+                return False
+            self.room -= 1
+            self.events.append(("link_puback", packet_id))
+            return True
+
+    class EventDialect(Dialect):
+        def event_topic(self, message_id):
+            return message_id
+
+    ring = Ring(NorFlash(4 * 4096))
+    for _ in range(20):
+        ring.append(1, b"x")
+    world = World()
+    link = world.link = SlowLink()
+    outbox = Outbox(ring, 4, lambda number, kind, payload: '{"n":%d}' % number, EventDialect(), 5, 600, 500)
+    session = world.session = Session(link, outbox, EventDialect(), world.commands, Backoff(lambda limit: 0))
+    world.ready()
+    link.room = 4
+    session.step(0)
+    link.events = []
+    world.event(1, "link_closed", "lost")
+    now_ms = PUBACK_TIMEOUT_MS + 10_000
+    world.ready(now_ms)
+    for _ in range(30):
+        link.room = 1
+        session.step(now_ms)
+        now_ms += 100
+    assert session.state == READY and link.take() == []
+    assert ring.pending == 0
+
+
 def test_pubacks_reach_the_outbox():
     world = World().ready()
     world.event(1, "link_puback", 77)
@@ -217,11 +261,34 @@ def test_a_command_is_acknowledged_when_it_is_done_and_only_on_its_own_connectio
     assert world.link.take() == [], "a packet id of an old connection means nothing in a new one"
 
 
-def test_what_is_no_command_is_refused_and_what_is_foreign_is_passed_over():
+def test_a_hub_that_does_not_answer_to_subscribe_is_left():
+    world = World()
+    world.session.step(0)
+    world.event(5, "link_connected")
+    world.session.step(5 + SUBACK_TIMEOUT_MS)
+    assert world.session.state == SUBSCRIBING
+    world.link.take()
+    world.session.step(6 + SUBACK_TIMEOUT_MS)
+    assert world.session.state == DOWN and world.link.take() == [("close",)]
+    assert world.session.last_error == "no answer to SUBSCRIBE within 20 s"
+
+
+def test_what_wants_no_acknowledgement_gets_none():
+    """Goal: packet id 0 stands for QoS 0; a PUBACK of it would break the protocol (section 2.3.1)."""
+    world = World().ready()
+    world.event(1, "link_message", b"commands", b"{}", 0)
+    world.session.command_done(world.commands.submitted[0][4])
+    world.event(1, "link_message", b"other", b"", 0)
+    world.event(1, "link_refused", 0, 70_000)
+    assert world.link.take() == []
+
+
+def test_what_is_no_command_is_refused_and_what_is_foreign_is_acknowledged_and_passed_over():
     world = World().ready()
     world.event(1, "link_message", b"bad", b"", 3)
     assert world.commands.submitted[0][:2] == ("c9", "no JSON")
     world.event(1, "link_message", b"other", b"", 4)
     assert len(world.commands.submitted) == 1
+    assert world.link.take() == [("puback", 4)], "left alone it would come again for ever"
     world.event(1, "link_refused", 5, 70_000)
     assert world.link.take() == [("puback", 5)]

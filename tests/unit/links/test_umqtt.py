@@ -1,0 +1,349 @@
+"""The link without a network: sockets, poll and TLS below it are made of lists."""
+
+import errno
+
+from fieldpost.limits import (
+    BATCH_BYTES_MAX,
+    CONNECT_TIMEOUT_MS,
+    EVENT_TOPIC_BYTES_MAX,
+    INBOUND_BYTES_MAX,
+    PING_TIMEOUT_MS,
+    READ_CHUNK_BYTES,
+    WRITE_STALL_MS_MAX,
+)
+from fieldpost.links import umqtt
+from support import raises
+
+KEEPALIVE_S = 60
+CONNACK = b"\x20\x02\x00\x00"
+SUBACK = b"\x90\x03\x00\x01\x01"
+PUBACK_7 = b"\x40\x02\x00\x07"
+PINGRESP = b"\xd0\x00"
+
+
+class FakeSocket:
+    SOCK_STREAM = 1
+    addresses = ("first", "second")
+
+    def __init__(self, world):
+        self._world = world
+
+    def getaddrinfo(self, host, port, family, kind):
+        return [(0, kind, 0, host, (address, port)) for address in self.addresses]
+
+    def socket(self, family, kind, protocol):
+        return self
+
+    def setblocking(self, flag):
+        pass
+
+    def setsockopt(self, *option):
+        pass
+
+    def connect(self, address):
+        self._world.tried.append(address[0])
+        if self._world.connect_error:
+            raise OSError(self._world.connect_error)
+
+    def recv(self, count):
+        return b""
+
+    def close(self):
+        pass
+
+
+class FakePoll:
+    POLLIN, POLLOUT, POLLERR, POLLHUP = 1, 4, 8, 16
+
+    def __init__(self, world):
+        self._world = world
+
+    def poll(self, timeout_ms=None):
+        return self if timeout_ms is None else [(None, self._world.poll_event)]
+
+    def register(self, *what):
+        pass
+
+    def unregister(self, what):
+        pass
+
+    def modify(self, what, wanted):
+        self._world.wanted = wanted
+
+
+class FakeTls:
+    """The module and its stream in one: takes `room` bytes, gives `incoming`, raises `error`."""
+
+    def __init__(self):
+        self.room = 10**6
+        self.sent = b""
+        self.incoming = b""
+        self.error = None
+        self.pollable = None
+
+    def client_context(self, ca_der):
+        return None
+
+    def Stream(self, context, raw, host):
+        return self
+
+    def write(self, data):
+        count = min(len(data), self.room)
+        self.room -= count
+        self.sent += bytes(data[:count])
+        return count or None
+
+    def read_into(self, buffer):
+        if self.error:
+            error, self.error = self.error, None
+            raise error
+        count = min(len(buffer), len(self.incoming))
+        buffer[:count] = self.incoming[:count]
+        self.incoming = self.incoming[count:]
+        return count or None
+
+    def close(self):
+        pass
+
+
+class Dialect:
+    client_id = "dev"
+    username = "user"
+
+
+class World:
+    """A link over fakes, and the handler that writes down what it is told."""
+
+    def __init__(self):
+        self.tried = []
+        self.told = []
+        self.connect_error = 0
+        self.poll_event = FakePoll.POLLOUT
+        self.wanted = 0
+        self.stream = FakeTls()
+        self._real = umqtt.socket, umqtt.select, umqtt.tls
+        self.refuse_subscription = False
+
+    def __enter__(self):
+        world = self
+
+        class Select(FakePoll):
+            def poll(self, timeout_ms=None):
+                return FakePoll(world)
+
+        umqtt.socket, umqtt.select, umqtt.tls = FakeSocket(self), Select(self), self.stream
+        self.link = umqtt.UmqttLink(Dialect(), "hub", 8883, KEEPALIVE_S, b"")
+        return self
+
+    def __exit__(self, *error):
+        umqtt.socket, umqtt.select, umqtt.tls = self._real
+        return False
+
+    def open(self, now_ms=0):
+        """Come as far as CONNACK."""
+        self.link.open(now_ms, "secret", self)
+        self.link.step(now_ms, self)
+        self.receive(CONNACK, now_ms)
+        assert self.told == ["connected"]
+        self.told = []
+        self.stream.sent = b""
+        return self
+
+    def receive(self, data, now_ms=0):
+        self.stream.incoming += data
+        self.link.step(now_ms, self)
+
+    def link_connected(self):
+        self.told.append("connected")
+
+    def link_suback(self, code):
+        self.told.append(("suback", code))
+        if code == 0x80:
+            self.link.close()
+
+    def link_puback(self, packet_id):
+        self.told.append(("puback", packet_id))
+
+    def link_message(self, topic, payload, packet_id):
+        self.told.append((bytes(topic), bytes(payload), packet_id))
+
+    def link_refused(self, packet_id, size):
+        self.told.append(("refused", packet_id, size))
+
+    def link_closed(self, reason, is_refusal=False):
+        self.told.append((reason, is_refusal))
+
+
+def test_commands_that_waited_at_the_hub_are_asked_for():
+    """Goal: CleanSession 0 (section 3.1.2.4), with which IoT Hub keeps commands for a device that is away."""
+    with World() as world:
+        world.link.open(0, "secret", world)
+        world.link.step(0, world)
+        flags = world.stream.sent[9]
+        assert world.stream.sent[4:8] == b"MQTT"
+        assert flags & 0x02 == 0 and flags & 0xC0 == 0xC0
+
+
+def test_an_acknowledgement_finds_room_when_publishes_have_filled_the_output():
+    with World() as world:
+        world.open()
+        world.stream.room = 0
+        count = 0
+        while world.link.publish(b"t", b"x" * 500, 1, False):
+            count += 1
+        assert count > 3
+        for packet_id in range(1, 51):
+            world.link.puback(packet_id)
+        world.stream.room = 10**6
+        world.link.step(0, world)
+        pubacks = b"".join([b"\x40\x02\x00" + bytes([packet_id]) for packet_id in range(1, 51)])
+        assert world.stream.sent.endswith(pubacks)
+
+
+def test_the_largest_batch_fits_with_the_longest_topic():
+    with World() as world:
+        world.open()
+        assert world.link.publish(b"t" * (EVENT_TOPIC_BYTES_MAX - 16), b"x" * BATCH_BYTES_MAX, 1, False)
+
+
+def test_nothing_is_read_while_acknowledgements_wait_in_the_reserved_room():
+    with World() as world:
+        world.open()
+        world.stream.room = 0
+        while world.link.publish(b"t", b"x" * 20, 1, False):
+            pass
+        for packet_id in range(1, 9):
+            world.link.puback(packet_id)
+        world.receive(PUBACK_7)
+        assert world.told == []
+        world.link.wait(10)
+        assert world.wanted == FakePoll.POLLOUT, "what will not be read must not wake the loop"
+        world.stream.room = 10**6
+        world.link.step(0, world)
+        assert world.told == [("puback", 7)]
+
+
+def test_an_address_that_leads_nowhere_gives_way_to_the_next():
+    with World() as world:
+        world.connect_error = errno.EHOSTUNREACH
+        for _ in range(3):
+            world.link.open(0, "secret", world)
+        assert world.tried == ["first", "second", "first"]
+        assert world.told == [("no way to hub: no route", False)] * 3
+        world.connect_error = 0
+        world.told = []
+        world.open()
+        world.receive(b"\xff")
+        world.link.open(0, "secret", world)
+        assert world.tried[3:] == ["second", "second"], "an address that led to the hub is kept"
+
+
+def test_an_address_where_nobody_speaks_tls_gives_way_to_the_next():
+    with World() as world:
+        for _ in range(2):
+            world.link.open(0, "secret", world)
+            world.link.step(0, world)
+            world.link.step(CONNECT_TIMEOUT_MS + 1, world)
+        assert world.tried == ["first", "second"]
+        assert world.told == [("no answer within 20 s", False)] * 2
+
+
+def test_a_lack_of_memory_ends_the_connection_and_not_the_agent():
+    for is_open in (False, True):
+        with World() as world:
+            if is_open:
+                world.open()
+            else:
+                world.link.open(0, "secret", world)
+                world.link.step(0, world)
+            world.stream.error = MemoryError()
+            world.link.step(0, world)
+            assert world.told == [("not enough memory", False)], is_open
+
+
+def test_a_value_error_is_a_bad_certificate_during_the_handshake_and_a_bug_after_it():
+    with World() as world:
+        world.link.open(0, "secret", world)
+        world.stream.error = ValueError("unable to get local issuer certificate")
+        world.link.step(0, world)
+        assert world.told == [("certificate not accepted: unable to get local issuer certificate", True)]
+    with World() as world:
+        world.open()
+        world.stream.error = ValueError("a bug of ours")
+        with raises(ValueError):
+            world.link.step(0, world)
+
+
+def test_output_that_does_not_move_ends_the_connection_and_slow_output_does_not():
+    with World() as world:
+        world.open()
+        world.stream.room = 0
+        assert world.link.publish(b"t", b"x" * 100, 1, False)
+        for now_ms in (WRITE_STALL_MS_MAX, 2 * WRITE_STALL_MS_MAX):
+            world.stream.room = 1
+            world.link.step(now_ms, world)
+            assert world.told == [], now_ms
+        world.link.step(3 * WRITE_STALL_MS_MAX, world)
+        assert world.told == []
+        world.link.step(3 * WRITE_STALL_MS_MAX + 1, world)
+        assert world.told == [("nothing could be sent for 20 s", False)]
+
+
+def test_an_idle_hour_before_a_publish_is_no_stall():
+    with World() as world:
+        world.open()
+        world.stream.room = 0
+        world.link.step(WRITE_STALL_MS_MAX, world)
+        world.link.publish(b"t", b"x", 1, False)
+        world.link.step(WRITE_STALL_MS_MAX + 1, world)
+        assert world.told == []
+
+
+def test_a_ping_without_an_answer_ends_the_connection():
+    due_ms = KEEPALIVE_S * 500 + 1
+    with World() as world:
+        world.open()
+        world.link.step(due_ms, world)
+        world.link.step(due_ms, world)
+        assert world.stream.sent == b"\xc0\x00"
+        world.receive(PINGRESP, due_ms + PING_TIMEOUT_MS)
+        world.link.step(2 * due_ms, world)
+        world.link.step(2 * due_ms, world)
+        assert world.stream.sent == b"\xc0\x00" * 2 and world.told == []
+        world.link.step(2 * due_ms + PING_TIMEOUT_MS + 1, world)
+        assert world.told == [("no PINGRESP within 10 s", False)]
+
+
+def test_what_follows_a_closing_packet_in_the_same_chunk_is_ignored():
+    refused = b"\x20\x02\x00\x05"
+    for rest in (b"", CONNACK, PUBACK_7, b"\xff\xff\xff\xff\xff"):
+        with World() as world:
+            world.link.open(0, "secret", world)
+            world.link.step(0, world)
+            world.receive(refused + rest)
+            assert world.told == [("refused: not authorised (5)", True)], rest
+    with World() as world:
+        world.open()
+        world.receive(b"\x90\x04\x00\x01\x80\x01" + SUBACK + PUBACK_7 + b"\xff\xff\xff\xff\xff")
+        assert world.told == [("suback", 0x80)], "a handler that closes is told nothing more"
+
+
+def test_a_connection_after_one_that_ended_in_the_middle_of_a_packet_begins_afresh():
+    with World() as world:
+        world.open()
+        world.receive(b"\x40\x02\x00")
+        world.link.open(0, "secret", world)
+        world.link.step(0, world)
+        world.receive(CONNACK + PUBACK_7)
+        assert world.told == ["connected", ("puback", 7)]
+
+
+def test_a_message_too_large_for_the_buffer_is_told_with_its_packet_id():
+    topic = b"t" * (INBOUND_BYTES_MAX + 100)
+    body = len(topic).to_bytes(2, "big") + topic + b"\x01\x02" + b"x" * 50
+    with World() as world:
+        world.open()
+        world.receive(b"\x32" + bytes([len(body) & 0x7F | 0x80, len(body) >> 7]) + body + PUBACK_7)
+        for _ in range(len(body) // READ_CHUNK_BYTES):
+            world.link.step(0, world)
+        assert world.told == [("refused", 0x0102, len(body)), ("puback", 7)]
