@@ -42,10 +42,11 @@ HOST = {
     "emulator": {"errors", "toolchain"},
     "audit": {"errors"},
     "lab": _ANY_HOST,
-    "cli": _ANY_HOST | {"lab"},
+    "bench": {"errors", "toolchain", "emulator"},
+    "cli": _ANY_HOST | {"lab", "bench"},
 }
 # Rooms of the host that may read the device's own formats and rules.
-KNOWS_FIRMWARE = {"boards", "flash", "audit", "lab"}
+KNOWS_FIRMWARE = {"boards", "flash", "audit", "lab", "bench"}
 
 # What only links, sensors and ports may touch.
 _OUTSIDE = {

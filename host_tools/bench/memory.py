@@ -1,0 +1,103 @@
+"""RAM that a ring takes on MicroPython, measured by running it there, compiled as on boards."""
+
+import json
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+
+import fieldpost
+
+from host_tools.errors import UserError
+from host_tools.toolchain import firmware
+from host_tools.toolchain.process import ProgramFailed, run
+
+_SOURCES = Path(fieldpost.__file__).parent
+_MODULES = ("__init__", "compat", "errors", "limits", "ports/__init__", "ports/block_region")
+_TIMEOUT_S = 60
+
+# Runs on MicroPython; argument 1 is the folder with the compiled modules.
+_SCRIPT = """
+import gc, sys
+sys.path.insert(0, sys.argv[1])
+
+class Device:
+    def __init__(self):
+        self.memory = bytearray(b"\\xff" * 65536)
+    def readblocks(self, block, buffer, offset):
+        start = block * 4096 + offset
+        buffer[:] = self.memory[start : start + len(buffer)]
+    def writeblocks(self, block, data, offset):
+        start = block * 4096 + offset
+        self.memory[start : start + len(data)] = data
+    def ioctl(self, operation, block):
+        self.memory[block * 4096 : block * 4096 + 4096] = b"\\xff" * 4096
+        return 0
+
+def held():
+    gc.collect()
+    gc.collect()
+    return gc.mem_alloc()
+
+device = Device()
+payload = bytes(64)
+start = held()
+from fieldpost.ports.block_region import BlockRegion
+from fieldpost.ring.log import Ring
+code = held() - start
+region = BlockRegion(device, range(16))
+start = held()
+ring = Ring(region)
+empty = held() - start
+start = held()
+reader = ring.reader()
+one_reader = held() - start
+start = held()
+for turn in range(1500):
+    ring.append(1, payload)
+    if turn % 10 == 9:
+        ring.forget(turn)
+        ring.maintain()
+grown = held() - start
+buffer = bytearray(256)
+count = 0
+while reader.next(buffer) >= 0:
+    count += 1
+word = 8 if sys.maxsize > 1 << 32 else 4
+print('{"word_bytes": %d, "version": "%d.%d", "code_bytes": %d, "ring_bytes": %d, "reader_bytes": %d, '
+      '"grown_bytes": %d, "records": %d}'
+      % ((word,) + sys.implementation.version[:2] + (code, empty, one_reader, grown, count)))
+"""
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Heap in bytes: of the modules, of an open ring with its two pages, and of a reader with its one.
+
+    word_bytes: 4 on boards; MicroPython's objects are about twice as large where it is 8. grown_bytes: what the
+    ring has gained after 1500 appends; records: what a reader found then.
+    """
+
+    word_bytes: int
+    version: str
+    code_bytes: int
+    ring_bytes: int
+    reader_bytes: int
+    grown_bytes: int
+    records: int
+
+
+def measure(micropython: Path) -> Memory:
+    """Return what a ring takes on that interpreter. UserError if it does not run there."""
+    with tempfile.TemporaryDirectory(prefix="fieldpost-") as name:
+        folder = Path(name)
+        for source in [*(_SOURCES / f"{module}.py" for module in _MODULES), *sorted((_SOURCES / "ring").glob("*.py"))]:
+            target = (folder / "fieldpost" / source.relative_to(_SOURCES)).with_suffix(".mpy")
+            target.parent.mkdir(parents=True, exist_ok=True)
+            firmware.compile_module(source, target, source.name)
+        script = folder / "measure.py"
+        script.write_text(_SCRIPT)
+        try:
+            printed = run([micropython, script, folder], _TIMEOUT_S)
+        except ProgramFailed as failure:
+            raise UserError(f"{micropython} cannot run a ring: {failure.reason}") from failure
+    return Memory(**json.loads(printed))

@@ -1,0 +1,82 @@
+"""`fieldpost bench`: how fieldpost compares, measured here and now."""
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn
+
+from host_tools.bench import RecordsDiffer, Report
+from host_tools.cli.arguments import AsJson
+from host_tools.errors import UserError
+from host_tools.lab.folder import state_folder
+from host_tools.toolchain import micropython
+
+app = typer.Typer(help="Measure fieldpost beside what others use for the same job.", no_args_is_help=True)
+
+
+@app.callback()
+def _group() -> None:
+    """Keep `ring` a command of its own while it is the only one."""
+
+
+@app.command()
+def ring(
+    as_json: AsJson = False,
+    svg: Annotated[Path | None, typer.Option("--svg", help="Also draw the figures into this file.")] = None,
+    disk: Annotated[
+        Path | None, typer.Option("--disk", help="A folder on the disk to measure, if not that of fieldpost's state.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A few seconds, and figures that vary more.")] = False,
+) -> None:
+    """Measure the ring beside littlefs, SQLite and persist-queue.
+
+    Wear and time on a model of a flash part, records per second on this machine's disk, what opening reads, RAM on
+    MicroPython. Takes about a minute.
+    """
+    try:
+        # Only here: the contestants are needed by nobody else, and not installed with the project.
+        from host_tools.bench import ring as bench
+        from host_tools.bench import ring_picture, ring_text
+    except ModuleNotFoundError as error:
+        missing = {"littlefs": "littlefs-python", "persistqueue": "persist-queue"}.get(error.name or "")
+        if missing is None:
+            raise
+        raise UserError(f"this compares with {missing}, which is not installed: pip install {missing}") from None
+    if svg is not None and not (svg.parent.is_dir() and os.access(svg.parent, os.W_OK)):
+        raise UserError(f"{svg.parent} is no folder that can be written: choose another place for --svg")
+    if disk is None:
+        disk = state_folder()
+        disk.mkdir(mode=0o700, parents=True, exist_ok=True)
+    effort = bench.QUICK if quick else bench.Effort()
+    interpreter = micropython.find_or_install(lambda line: print(line, file=sys.stderr))
+    with _progress() as report:
+        try:
+            figures = bench.measure(disk, interpreter, effort, report)
+        except RecordsDiffer as error:
+            raise UserError(f"no figures, since the records came back wrong: {error}") from error
+    if svg is not None:
+        svg.write_text(ring_picture.draw(figures), encoding="utf-8")
+    if as_json:
+        print(json.dumps(bench.as_json(figures)))
+    else:
+        print("\n".join(ring_text.lines(figures)))
+
+
+@contextmanager
+def _progress() -> Iterator[Report]:
+    """Show on stderr what is being measured, if a person is there to see it."""
+    columns = (BarColumn(20), TextColumn("{task.description}"))
+    with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task("", total=1.0)
+
+        def report(what: str, done: float) -> None:
+            progress.update(task, description=what, completed=min(max(done, 0.0), 1.0))
+
+        yield report
