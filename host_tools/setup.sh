@@ -65,8 +65,9 @@ fieldpost_make_venv() {
     mkdir .venv
     fieldpost_quietly "$python" -m venv .venv ||
         fieldpost_fail "cannot make a virtual environment in $PWD/.venv (see above)"
+    # esptool comes as source only; it is plain Python.
     fieldpost_quietly .venv/bin/python -m pip install --disable-pip-version-check --only-binary :all: \
-        --require-hashes -r requirements.txt ||
+        --no-binary esptool --require-hashes -r requirements.txt ||
         fieldpost_fail "pip could not install requirements.txt (see above): check the network and pip config"
     fieldpost_quietly .venv/bin/python -m pip install --disable-pip-version-check --no-deps \
         --no-build-isolation --editable . || fieldpost_fail "pip could not install the project (see above)"

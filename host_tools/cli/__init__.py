@@ -4,7 +4,7 @@ import sys
 
 import typer
 
-from host_tools.cli import audit, bench, boards, flash, hub, outage, power, send, sensor, status, version
+from host_tools.cli import audit, bench, boards, emulate, flash, hub, outage, power, send, sensor, status, version
 from host_tools.errors import UserError
 
 app = typer.Typer(
@@ -16,7 +16,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.callback()(version.options)
-for verb in (flash, send, outage, power, sensor, audit, status, boards):
+for verb in (flash, emulate, send, outage, power, sensor, audit, status, boards):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(hub.app, name="hub")
 app.add_typer(bench.app, name="bench")

@@ -60,7 +60,8 @@ class EmulatedBoard:
     """One board; it is off until `power_on`.
 
     directory: keeps its flash between runs. upstream: (host, port) of the hub. seed: decides how interrupted
-    flash operations look. UserError if the flash in `directory` is not this board's.
+    flash operations look. terminal: its serial port, if that outlives this board; it is then not closed.
+    UserError if the flash in `directory` is not this board's.
     """
 
     def __init__(
@@ -71,6 +72,7 @@ class EmulatedBoard:
         micropython: Path,
         upstream: tuple[str, int],
         seed: int = 0,
+        terminal: Terminal | None = None,
     ) -> None:
         self.directory = directory
         self.name = name
@@ -92,7 +94,10 @@ class EmulatedBoard:
         self._modules: Path | None = None
         self._messages = ChipMessages(self, self.flash, self.pins, self.i2c, shape.i2c, self.link)
         self._console = Console()
-        self._terminal: Terminal | None = None
+        self._terminal = terminal
+        self._owns_terminal = terminal is None
+        if terminal is not None:
+            terminal.connect(self._input, self._interrupt, self._resume_output)
         self._stdio, self._chip_stdio = socket.socketpair()
         self._stdio.setblocking(False)
         self._process: ChipProcess | None = None
@@ -167,7 +172,10 @@ class EmulatedBoard:
         await self.power_off()
         await self.link.stop()
         if self._terminal is not None:
-            self._terminal.close()
+            if self._owns_terminal:
+                self._terminal.close()
+            else:
+                self._terminal.disconnect()
         if self._modules is not None:
             asyncio.get_running_loop().remove_reader(self._stdio.fileno())
         self._stdio.close()
@@ -185,7 +193,8 @@ class EmulatedBoard:
         other ports every 10 ms.
         """
         if self._terminal is None:
-            self._terminal = Terminal(self.directory / "serial", self._input, self._interrupt, self._resume_output)
+            self._terminal = Terminal(self.directory / "serial")
+            self._terminal.connect(self._input, self._interrupt, self._resume_output)
         return Path(self._terminal.path)
 
     @property

@@ -6,6 +6,7 @@
 The image is mapped into memory: what the board has programmed is in the file even if the supervisor dies.
 """
 
+import contextlib
 import fcntl
 import json
 import mmap
@@ -18,6 +19,8 @@ from host_tools.emulator.nor_flash import NorFlash
 from host_tools.emulator.shape import BoardShape, Partition
 from host_tools.errors import UserError
 
+IMAGE = "flash.bin"
+_SIDECAR = "flash.json"
 _FORMAT = "fieldpost flash 1"
 _SECTOR_BYTES = 4096
 _COUNTERS = ("reads", "programs", "bytes_programmed", "erases", "violations")
@@ -31,8 +34,8 @@ class FlashFile(NorFlash):
     """
 
     def __init__(self, directory: Path, shape: BoardShape, seed: int) -> None:
-        self.path = directory / "flash.bin"
-        self._sidecar = directory / "flash.json"
+        self.path = directory / IMAGE
+        self._sidecar = directory / _SIDECAR
         self._geometry = _geometry(shape)
         directory.mkdir(parents=True, exist_ok=True)
         state = self._read_sidecar()
@@ -127,6 +130,27 @@ class FlashFile(NorFlash):
         for number, count in state["sector_erases"].items():
             self.sector_erases[int(number)] = count
         self._weak = {int(number): mark for number, mark in state["weak_sectors"].items()}
+
+
+def describe_image(directory: Path, shape: BoardShape) -> None:
+    """Say in the sidecar that the image in `directory` is laid out as `shape`; wear is kept if it was already.
+
+    For an image that came there by another way than a FlashFile, such as a boot loader.
+    """
+    sidecar = directory / _SIDECAR
+    geometry = _geometry(shape)
+    with contextlib.suppress(FileNotFoundError, ValueError):
+        known = json.loads(sidecar.read_text(encoding="utf-8"))
+        if {key: known.get(key) for key in geometry} == json.loads(json.dumps(geometry)):
+            return
+    state = {
+        "format": _FORMAT,
+        **geometry,
+        "counters": dict.fromkeys(_COUNTERS, 0),
+        "sector_erases": {},
+        "weak_sectors": {},
+    }
+    sidecar.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
 
 
 def _geometry(shape: BoardShape) -> dict[str, Any]:

@@ -19,24 +19,18 @@ _CTRL_C = b"\x03"
 
 
 class Terminal:
-    """A pty with a stable name.
+    """A pty with a stable name; `connect` says who is behind it.
 
-    link: symbolic link to make, removed again by close(). on_input: gets what a tool sent, without Ctrl-C;
-    on_interrupt: called for each run of input that held Ctrl-C, before what came after it.
-    on_room: called when `is_full` has become false again.
+    link: symbolic link to make, removed again by close(). tap: sees every byte that a tool sends first, and
+    keeps it from the board by returning True.
     """
 
-    def __init__(
-        self,
-        link: Path,
-        on_input: Callable[[bytes], object],
-        on_interrupt: Callable[[], object],
-        on_room: Callable[[], object],
-    ) -> None:
+    def __init__(self, link: Path, tap: Callable[[bytes], bool] | None = None) -> None:
         self._loop = asyncio.get_running_loop()
-        self._on_input = on_input
-        self._on_interrupt = on_interrupt
-        self._on_room = on_room
+        self._tap = tap
+        self._on_input: Callable[[bytes], object] = _ignore
+        self._on_interrupt: Callable[[], object] = _ignore
+        self._on_room: Callable[[], object] = _ignore
         self._master, self._slave = os.openpty()
         tty.setraw(self._slave)
         os.set_blocking(self._master, False)
@@ -47,6 +41,25 @@ class Terminal:
         link.unlink(missing_ok=True)
         link.symlink_to(self.path)
         self._loop.add_reader(self._master, self._readable)
+
+    def connect(
+        self,
+        on_input: Callable[[bytes], object],
+        on_interrupt: Callable[[], object],
+        on_room: Callable[[], object],
+    ) -> None:
+        """Put a board behind the port, in the place of the one that was there.
+
+        on_input: gets what a tool sent, without Ctrl-C; on_interrupt: called for each run of input that held
+        Ctrl-C, before what came after it. on_room: called when `is_full` has become false again.
+        """
+        self._on_input = on_input
+        self._on_interrupt = on_interrupt
+        self._on_room = on_room
+
+    def disconnect(self) -> None:
+        """Leave nobody behind the port."""
+        self.connect(_ignore, _ignore, _ignore)
 
     def close(self) -> None:
         """Hang up."""
@@ -114,6 +127,11 @@ class Terminal:
             data = os.read(self._master, _READ_BYTES)
         except BlockingIOError:
             return
+        if self._tap is None or not self._tap(data):
+            self.deliver(data)
+
+    def deliver(self, data: bytes) -> None:
+        """Hand what a tool sent to the board."""
         before, found, after = data.partition(_CTRL_C)
         if before:
             self._on_input(before)
@@ -122,3 +140,7 @@ class Terminal:
             after = after.replace(_CTRL_C, b"")
             if after:
                 self._on_input(after)
+
+
+def _ignore(*_: object) -> None:
+    """Nobody is behind the port."""

@@ -1,0 +1,42 @@
+"""What the tests of unpacked boards share: a board on the table, and the tools of its makers, unmodified."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+from host_tools import boards
+from host_tools.emulator.bare import Bare, new_board
+from host_tools.lab.hardware import board_shape
+
+NOWHERE = ("127.0.0.1", 9)
+
+
+@asynccontextmanager
+async def on_the_table(
+    kind: str, directory: Path, micropython: Path, upstream: tuple[str, int] = NOWHERE, name: str = "bare"
+) -> AsyncIterator[Bare]:
+    """Give a board of `kind` with its cable plugged in; unplug it afterwards."""
+    board = new_board(kind, directory, name, board_shape(boards.load("esp32")), micropython, upstream)
+    await board.plug_in()
+    try:
+        yield board
+    finally:
+        await board.unplug()
+
+
+async def run_tool(module: str, *arguments: object) -> tuple[int, str]:
+    """Run a Python tool as a program and return its exit code and everything it said."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        module,
+        *map(str, arguments),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    said, _ = await process.communicate()
+    assert process.returncode is not None
+    return process.returncode, said.decode()
