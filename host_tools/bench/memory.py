@@ -1,24 +1,21 @@
-"""RAM that a ring takes on MicroPython, measured by running it there, compiled as on boards."""
+"""RAM that the ring and the agent's code take on MicroPython, measured by running them there, compiled as on boards."""
 
 import json
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-import fieldpost
-
+from host_tools.bench import RecordsDiffer, Report
 from host_tools.errors import UserError
 from host_tools.toolchain import firmware
 from host_tools.toolchain.process import ProgramFailed, run
 
-_SOURCES = Path(fieldpost.__file__).parent
-_MODULES = ("__init__", "compat", "errors", "limits", "ports/__init__", "ports/block_region")
 _TIMEOUT_S = 60
 
-# Runs on MicroPython; argument 1 is the folder with the compiled modules.
+# Runs on MicroPython; argument 1 is the folder with what lies on a board.
 _SCRIPT = """
 import gc, sys
-sys.path.insert(0, sys.argv[1])
+sys.path[:0] = [sys.argv[1], sys.argv[1] + "/lib"]
 
 class Device:
     def __init__(self):
@@ -62,10 +59,13 @@ buffer = bytearray(256)
 count = 0
 while reader.next(buffer) >= 0:
     count += 1
+start = held()
+import fieldpost.assembly
+agent = code + held() - start
 word = 8 if sys.maxsize > 1 << 32 else 4
 print('{"word_bytes": %d, "version": "%d.%d", "code_bytes": %d, "ring_bytes": %d, "reader_bytes": %d, '
-      '"grown_bytes": %d, "records": %d}'
-      % ((word,) + sys.implementation.version[:2] + (code, empty, one_reader, grown, count)))
+      '"grown_bytes": %d, "agent_code_bytes": %d, "records": %d}'
+      % ((word,) + sys.implementation.version[:2] + (code, empty, one_reader, grown, agent, count)))
 """
 
 
@@ -74,7 +74,8 @@ class Memory:
     """Heap in bytes: of the modules, of an open ring with its two pages, and of a reader with its one.
 
     word_bytes: 4 on boards; MicroPython's objects are about twice as large where it is 8. grown_bytes: what the
-    ring has gained after 1500 appends; records: what a reader found then.
+    ring has gained after 1500 appends; records: what a reader found then. agent_code_bytes: of all modules that a
+    board imports but its port, the ring's and the drivers' included.
     """
 
     word_bytes: int
@@ -83,21 +84,22 @@ class Memory:
     ring_bytes: int
     reader_bytes: int
     grown_bytes: int
+    agent_code_bytes: int
     records: int
 
 
-def measure(micropython: Path) -> Memory:
+def measure(micropython: Path, report: Report) -> Memory:
     """Return what a ring takes on that interpreter. UserError if it does not run there."""
+    report("RAM on MicroPython", 0)
     with tempfile.TemporaryDirectory(prefix="fieldpost-") as name:
-        folder = Path(name)
-        for source in [*(_SOURCES / f"{module}.py" for module in _MODULES), *sorted((_SOURCES / "ring").glob("*.py"))]:
-            target = (folder / "fieldpost" / source.relative_to(_SOURCES)).with_suffix(".mpy")
-            target.parent.mkdir(parents=True, exist_ok=True)
-            firmware.compile_module(source, target, source.name)
-        script = folder / "measure.py"
+        tree = firmware.build(Path(name) / "tree", lambda line: report(line, 0))
+        script = Path(name) / "measure.py"
         script.write_text(_SCRIPT)
         try:
-            printed = run([micropython, script, folder], _TIMEOUT_S)
+            printed = run([micropython, script, tree], _TIMEOUT_S)
         except ProgramFailed as failure:
             raise UserError(f"{micropython} cannot run a ring: {failure.reason}") from failure
-    return Memory(**json.loads(printed))
+    found = Memory(**json.loads(printed))
+    if not found.records:
+        raise RecordsDiffer("the ring gave nothing back on MicroPython")
+    return found

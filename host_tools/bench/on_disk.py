@@ -1,7 +1,8 @@
 """Runs the contestants on this machine's disk, by turns and in several rounds, since a disk is never quiet.
 
-In each round every contestant begins anew. A kind of work is cut in slices that the contestants do one after
-the other, so that what else the machine does meets all of them alike.
+In each round every contestant begins anew. A kind of work is cut in turns that the contestants take one after
+the other, and each turn is a figure: what else the machine does meets all of them alike, and a stall is one outlier
+that a median does not follow.
 """
 
 import statistics
@@ -14,7 +15,7 @@ from typing import Protocol
 from host_tools.bench import RecordsDiffer, Report
 from host_tools.bench.workload import BATCH_RECORDS, records
 
-_SLICE_RECORDS = 100  # a multiple of the batch
+TURN_RECORDS = 100  # a multiple of the batch
 
 
 class DiskContestant(Protocol):
@@ -43,7 +44,7 @@ class DiskContestant(Protocol):
 
 @dataclass
 class DiskFigures:
-    """Records a second of one contestant, one number for each round."""
+    """Records a second of one contestant, one number for each turn."""
 
     title: str
     appends: list[float] = field(default_factory=list)
@@ -54,7 +55,7 @@ class DiskFigures:
 
 @dataclass(frozen=True)
 class Spread:
-    """A median, and the lowest and the highest of the rounds."""
+    """A median, and the quartiles: half of all turns lie between `low` and `high`."""
 
     median: float
     low: float
@@ -62,12 +63,13 @@ class Spread:
 
 
 def spread(values: Sequence[float]) -> Spread:
-    """Return the median of `values` and how far they lie apart."""
-    return Spread(statistics.median(values), min(values), max(values))
+    """Return the median of two or more `values` and how far they lie apart."""
+    low, median, high = statistics.quantiles(values, n=4, method="inclusive")
+    return Spread(median, low, high)
 
 
 def ratio(ours: Sequence[float], theirs: Sequence[float]) -> Spread:
-    """Return how often `theirs` goes into `ours`, round by round."""
+    """Return how often `theirs` goes into `ours`, turn by turn."""
     return spread([one / other for one, other in zip(ours, theirs, strict=True)])
 
 
@@ -75,11 +77,11 @@ Make = Callable[[Path], DiskContestant]
 
 
 def measure(makers: Sequence[Make], folder: Path, count: int, rounds: int, report: Report) -> list[DiskFigures]:
-    """Run `count` records of each kind of work through every contestant, `rounds` times.
+    """Run `count` records of each kind of work, whole turns of TURN_RECORDS, through every contestant, `rounds` times.
 
     folder: where each contestant gets a folder of its own. RecordsDiffer if a record does not come back as it was.
     """
-    count = max(count // _SLICE_RECORDS, 1) * _SLICE_RECORDS
+    count = max(count // TURN_RECORDS, 1) * TURN_RECORDS
     figures: list[DiskFigures] = []
     for number in range(rounds):
         contestants = []
@@ -99,31 +101,27 @@ def measure(makers: Sequence[Make], folder: Path, count: int, rounds: int, repor
 def _round(turns: list[tuple[DiskContestant, DiskFigures]], count: int, seed: int) -> None:
     one_by_one, grouped = list(records(count, 2 * seed)), list(records(count, 2 * seed + 1))
     expected = one_by_one + grouped
-    for (_, figures), seconds in zip(turns, _by_turns(turns, one_by_one, _append), strict=True):
-        figures.appends.append(count / seconds)
-    for (_, figures), seconds in zip(turns, _by_turns(turns, grouped, _append_groups), strict=True):
-        figures.grouped_appends.append(count / seconds)
+    _by_turns(turns, one_by_one, _append, lambda figures: figures.appends)
+    _by_turns(turns, grouped, _append_groups, lambda figures: figures.grouped_appends)
     for contestant, _ in turns:
         contestant.reopen()
-    for (_, figures), seconds in zip(turns, _by_turns(turns, expected[:count], _get_and_ack), strict=True):
-        figures.get_acks.append(count / seconds)
-    for (_, figures), seconds in zip(turns, _by_turns(turns, expected[count:], _get_and_ack_groups), strict=True):
-        figures.grouped_get_acks.append(count / seconds)
+    _by_turns(turns, expected[:count], _get_and_ack, lambda figures: figures.get_acks)
+    _by_turns(turns, expected[count:], _get_and_ack_groups, lambda figures: figures.grouped_get_acks)
 
 
-_Work = Callable[[DiskContestant, Sequence[bytes]], None]
-
-
-def _by_turns(turns: list[tuple[DiskContestant, DiskFigures]], payloads: list[bytes], work: _Work) -> list[float]:
-    """Return the seconds that `work` with `payloads` took each contestant."""
-    seconds = [0.0] * len(turns)
-    for start in range(0, len(payloads), _SLICE_RECORDS):
-        piece = payloads[start : start + _SLICE_RECORDS]
-        for index, (contestant, _) in enumerate(turns):
+def _by_turns(
+    turns: list[tuple[DiskContestant, DiskFigures]],
+    payloads: list[bytes],
+    work: Callable[[DiskContestant, Sequence[bytes]], None],
+    kind: Callable[[DiskFigures], list[float]],
+) -> None:
+    """Let all contestants do `work` with `payloads`, and add how fast each turn was to the figures of that kind."""
+    for start in range(0, len(payloads), TURN_RECORDS):
+        piece = payloads[start : start + TURN_RECORDS]
+        for contestant, figures in turns:
             began = time.perf_counter()
             work(contestant, piece)
-            seconds[index] += time.perf_counter() - began
-    return seconds
+            kind(figures).append(len(piece) / (time.perf_counter() - began))
 
 
 def _append(contestant: DiskContestant, payloads: Sequence[bytes]) -> None:

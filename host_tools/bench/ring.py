@@ -33,7 +33,7 @@ class Effort:
     recovery_sizes: tuple[int, ...] = recovery.SIZES
 
 
-QUICK = Effort(flash_records=500, disk_records=100, rounds=3, recovery_sizes=recovery.QUICK_SIZES)
+QUICK = Effort(flash_records=500, disk_records=300, rounds=3, recovery_sizes=recovery.QUICK_SIZES)
 
 
 @dataclass(frozen=True)
@@ -122,13 +122,13 @@ def measure(folder: Path, micropython: Path, effort: Effort, report: Report) -> 
             disk_kind=disk_kind.of(folder),
             openings=recovery.measure(effort.recovery_sizes, report),
             bme280=readings.measure(),
-            ram=memory.measure(micropython),
+            ram=memory.measure(micropython, report),
             effort=effort,
         )
 
 
 def as_json(figures: RingFigures) -> dict[str, float | int]:
-    """Return the figures by name; times in ms, sizes in bytes, ratios as medians of the rounds."""
+    """Return the figures by name; times in ms, sizes in bytes, ratios as medians of the turns."""
     ours, littlefs, found = figures.ring, figures.littlefs, figures.ram
     return {
         "programmed_ratio": round(ours.programmed_ratio, 3),
@@ -150,6 +150,7 @@ def as_json(figures: RingFigures) -> dict[str, float | int]:
         "grouped_appends_per_s": round(spread(figures.disk[0].grouped_appends).median),
         "ring_code_bytes": found.code_bytes,
         "ring_heap_bytes": found.ring_bytes + found.reader_bytes,
+        "agent_code_bytes": found.agent_code_bytes,
         "word_bytes": found.word_bytes,
     }
 

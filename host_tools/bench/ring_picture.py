@@ -57,7 +57,7 @@ def draw(figures: RingFigures) -> str:
 def _panels(figures: RingFigures) -> list[_Panel]:
     flash = [one for one in figures.flash if "ESP32" in one.title]
     modelled = "model of a flash part, 64 B records taken away in batches of 10; less is better"
-    disk = f"{figures.disk_kind}, median of {figures.effort.rounds} rounds; more is better"
+    disk = f"{figures.disk_kind}, median of {len(figures.disk[0].appends)} turns; more is better"
 
     def on_flash(title: str, values: Sequence[float], form: str) -> _Panel:
         bars = [

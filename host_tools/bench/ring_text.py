@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from host_tools.bench.on_disk import Spread, spread
+from host_tools.bench.on_disk import TURN_RECORDS, Spread, spread
 from host_tools.bench.ring import RingFigures
 from host_tools.bench.workload import BATCH_RECORDS, RECORD_BYTES
 
@@ -81,10 +81,9 @@ def _on_disk(figures: RingFigures) -> list[str]:
     for one in figures.disk:
         kinds = (one.appends, one.grouped_appends, one.get_acks, one.grouped_get_acks)
         rows.append((one.title, *(f"{spread(kind).median:.0f}" for kind in kinds)))
-    effort = figures.effort
     heading = (
-        f"On this disk ({figures.disk_kind}), records per second, all durable: median of {effort.rounds} rounds "
-        f"of {effort.disk_records}, in turns of 100"
+        f"On this disk ({figures.disk_kind}), records per second, all durable: "
+        f"median of {len(figures.disk[0].appends)} turns of {TURN_RECORDS} in {figures.effort.rounds} rounds"
     )
     compared = [
         ("ring over SQLite, each record by itself", _spread(figures.appends_vs_sqlite)),
@@ -92,7 +91,7 @@ def _on_disk(figures: RingFigures) -> list[str]:
         ("ring in groups of 10 over SQLite in groups of 10", _spread(figures.groups_vs_sqlite_groups)),
         ("get + ack, ring over persist-queue", _spread(figures.get_acks_vs_persist_queue)),
     ]
-    return [heading, *_table(rows), "Round by round", *_table(compared)]
+    return [heading, *_table(rows), "Turn by turn: median (quartiles)", *_table(compared)]
 
 
 def _recovery(figures: RingFigures) -> list[str]:
@@ -108,10 +107,11 @@ def _memory(figures: RingFigures) -> list[str]:
         ("an open ring", f"{found.ring_bytes} B"),
         ("a reader", f"{found.reader_bytes} B"),
         ("more after 1500 appends", f"{found.grown_bytes} B"),
+        ("code of the whole agent, ring and drivers included", f"{found.agent_code_bytes} B"),
     ]
-    wide = " (words of 8 bytes: a board has 4 and takes about half for code)" if found.word_bytes == 8 else ""
+    word = "4 bytes, as on boards" if found.word_bytes == 4 else "8 bytes: on a board, with 4, it is about half"
     return [
-        f"RAM on MicroPython {found.version}{wide}",
+        f"RAM on MicroPython {found.version}, words of {word}",
         *_table(rows),
         f"BME280: {readings.bytes_each} B of flash for a reading with its frame, "
         f"at least {readings.per_mib} readings in 1 MiB",

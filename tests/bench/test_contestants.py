@@ -104,7 +104,7 @@ def test_what_returned_is_on_disk_when_the_process_is_gone(make, tmp_path):
 
 @pytest.mark.parametrize("make", DISK)
 def test_rounds_on_disk_leave_figures_of_every_kind_of_work(make, tmp_path):
-    (found,) = on_disk.measure([make], tmp_path, 100, 2, quiet)
+    (found,) = on_disk.measure([make], tmp_path, 150, 2, quiet)
     for kind in (found.appends, found.grouped_appends, found.get_acks, found.grouped_get_acks):
         assert len(kind) == 2 and min(kind) > 0
 
@@ -119,5 +119,6 @@ def test_a_contestant_on_disk_that_gives_back_something_else_has_no_figures(tmp_
         on_disk.measure([Careless], tmp_path, 100, 1, quiet)
 
 
-def test_ratios_are_taken_round_by_round():
-    assert on_disk.ratio([2.0, 9.0, 8.0], [1.0, 3.0, 4.0]) == on_disk.Spread(2.0, 2.0, 3.0)
+def test_ratios_are_taken_turn_by_turn():
+    ours, theirs = [2.0, 9.0, 8.0, 0.1, 600.0], [1.0, 3.0, 4.0, 1.0, 6.0]
+    assert on_disk.ratio(ours, theirs) == on_disk.Spread(2.0, 2.0, 3.0)
