@@ -22,7 +22,7 @@ _SOURCES = Path(__file__).parents[2] / "firmware"
 _COMPILE_TIMEOUT_S = 30
 _PLAIN = ("boot.py", "main.py")
 # What only Linux has a use for.
-_NOT_FOR_BOARDS = ("fieldpost/ports/linux.py", "fieldpost/ports/file_region.py")
+_NOT_FOR_BOARDS = ("fieldpost/ports/linux.py", "fieldpost/ports/file_region.py", "fieldpost/daemon/")
 # What is imported on a board, of the packages that pip has installed.
 _DRIVERS = {
     "adafruit_bme280": ("__init__.py", "basic.py", "protocol.py"),
@@ -71,7 +71,7 @@ def _sources(report: Report) -> dict[str, Path]:
     sources = {name: _SOURCES / name for name in _PLAIN}
     for source in sorted([*_SOURCES.glob("fieldpost/**/*.py"), *_SOURCES.glob("lib/**/*.py")]):
         name = source.relative_to(_SOURCES)
-        if name.as_posix() not in _NOT_FOR_BOARDS:
+        if not name.as_posix().startswith(_NOT_FOR_BOARDS):
             sources[name.with_suffix(".mpy").as_posix()] = source
     for package, modules in _DRIVERS.items():
         for module in modules:

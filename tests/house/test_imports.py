@@ -30,6 +30,8 @@ FIRMWARE = {
     "ports": _GROUND | {"ring.region"},
     # The one place that knows both sides.
     "assembly": _CORE | {"agent", "links", "sensors", "ports"},
+    # The service around it, on Linux.
+    "daemon": _CORE | {"assembly", "ports"},
 }
 
 _ANY_HOST = {"toolchain", "boards", "flash", "hub", "emulator", "audit", "errors"}
@@ -55,7 +57,13 @@ _OUTSIDE = {
 }  # fmt: skip
 
 # Where running begins: modules that no other module imports.
-_ENTRANCES = {"host_tools.cli", "host_tools.toolchain.__main__"}
+_ENTRANCES = {
+    "host_tools.cli",
+    "host_tools.toolchain.__main__",
+    "host_tools.emulator.pi.__main__",
+    "host_tools.emulator.pi.hardware",
+    "fieldpost.daemon.__main__",
+}
 # Imported by a name that is put together when it runs: assembly.open_port, and the emulated board's own files.
 _BY_NAME = ("fieldpost.ports.", "host_tools.emulator.chip")
 

@@ -1,56 +1,96 @@
-"""Raspberry Pi: Blinka for pins and bus, a file for the ring, the system's own clock and network."""
+"""Raspberry Pi: Blinka for pins and bus, a file for the ring, the system's own clock and network.
 
+What the administrator can mend is said in a sentence that says how: I2C switched off, a group that is missing, a
+board that Blinka does not know. None of it ends the service; whoever asked is told, and may ask again.
+"""
+
+import errno
 import os
-import socket
 import sys
 import time
 
+from fieldpost.errors import SensorError
 from fieldpost.ports.file_region import FileRegion
+
+# systemd-timesyncd makes this file when the clock has been set (systemd-timesyncd.service(8)).
+_TIMESYNC_FOLDER = "/run/systemd/timesync"
+_TIMESYNC_WAIT_S = 120  # afterwards the clock is believed: a site may have no time server at all
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
+
+
+# What Blinka raises for anything from a missing group to a machine that it does not know.
+_FAILURES = (OSError, ValueError, RuntimeError, ImportError)
 
 
 class Port:
-    """The hardware of a Raspberry Pi."""
+    """The hardware of a Raspberry Pi. log: callable that takes one line."""
 
-    def __init__(self, config, identity):
+    def __init__(self, config, identity, log=print):
         self._config = config
+        self._log = log
+        self._started_s = time.monotonic()
+        self._region = None
         self.network = _SystemNetwork()
 
     def region(self):
-        """Return the region of the configuration's `ring.path`."""
+        """Return the region of the configuration's `ring.path`. Raises OSError if the disk has no room for it."""
         ring = self._config["ring"]
-        return FileRegion(ring["path"], ring["sectors"], ring["group_records"] or 1)
+        self._region = FileRegion(ring["path"], ring["sectors"], ring["group_records"] or 1)
+        return self._region
+
+    def close(self):
+        """Let go of the ring's file."""
+        if self._region is not None:
+            self._region.close()
+            self._region = None
 
     def i2c(self):
-        """Return Blinka's bus on the header's SDA and SCL."""
-        import board
+        """Return Blinka's bus on the header's SDA and SCL. Raises SensorError that says what to do."""
+        try:
+            import board
 
-        return board.I2C()
+            return board.I2C()
+        except _FAILURES as error:
+            raise SensorError("the I2C bus cannot be used: %s" % _advice(error, "i2c")) from error
 
     def output(self, gpio, level):
         """Return an output pin that starts at `level`."""
-        import digitalio
-
-        pin = _pin(gpio)
-        pin.switch_to_output(bool(level), digitalio.DriveMode.PUSH_PULL)
-        return _Level(pin)
+        return _Line(gpio, level, self._log)
 
     def input(self, gpio):
         """Return an input pin."""
-        pin = _pin(gpio)
-        pin.switch_to_input()
-        return _Level(pin)
-
-    def watchdog(self):
-        """Return what feeds systemd's watchdog, if this runs under one."""
-        return _SystemdWatchdog(os.environ.get("NOTIFY_SOCKET"))
+        return _Line(gpio, None, self._log)
 
     def ask_time_ms(self):
-        """Return UTC in ms since 1970, as the system keeps it."""
+        """Return UTC in ms since 1970, as the system keeps it. OSError while the system still waits for a time server.
+
+        A Raspberry Pi without a battery begins with the time at which it was last switched off.
+        """
+        waits = os.path.isdir(_TIMESYNC_FOLDER) and not os.path.exists(_TIMESYNC_FOLDER + "/synchronized")
+        if waits and time.monotonic() - self._started_s < _TIMESYNC_WAIT_S:
+            raise OSError(errno.EAGAIN, "the system's clock has not been set by a time server yet")
         return time.time_ns() // 1_000_000
 
     def reset_cause(self):
-        """A service does not learn why the machine was started."""
-        return "unknown"
+        """Return "power" if the machine has started since the ring was last opened, else "soft"."""
+        try:
+            with open(_BOOT_ID, encoding="ascii") as file:
+                boot_id = file.read()
+        except OSError:
+            return "unknown"
+        note = self._config["ring"]["path"] + ".boot-id"
+        try:
+            with open(note, encoding="ascii") as file:
+                if file.read() == boot_id:
+                    return "soft"
+        except OSError:
+            pass  # the first start
+        try:
+            with open(note, "w", encoding="ascii") as file:
+                file.write(boot_id)
+        except OSError as error:
+            self._log("%s cannot be written: %s" % (note, error.strerror))
+        return "power"
 
     def reset(self):
         """End the process: systemd starts it again."""
@@ -66,35 +106,75 @@ class _SystemNetwork:
         pass
 
 
-class _Level:
-    """A digitalio pin that is asked like a machine.Pin."""
+class _Line:
+    """A GPIO that is asked like a machine.Pin. Opened when first used, and again after a failure.
 
-    def __init__(self, pin):
-        self._pin = pin
+    level: what an output begins with, None for an input.
+    """
+
+    def __init__(self, gpio, level, log):
+        self._gpio = gpio
+        self._first_level = level
+        self._pin = None
+        self._log = log
+        self._was_told = False
 
     def value(self, level=None):
-        if level is None:
-            return int(self._pin.value)
-        self._pin.value = bool(level)
+        """Return the level, or set it. Raises OSError if the line cannot be had.
+
+        An output that cannot be had yet and shall only get its first level lets it be: it will begin with it.
+        """
+        try:
+            if self._pin is None:
+                self._pin = self._opened()
+            if level is None:
+                return int(self._pin.value())
+            self._pin.value(int(level))
+        except _FAILURES as error:
+            self._pin = None
+            advice = "GPIO %d cannot be used: %s" % (self._gpio, _advice(error, "gpio"))
+            if not self._was_told:
+                self._was_told = True
+                self._log(advice)
+            if level is None or level != self._first_level:
+                raise OSError(getattr(error, "errno", None) or errno.EIO, advice) from error
+        else:
+            self._was_told = False
+        return None
+
+    def _opened(self):
+        import board
+
+        pin = getattr(board, "D%d" % self._gpio, None)
+        if pin is None:
+            raise RuntimeError("this model has no such pin")
+        if self._first_level is None:
+            pin.init(mode=pin.IN)
+        else:
+            # digitalio.switch_to_output(True) drives the line low first. A relay that is on when low would click:
+            # Blinka's pin is told its level before it becomes an output.
+            pin._value = self._first_level
+            pin.init(mode=pin.OUT)
+        return pin
 
 
-class _SystemdWatchdog:
-    """sd_notify(3): one datagram for each feeding, READY with the first."""
+def _advice(error, group):
+    """Return one sentence for what Blinka raised: what is wrong and what the administrator can do."""
+    if isinstance(error, PermissionError) or isinstance(error.__cause__, PermissionError):
+        return (
+            "no permission for its device: add the service's user to the group %s "
+            "(sudo usermod -aG %s fieldpost) and start the service again" % (group, group)
+        )
+    if isinstance(error, NotImplementedError):
+        return "Blinka does not know this machine (%s)" % _one_line(error)
+    if isinstance(error, ImportError):
+        return "%s: install the package again" % _one_line(error)
+    if group == "i2c" and ("not found" in str(error) or "No Hardware I2C" in str(error)):
+        return "it is switched off: run 'sudo raspi-config nonint do_i2c 0' and start the machine again"
+    if group == "gpio" and getattr(error, "errno", None) == errno.EBUSY:
+        return "another program holds it: 'gpioinfo' names it"
+    return _one_line(error)
 
-    def __init__(self, address):
-        self._socket = None
-        if address:
-            self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-            self._socket.connect("\0" + address[1:] if address[0] == "@" else address)
-            self._socket.send(b"READY=1")
 
-    def feed(self):
-        if self._socket is not None:
-            self._socket.send(b"WATCHDOG=1")
-
-
-def _pin(gpio):
-    import board
-    import digitalio
-
-    return digitalio.DigitalInOut(getattr(board, "D%d" % gpio))
+def _one_line(error):
+    return " ".join(str(error).split()) or type(error).__name__

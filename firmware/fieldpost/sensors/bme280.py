@@ -5,12 +5,17 @@ come from three moments and three times the current. Here one conversion serves 
 that never finishes is an error instead of an endless loop.
 """
 
+from errno import ETIMEDOUT
+
 from adafruit_bme280.basic import Adafruit_BME280_I2C
 
 from fieldpost.compat import ticks_diff, ticks_ms
 from fieldpost.errors import SensorError
 from fieldpost.limits import SENSOR_CONVERSION_MS_MAX
 
+# BST-BME280-DS002 section 6.2.
+_ADDRESS_SDO_LOW = 0x76
+_ADDRESS_SDO_HIGH = 0x77
 # BST-BME280-DS002 table 1: the range of operation; what lies outside is a broken bus, not weather.
 _TEMPERATURE_CENTI_RANGE = (-4000, 8500)
 _PRESSURE_PA_RANGE = (30000, 110000)
@@ -26,8 +31,11 @@ class Bme280:
     def __init__(self, i2c, address):
         try:
             self._driver = _OneConversion(i2c, address)
-        except (OSError, ValueError, RuntimeError) as error:
-            raise SensorError("no BME280 at I2C address 0x%02x: %s" % (address, error))
+        except RuntimeError as error:
+            # The driver's word for another chip id; a BMP280 has the same addresses and no humidity.
+            raise SensorError("what answers at I2C address 0x%02x is no BME280: %s" % (address, error))
+        except (OSError, ValueError) as error:
+            raise SensorError("no BME280 at I2C address 0x%02x: %s" % (address, _advice(i2c, address, error)))
 
     def read(self):
         """Return (temperature in 0.01 C, pressure in Pa, humidity in 0.01 %) of one forced conversion.
@@ -65,6 +73,18 @@ class _OneConversion(Adafruit_BME280_I2C):
         if ticks_diff(ticks_ms(), self._started) > SENSOR_CONVERSION_MS_MAX:
             raise OSError("conversion not finished in %d ms" % SENSOR_CONVERSION_MS_MAX)
         return super()._get_status()
+
+
+def _advice(i2c, address, error):
+    """Return what to do about a sensor that does not answer. It has one of two addresses, by its pin SDO."""
+    if isinstance(error, OSError) and error.errno == ETIMEDOUT:
+        return "the bus is stuck: switch the sensor off and on again"
+    other = _ADDRESS_SDO_LOW + _ADDRESS_SDO_HIGH - address
+    try:
+        i2c.writeto(other, b"")
+    except OSError:
+        return "is it wired, and has it power?"
+    return "one answers at 0x%02x: set sensors address to %d" % (other, other)
 
 
 def _rounded(value):

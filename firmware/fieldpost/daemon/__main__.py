@@ -1,0 +1,56 @@
+"""`python -m fieldpost.daemon --config FILE`: what the unit's ExecStart= runs.
+
+Exit 0 after SIGTERM or SIGINT, 78 (EX_CONFIG, sysexits.h) if the configuration is wrong and a restart would
+change nothing, 1 if something failed that a restart may mend.
+"""
+
+import argparse
+import os
+import signal
+import sys
+
+from fieldpost.daemon import settings
+from fieldpost.daemon.journal import ERROR, Journal
+from fieldpost.daemon.notify import Notify
+from fieldpost.daemon.service import Service
+from fieldpost.errors import ConfigError, FieldpostError
+
+EXIT_FAILED = 1
+EXIT_CONFIG = 78
+
+
+def main():
+    """Run the service; return its exit code."""
+    parser = argparse.ArgumentParser(prog="fieldpost-agent", description="The fieldpost agent as a service.")
+    parser.add_argument("--config", default="/etc/fieldpost/config.json", help="default: %(default)s")
+    parser.add_argument("--identity", help="default: identity.json in systemd's $CREDENTIALS_DIRECTORY")
+    options = parser.parse_args()
+    journal = Journal(os.environ)
+    try:
+        return _run(options, journal)
+    except ConfigError as error:
+        journal.write(ERROR, "not started: %s" % error, event="configuration")
+        return EXIT_CONFIG
+    except (FieldpostError, OSError) as error:
+        journal.write(ERROR, "failed: %s" % error, event="failed")
+        return EXIT_FAILED
+
+
+def _run(options, journal):
+    config, identity = settings.load(options.config, options.identity)
+    # Blinka asks on a terminal whether to install what it misses; a service has nobody to answer.
+    os.environ.setdefault("BLINKA_SKIP_DEPENDENCY_CHECK", "1")
+    # Late: a wrong configuration is told in no time, also where the drivers are missing.
+    from fieldpost.assembly import Device
+    from fieldpost.ports.linux import Port
+
+    port = Port(config, identity, journal.warn)
+    notify = Notify(os.environ)
+    service = Service(Device(config, identity, port, journal.warn), port, notify, journal)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: service.stop())
+    service.run()
+    return 0
+
+
+sys.exit(main())

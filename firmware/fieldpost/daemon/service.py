@@ -1,0 +1,145 @@
+"""The agent's loop under systemd: steps, watchdog, status line, and an end that leaves nothing undone."""
+
+import time
+
+from fieldpost.compat import ticks_ms
+from fieldpost.daemon.journal import INFO, NOTICE, WARNING
+from fieldpost.errors import FieldpostError
+
+_STATUS_INTERVAL_S = 5
+_DRAIN_S = 2  # at the end: what can still leave may leave, so that less is sent twice
+_TURN_MS_MAX = 100
+
+
+class Service:
+    """Runs a Device until `stop` is called, from a signal handler if need be.
+
+    notify, journal: see those modules.
+    """
+
+    def __init__(self, device, port, notify, journal):
+        self._device = device
+        self._port = port
+        self._notify = notify
+        self._journal = journal
+        self._is_stopping = False
+        self._next_feed_s = 0.0
+        self._next_status_s = 0.0
+        self._status = ""
+        self._stalled = None
+        self._session_state = ""
+        self._session_error = ""
+        self._sensor_failures = 0
+        self._last_reading = None
+        self._was_failing = False
+
+    def stop(self):
+        """Let `run` come to its end."""
+        self._is_stopping = True
+
+    def run(self):
+        """Run until stopped. Raises OSError if the ring's file fails: what is known of it is then to be read anew."""
+        device = self._device
+        self._journal.write(
+            NOTICE,
+            "started: boot %d, %d records wait" % (device.agent.boot, device.ring.pending),
+            event="started",
+            boot=device.agent.boot,
+            pending=device.ring.pending,
+        )
+        self._notify.ready(self._status_line())
+        try:
+            while not self._is_stopping:
+                wait_ms = device.agent.step(ticks_ms())
+                now_s = time.monotonic()
+                self._feed(now_s)
+                self._tell_changes()
+                self._tell_status(now_s)
+                device.link.wait(min(wait_ms, _TURN_MS_MAX))
+            self._notify.stopping("storing what is left")
+            self._drain()
+            pending = device.ring.pending
+        finally:
+            self._close()
+        self._journal.write(NOTICE, "stopped: %d records wait" % pending, event="stopped", pending=pending)
+
+    def _feed(self, now_s):
+        stalled = self._device.agent.stalled()
+        if stalled is not None:
+            if stalled != self._stalled:
+                self._journal.write(WARNING, "%s has stalled: systemd's watchdog goes hungry" % stalled, duty=stalled)
+        elif self._notify.feed_interval_s is not None and now_s >= self._next_feed_s:
+            self._next_feed_s = now_s + self._notify.feed_interval_s
+            self._notify.feed()
+        self._stalled = stalled
+
+    def _tell_changes(self):
+        session = self._device.session
+        if session.state != self._session_state:
+            self._next_status_s = 0.0
+        if session.state == "ready" and self._session_state != "ready":
+            self._journal.write(INFO, "connected to the hub", event="connected")
+            self._session_error = ""
+        elif session.last_error and session.last_error != self._session_error:
+            self._session_error = session.last_error
+            self._journal.write(
+                WARNING, "no connection to the hub: " + session.last_error, event="disconnected", state=session.state
+            )
+        self._session_state = session.state
+        agent = self._device.agent
+        if agent.sensor_failures == self._sensor_failures and agent.last_reading is not self._last_reading:
+            if self._was_failing:
+                self._journal.write(
+                    INFO,
+                    "the sensor answers again after %d failures" % agent.sensor_failures,
+                    event="sensor_recovered",
+                    failures=agent.sensor_failures,
+                )
+            self._was_failing = False
+        elif agent.sensor_failures != self._sensor_failures:
+            self._was_failing = True
+        self._sensor_failures = agent.sensor_failures
+        self._last_reading = agent.last_reading
+
+    def _tell_status(self, now_s):
+        if now_s < self._next_status_s:
+            return
+        self._next_status_s = now_s + _STATUS_INTERVAL_S
+        status = self._status_line()
+        if status != self._status:
+            self._status = status
+            self._notify.status(status)
+
+    def _status_line(self):
+        device = self._device
+        line = "%s; %d records wait, %d confirmed, %d lost" % (
+            device.session.state,
+            device.ring.pending,
+            device.outbox.acked_records,
+            device.ring.lost,
+        )
+        if device.agent.sensor_failures:
+            line += "; sensor failed %d times" % device.agent.sensor_failures
+        return line
+
+    def _drain(self):
+        """Make durable first; then let the hub confirm what it has been sent, for as long as that is polite."""
+        device = self._device
+        device.ring.sync()
+        deadline_s = time.monotonic() + _DRAIN_S
+        while device.session.state == "ready" and device.ring.pending and time.monotonic() < deadline_s:
+            device.session.step(device.clock.advance(ticks_ms()))
+            device.link.wait(20)
+
+    def _close(self):
+        device = self._device
+        for name, act in (
+            ("outputs", device.outputs.make_safe),
+            ("link", device.link.close),
+            ("ring", device.ring.sync),
+            ("file", self._port.close),
+        ):
+            try:
+                act()
+            except (OSError, FieldpostError) as error:
+                self._journal.write(WARNING, "%s: %s" % (name, error), event="stopping")

@@ -1,0 +1,178 @@
+"""The service on CPython: real systemd protocol, unmodified Blinka and Adafruit driver, real TLS, real hub.
+
+Goal: what an administrator sees and relies on. Method: the service runs in a process of its own above emulated
+I2C and GPIO kernel interfaces (host_tools/emulator/pi); the test is systemd, the hub and the world.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import json
+
+import pytest
+
+from host_tools.emulator.pi.hardware import GPIO_DEVICE, I2C_DEVICE
+from host_tools.emulator.pi.kernel import MODELS
+from tests.pi.conftest import ADDRESS, DEVICE
+from tests.pi.until import until
+
+
+def readings(pi):
+    return [r for r in pi.records() if "temperature" in r]
+
+
+def answers(pi, message_id):
+    return [r for r in pi.records() if r.get("id") == message_id]
+
+
+async def command(pi, name, **arguments):
+    return await pi.hub.send(DEVICE, json.dumps({"command": name, "arguments": arguments}).encode(), {})
+
+
+async def test_a_service_says_ready_feeds_the_watchdog_and_stops_clean(pi):
+    pi.start()
+    await until(lambda: len(readings(pi)) >= 20, pi.said)
+    await until(lambda: pi.systemd.messages().count("WATCHDOG=1") >= 3, pi.said)
+    relay = await command(pi, "gpio.set", pin="relay", value=1)
+    await until(lambda: answers(pi, relay), pi.said)
+    assert pi.hardware.pins[17].level == 1
+    stop_s = await asyncio.to_thread(pi.stop)
+    assert stop_s < 5
+    assert pi.hardware.pins[17].level == 0, "an output is safe when the service has gone"
+    told = pi.systemd.messages()
+    assert told[0] == "READY=1" and told.count("READY=1") == 1
+    assert told.index("STOPPING=1") > max(i for i, line in enumerate(told) if line == "WATCHDOG=1")
+    assert any(line.startswith("STATUS=ready; ") for line in told)
+    found = [r["n"] for r in pi.records()]
+    assert sorted(set(found)) == list(range(1, max(found) + 1))
+    assert "started: boot 1" in pi.said() and "connected to the hub" in pi.said() and "stopped: " in pi.said()
+    assert pi.identity["key"] not in pi.said()
+
+
+async def test_a_stop_waits_for_what_the_hub_can_still_confirm(pi):
+    pi.settings["batch"] = {"age_ms": 0}
+    pi.start()
+    await until(lambda: len(readings(pi)) >= 5, pi.said)
+    await asyncio.to_thread(pi.stop)
+    assert "stopped: 0 records wait" in pi.said()
+
+
+@pytest.mark.parametrize("model", MODELS)
+async def test_every_model_reads_the_sensor_and_drives_its_pins(make_pi, model):
+    pi = await make_pi(model)
+    pi.bme280.temperature_c, pi.bme280.pressure_hpa, pi.bme280.humidity_percent = -12.34, 987.65, 71.5
+    pi.hardware.pins.drive(22, 1)
+    pi.start()
+    await until(lambda: readings(pi), pi.said)
+    on = await command(pi, "gpio.set", pin="relay", value=1)
+    asked = await command(pi, "gpio.get", pin="button")
+    await until(lambda: answers(pi, on) and answers(pi, asked), pi.said)
+    reading = readings(pi)[0]
+    assert abs(reading["temperature"] + 12.34) <= 0.02
+    assert abs(reading["pressure"] - 987.65) <= 0.05 and abs(reading["humidity"] - 71.5) <= 0.05
+    assert pi.hardware.pins[17].level == 1
+    assert answers(pi, asked)[0]["result"]["value"] == 1
+    # The valve's safe level is 1: at no moment of its start was it driven to 0.
+    assert set(pi.hardware.levels[27]) == {1}
+    await asyncio.to_thread(pi.stop)
+
+
+async def test_readings_and_commands_through_outages_and_kill_9(pi):
+    """Goal: nothing lost, nothing done twice. Method: the link and the process end where it hurts, by turns."""
+    pi.start()
+    sent = []
+    for _ in range(4):
+        before = len(readings(pi))
+        await until(lambda before=before: len(readings(pi)) >= before + 10, pi.said)
+        message_id = await command(pi, "gpio.pulse", pin="relay", width_ms=20)
+        sent.append(message_id)
+        await until(lambda message_id=message_id: answers(pi, message_id), pi.said)
+        # The hub goes away and comes back on its port; meanwhile readings are kept, and the process is killed.
+        await pi.end_hub()
+        await asyncio.sleep(0.3)
+        await asyncio.to_thread(pi.kill)
+        pi.start()
+        await asyncio.sleep(0.3)
+        await pi.begin_hub()
+    await until(lambda: len({r["boot"] for r in readings(pi)}) == 5, pi.said)
+    await asyncio.to_thread(pi.stop)
+    found = {r["n"]: r for r in pi.records()}
+    assert sorted(found) == list(range(1, max(found) + 1))
+    taken = sum(1 for r in found.values() if "temperature" in r)
+    # A kill may cost the one reading that was being taken.
+    assert taken <= pi.bme280.conversions <= taken + 4 + pi_pending(pi)
+    for message_id in sent:
+        assert [r["status"] for r in found.values() if r.get("id") == message_id][:1] == ["done"]
+    rises = sum(1 for edge in pi.hardware.pins[17].edges if edge.level == 1)
+    assert rises == len(sent)
+
+
+def pi_pending(pi):
+    """Return how many records the service said it left behind."""
+    return int(pi.said().rpartition("stopped: ")[2].split()[0])
+
+
+async def test_trouble_with_the_bus_is_told_counted_and_recovered(pi):
+    pi.hardware.refused[I2C_DEVICE] = errno.ENOENT
+    pi.start()
+    await until(lambda: any(r.get("event") == "boot" for r in pi.records()), pi.said)
+    await until(lambda: "raspi-config nonint do_i2c 0" in pi.said(), pi.said)
+    pi.hardware.refused[I2C_DEVICE] = errno.EACCES
+    await until(lambda: "usermod -aG i2c" in pi.said(), pi.said)
+    pi.hardware.refused.clear()
+    pi.hardware.wires.detach(ADDRESS)
+    pi.hardware.wires.attach(0x76, pi.bme280)
+    await until(lambda: "answers at 0x76" in pi.said(), pi.said)
+    pi.hardware.wires.detach(0x76)
+    await until(lambda: "no BME280 at I2C address 0x77: is it wired" in pi.said(), pi.said)
+    pi.hardware.wires.attach(ADDRESS, pi.bme280)
+    await until(lambda: readings(pi), pi.said)
+    pi.hardware.wires.is_stuck = True
+    await until(lambda: "BME280 does not answer" in pi.said(), pi.said)
+    pi.hardware.wires.is_stuck = False
+    before = len(readings(pi))
+    await until(lambda: len(readings(pi)) > before, pi.said)
+    await until(lambda: pi.said().count("the sensor answers again after") == 2, pi.said)
+    assert pi.process.poll() is None
+    assert any("sensor failed" in line for line in pi.systemd.messages())
+
+
+async def test_pins_without_permission_cost_commands_not_readings(pi):
+    pi.hardware.refused[GPIO_DEVICE] = errno.EACCES
+    pi.start()
+    await until(lambda: len(readings(pi)) >= 5, pi.said)
+    assert "usermod -aG gpio" in pi.said()
+    refused = await command(pi, "gpio.set", pin="relay", value=1)
+    await until(lambda: answers(pi, refused), pi.said)
+    assert answers(pi, refused)[0]["status"] == "failed"
+    pi.hardware.refused.clear()
+    done = await command(pi, "gpio.set", pin="relay", value=1)
+    await until(lambda: answers(pi, done), pi.said)
+    assert answers(pi, done)[0]["status"] == "done"
+    assert pi.hardware.pins[17].level == 1
+
+
+@pytest.mark.parametrize(
+    ("damage", "said"),
+    [
+        (lambda pi: pi.settings.update(port="rp2"), "port"),
+        (lambda pi: pi.settings["pins"]["relay"].update(gpio="x"), 'pins.relay.gpio is "x"'),
+        (lambda pi: (pi.credentials / "identity.json").unlink(), "cannot be read"),
+        (lambda pi: (pi.credentials / "identity.json").write_text("{"), "not JSON"),
+        (lambda pi: pi.environment.pop("CREDENTIALS_DIRECTORY"), "LoadCredential="),
+    ],
+)
+async def test_a_wrong_configuration_ends_the_start_with_one_line(pi, damage, said):
+    damage(pi)
+    pi.start()
+    assert await asyncio.to_thread(pi.process.wait, 20) == 78
+    assert said in pi.said() and len(pi.said().splitlines()) == 1
+    assert "READY=1" not in pi.systemd.messages()
+
+
+async def test_a_ring_without_room_on_the_disk_ends_the_start_with_one_line(pi):
+    pi.settings["ring"]["path"] = str(pi.folder / "absent" / "queue")
+    pi.start()
+    assert await asyncio.to_thread(pi.process.wait, 20) == 1
+    assert "No such file" in pi.said() and len(pi.said().splitlines()) == 1
