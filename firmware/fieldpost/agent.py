@@ -34,7 +34,6 @@ class Agent:
         self.commands = None
         self.last_reading = None
         self.sensor_failures = 0
-        self.sensor_error = ""  # what is wrong now; told when it changes
         self._sample_interval_ms = config["sample_interval_ms"]
         self._clock = clock
         self._timeline = timeline
@@ -101,9 +100,8 @@ class Agent:
                 self._schemas.add(self._reading_schema)
             reading = self._sensor.read()
         except SensorError as error:
-            if str(error) != self.sensor_error:
-                self.sensor_error = str(error)
-                self._log(self.sensor_error)
+            if self.sensor_failures == 0 or self._sensor is not None:
+                self._log(str(error))
             self.sensor_failures += 1
             self._sensor = None
             self._next_sample_ms = now_ms + max(SENSOR_RETRY_MS, self._sample_interval_ms)
@@ -111,7 +109,6 @@ class Agent:
         length = schema.pack_reading(self._payload, self.boot, now_ms, self._reading_schema, reading)
         self._append(schema.READING, length)
         self.last_reading = reading
-        self.sensor_error = ""
         if self.ring.newest != self._explained_sector:
             self._explain_sector(now_ms)
         # Keep the rhythm; what a stall made impossible is not made up by a burst.

@@ -41,12 +41,12 @@ def _run(options, journal):
     # Blinka asks on a terminal whether to install what it misses; a service has nobody to answer.
     os.environ.setdefault("BLINKA_SKIP_DEPENDENCY_CHECK", "1")
     # Late: a wrong configuration is told in no time, also where the drivers are missing.
-    from fieldpost.assembly import Device
+    from fieldpost.daemon.device import ServiceDevice
     from fieldpost.ports.linux import Port
 
     port = Port(config, identity, journal.warn)
     notify = Notify(os.environ)
-    service = Service(Device(config, identity, port, journal.warn), port, notify, journal)
+    service = Service(ServiceDevice(config, identity, port, journal.warn), port, notify, journal)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
     service.run()
