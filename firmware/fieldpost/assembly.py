@@ -16,15 +16,17 @@ from fieldpost.commands.journal import Journal
 from fieldpost.commands.outputs import Outputs
 from fieldpost.commands.vocabulary import Vocabulary
 from fieldpost.hubs.azure import AzureDialect
-from fieldpost.limits import GC_THRESHOLD_BYTES
+from fieldpost.limits import BATCH_BYTES_MIN, GC_THRESHOLD_BYTES, URGENT_WINDOW_BATCHES
 from fieldpost.links.umqtt import UmqttLink
-from fieldpost.records import render, schema
+from fieldpost.records.recorder import Recorder
+from fieldpost.records.renderer import Renderer
 from fieldpost.records.schemas import Schemas
 from fieldpost.records.timeline import Timeline, last_boot
+from fieldpost.ring.layout import divide
 from fieldpost.ring.log import Ring
-from fieldpost.ring.region import SubRegion
 from fieldpost.sensors.bme280 import Bme280
 from fieldpost.uplink.backoff import Backoff
+from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.session import Session
 
@@ -42,18 +44,23 @@ class Device:
         dialect = AzureDialect(hub["host"], identity["device_id"], identity["key"], self.clock.utc_ms)
         # The largest buffers first, while the heap is still in one piece.
         self.link = UmqttLink(dialect, hub["host"], hub["port"], config["keepalive_s"], a2b_base64(identity["ca_der"]))
-        journal_region, queue_region = _split(port.region(), config["ring"]["journal_sectors"])
-        self.ring = Ring(queue_region)
-        self.timeline = Timeline()
-        self.schemas = Schemas()
-        boot = last_boot(self.ring) + 1
+        region = port.region()
+        scratch = memoryview(bytearray(2 * region.page_bytes))
+        sectors = config["ring"]
+        journal, self.urgent, self.ring = [
+            Ring(part, scratch) for part in divide(region, sectors["journal_sectors"], sectors["urgent_sectors"])
+        ]
+        boot = max(last_boot(self.ring), last_boot(self.urgent)) + 1
+        # Each ring explains itself: what stands in the other may be overwritten first.
+        schemas = Schemas()
+        timelines = Timeline(), Timeline()
+        self.boot = boot
         self.agent = Agent(
             config,
-            self.ring,
+            Recorder(self.ring, boot, self.clock, timelines[0]),
+            Recorder(self.urgent, boot, self.clock, timelines[1]),
             self.clock,
-            self.timeline,
-            self.schemas,
-            boot,
+            schemas,
             self._make_sensor,
             port.network,
             port.ask_time_ms,
@@ -63,20 +70,20 @@ class Device:
         self.commands = Commands(
             Vocabulary(config["pins"]),
             self.outputs,
-            Journal(Ring(journal_region)),
+            Journal(journal),
             self.agent.answer,
             self.clock.utc_ms,
         )
         batch = config["batch"]
-        self.outbox = Outbox(
-            self.ring,
-            config["window"],
-            self._render,
-            dialect,
-            batch["records_max"],
-            batch["bytes_max"],
-            batch["age_ms"],
+        readings = Renderer(self.ring, timelines[0], schemas)
+        urgent = Renderer(self.urgent, timelines[1], schemas)
+        records_max = batch["records_max"]
+        window = config["window"]
+        lanes = (
+            Lane(self.urgent, urgent.text, min(URGENT_WINDOW_BATCHES, window), records_max, BATCH_BYTES_MIN, 0),
+            Lane(self.ring, readings.text, window, records_max, batch["bytes_max"], batch["age_ms"]),
         )
+        self.outbox = Outbox(lanes, dialect)
         self.session = Session(self.link, self.outbox, dialect, self.commands, Backoff(compat.random_below))
         self.commands.done_callback = self.session.command_done
         self.agent.connect(self.session, self.commands)
@@ -102,13 +109,6 @@ class Device:
     def _make_sensor(self):
         return Bme280(self.port.i2c(), self.config["sensors"][0]["address"])
 
-    def _render(self, number, kind, payload):
-        if not self.timeline.search(self.ring, schema.boot_of(payload), number):
-            return None
-        if kind == schema.READING and not self.schemas.search(self.ring, payload, number):
-            return None
-        return render.json_text(number, kind, payload, self.timeline, self.schemas)
-
     def _report(self):
         interval_ms = self.config["status_interval_ms"]
         if interval_ms == 0 or self.clock.uptime_ms < self._next_status_ms:
@@ -120,14 +120,15 @@ class Device:
         """Return what an operator wants to see, as a dict of numbers and texts."""
         reading = self.agent.last_reading
         return {
-            "boot": self.agent.boot,
+            "boot": self.boot,
             "uptime_ms": self.clock.uptime_ms,
             "state": self.session.state,
-            "pending": self.ring.pending,
+            "pending": self.ring.pending + self.urgent.pending,
+            "urgent": self.urgent.pending,
             "next_number": self.ring.next_number,
             "sent": self.outbox.sent_records,
             "acked": self.outbox.acked_records,
-            "lost": self.ring.lost,
+            "lost": self.ring.lost + self.urgent.lost,
             "reading": reading
             and {"temperature": reading[0] / 100, "pressure": reading[1] / 100, "humidity": reading[2] / 100},
             "commands_done": self.commands.done,
@@ -135,12 +136,6 @@ class Device:
             "heap_used": gc.mem_alloc() if compat.is_micropython else 0,
             "error": self.session.last_error,
         }
-
-
-def _split(region, journal_sectors):
-    """Return (journal, queue): the first sectors of the region and the rest."""
-    journal = SubRegion(region, 0, journal_sectors)
-    return journal, SubRegion(region, journal_sectors, region.sector_count - journal_sectors)
 
 
 def _open_pins(pins, port):

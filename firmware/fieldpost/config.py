@@ -21,6 +21,7 @@ from fieldpost.limits import (
     PULSE_MS_MAX,
     RING_SECTORS_MAX,
     RING_SECTORS_MIN,
+    URGENT_SECTORS_MIN,
     WINDOW_BATCHES_MAX,
 )
 from fieldpost.shapes import Base64, Choice, Fields, Integer, ListOf, MapOf, Mismatch, Optional, Text, name
@@ -37,7 +38,7 @@ _RING_KINDS = {
 _RP2_WATCHDOG_MS_MAX = 8388  # RP2040 datasheet section 4.7: 24 bits that count down twice per microsecond
 
 _SECTORS = "sectors of 4 KiB"
-_SECTORS_MIN = RING_SECTORS_MIN + JOURNAL_SECTORS_MIN
+_SECTORS_MIN = RING_SECTORS_MIN + URGENT_SECTORS_MIN + JOURNAL_SECTORS_MIN
 
 
 def load(config_path="/config.json", identity_path="/identity.json"):
@@ -78,9 +79,11 @@ def _check_ring(config):
     for kind, needed in kinds:
         if kind == ring["kind"] and ring[needed] is None:
             raise Mismatch("ring.%s is missing: a ring of kind %s needs it" % (needed, kind))
-    Integer(JOURNAL_SECTORS_MIN, ring["sectors"] - RING_SECTORS_MIN, "what ring.sectors leaves").check(
-        ring["journal_sectors"], "ring.journal_sectors"
-    )
+    room = ring["sectors"] - RING_SECTORS_MIN
+    journal = ring["journal_sectors"]
+    left = "what ring.sectors leaves"
+    Integer(JOURNAL_SECTORS_MIN, room - URGENT_SECTORS_MIN, left).check(journal, "ring.journal_sectors")
+    Integer(URGENT_SECTORS_MIN, room - journal, left).check(ring["urgent_sectors"], "ring.urgent_sectors")
 
 
 def _check_pins(pins):
@@ -169,6 +172,7 @@ def _config_shape():
                 ("unit_bytes", Optional(Choice(4, 16, 32, 256), 4)),
                 ("group_records", Optional(Integer(1, 64, "records"))),
                 ("journal_sectors", Optional(Integer(JOURNAL_SECTORS_MIN, 64, _SECTORS), 4)),
+                ("urgent_sectors", Optional(Integer(URGENT_SECTORS_MIN, 64, _SECTORS), 8)),
             ),
         ),
         (

@@ -26,6 +26,7 @@ HEALTHY_AGE_MS_MAX = const(30_000)  # a duty that has not moved for so long stop
 CLOCK_RETRY_MS = const(5_000)  # between two questions to a time server
 CLOCK_REFRESH_MS = const(6 * 3600 * 1000)  # a quartz of 20 ppm drifts by 0.4 s in this time
 SENSOR_RETRY_MS = const(2_000)  # between two tries to find an absent sensor
+ALARM_INTERVAL_MS = const(60_000)  # between two alarms for the same thing
 SENSOR_CONVERSION_MS_MAX = const(200)  # BST-BME280-DS002 appendix B: 112.8 ms at the highest oversampling
 
 assert RESULT_TEXT_BYTES_MAX + STAMP_BYTES <= RECORD_BYTES_MAX
@@ -43,6 +44,8 @@ GC_THRESHOLD_BYTES = const(16_384)  # collect before garbage breaks up the 16.7 
 COMMANDS_QUEUED_MAX = const(50)  # IoT Hub holds 50 pending messages for a device and refuses the next
 COMMAND_NAME_CHARS_MAX = const(32)  # of a name echoed in an answer
 JOURNAL_ENTRIES_MAX = const(128)  # command ids remembered: more than the hub can hold back and deliver again
+# Four hold the longest answers to all commands that the hub may hold back, one in a page; one is open, one erased.
+URGENT_SECTORS_MIN = const(6)
 JOURNAL_SECTORS_MIN = const(4)  # two of them are full for certain: 380 notes, three for an id at the most
 PINS_MAX = const(32)
 PIN_NAME_CHARS_MAX = const(24)
@@ -56,6 +59,7 @@ assert JOURNAL_ENTRIES_MAX >= 2 * COMMANDS_QUEUED_MAX
 
 # --- uplink: batches, window, session -----------------------------------------------------------
 WINDOW_BATCHES_MAX = const(64)
+URGENT_WINDOW_BATCHES = const(4)
 PACKET_ID_MAX = const(65_535)  # MQTT 3.1.1 section 2.3.1
 BATCH_BYTES_MAX = const(4_096)  # IoT Hub meters in blocks of 4 KB
 # One record as JSON: an unknown one in hexadecimal, its stamp in decimal, and their names.

@@ -1,6 +1,6 @@
 """From a hub's messages to a finding: one account for each ring that a device has ever had."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -21,7 +21,7 @@ class Message(Protocol):
 
 @dataclass(frozen=True)
 class Finding:
-    """What an audit of one device found. A device has one ring until its flash is wiped.
+    """What an audit of one device found: one account for each ring. A wiped flash begins new ones.
 
     foreign: messages of other programs; unreadable: messages marked as fieldpost's that say nothing sensible.
     """
@@ -42,10 +42,10 @@ class Finding:
         return sum(getattr(account, count) for account in self.accounts)
 
 
-def judge(device: str, messages: Iterable[Message], tail: RingTail | None = None) -> Finding:
+def judge(device: str, messages: Iterable[Message], tails: Sequence[RingTail] = ()) -> Finding:
     """Weigh every message of `device`, in the order in which the hub stored them.
 
-    tail: what the board's flash says (`read_tail`). It must be read before the messages: what it calls
+    tails: what the board's flash says (`read_tail`). It must be read before the messages: what it calls
     confirmed is then in the store for certain.
     """
     ledgers: dict[str, Ledger] = {}
@@ -63,9 +63,8 @@ def judge(device: str, messages: Iterable[Message], tail: RingTail | None = None
             unreadable += 1
             continue
         ledgers.setdefault(claimed.ring, Ledger(device, claimed.ring)).enter(claimed)
-    if tail is not None:
-        ledgers.setdefault(tail.ring, Ledger(device, tail.ring))
-    accounts = tuple(
-        ledger.close(tail if tail is not None and tail.ring == ring else None) for ring, ledger in ledgers.items()
-    )
+    on_flash = {tail.ring: tail for tail in tails}
+    for ring in on_flash:
+        ledgers.setdefault(ring, Ledger(device, ring))
+    accounts = tuple(ledger.close(on_flash.get(ring)) for ring, ledger in ledgers.items())
     return Finding(device, accounts, seen, foreign, unreadable)

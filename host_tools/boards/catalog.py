@@ -11,7 +11,14 @@ from pathlib import Path
 from typing import Any
 
 from fieldpost.config import PIN_COMMANDS
-from fieldpost.limits import PIN_NAME_CHARS_MAX, PINS_MAX, PULSE_MS_MAX
+from fieldpost.limits import (
+    JOURNAL_SECTORS_MIN,
+    PIN_NAME_CHARS_MAX,
+    PINS_MAX,
+    PULSE_MS_MAX,
+    RING_SECTORS_MAX,
+    URGENT_SECTORS_MIN,
+)
 from fieldpost.shapes import Choice, Fields, Integer, ListOf, MapOf, Mismatch, Optional, Text, mismatch, name
 
 from host_tools.boards.board import SECTOR_BYTES, Board, Partition, Storage
@@ -22,6 +29,7 @@ _FILE = "board.toml"
 _FLASH_BYTES_MAX = 1 << 27
 _HEAP_BYTES_MIN = 32_768  # below this the interpreter cannot hold the agent
 
+_SECTORS = f"sectors of {SECTOR_BYTES} bytes"
 _gpio = Integer(0, 63)
 _in_flash = Integer(0, _FLASH_BYTES_MAX, "bytes")
 _PARTITION = Fields(
@@ -41,8 +49,9 @@ _RING = Fields(
     ("kind", Choice("partition", "lent", "file")),
     ("label", Optional(Text(16, "a partition's name"))),
     ("path", Optional(Text(255, "a path"))),
-    ("sectors", Integer(8, 1024, f"sectors of {SECTOR_BYTES} bytes")),
-    ("journal_sectors", Integer(4, 64, f"sectors of {SECTOR_BYTES} bytes")),
+    ("sectors", Integer(16, RING_SECTORS_MAX, _SECTORS)),
+    ("journal_sectors", Integer(JOURNAL_SECTORS_MIN, 64, _SECTORS)),
+    ("urgent_sectors", Integer(URGENT_SECTORS_MIN, 64, _SECTORS)),
 )
 _BOARD = Fields(
     ("title", Text(64, "a title")),
@@ -103,7 +112,11 @@ def _check_memory(board: dict[str, Any]) -> None:
     for key in ("heap_bytes", "flash_bytes"):
         if board[key] is None:
             raise Mismatch(f"{key} is missing: expected a number of bytes, as the port is {port}")
-    ring_bytes = board["ring"]["sectors"] * SECTOR_BYTES
+    ring = board["ring"]
+    ring_bytes = ring["sectors"] * SECTOR_BYTES
+    if ring["urgent_sectors"] == ring["journal_sectors"]:
+        # In an image of lent blocks a ring is known by its size alone.
+        raise mismatch("ring.urgent_sectors", ring["urgent_sectors"], "another number than ring.journal_sectors")
     if port == "rp2":
         if board["storage"] is None:
             raise Mismatch("storage is missing: expected the part of the flash that the file system has")

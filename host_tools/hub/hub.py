@@ -163,8 +163,9 @@ class Hub:
                 )
             except OSError as error:
                 await self.stop()
+                reason = os.strerror(error.errno) if error.errno else error  # asyncio's own words name the port again
                 raise UserError(
-                    f"port {port} on {self._host} cannot be used: {error.strerror or error}; "
+                    f"port {port} on {self._host} cannot be used: {reason}; "
                     "stop what listens there, or choose another port"
                 ) from error
             self._servers.append(server)

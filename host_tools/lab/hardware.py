@@ -3,7 +3,7 @@
 import errno
 from typing import Any
 
-from fieldpost.ring.region import SubRegion
+from fieldpost.ring.layout import divide
 
 from host_tools import boards
 from host_tools.audit.lent import find_sectors
@@ -59,17 +59,20 @@ def board_shape(board: Board) -> BoardShape:
     )
 
 
-def ring_region(emulated: EmulatedBoard, board: Board) -> Any:
-    """Return the region of the ring that holds the records: what the agent leaves behind its journal."""
+def ring_regions(emulated: EmulatedBoard, board: Board) -> list[Any]:
+    """Return the regions of the rings whose records go to the hub: the urgent ones, then the readings."""
     whole = emulated.queue_region()
-    journal = board.ring["journal_sectors"]
-    count = board.ring["sectors"] - journal
-    if board.ring["kind"] == "partition":
-        return SubRegion(whole, journal, count)
+    ring = board.ring
+    if ring["kind"] == "partition":
+        return list(divide(whole, ring["journal_sectors"], ring["urgent_sectors"])[1:])
     assert board.storage is not None
     first = board.storage.offset // whole.sector_bytes
+    readings_sectors = ring["sectors"] - ring["journal_sectors"] - ring["urgent_sectors"]
     # The firmware's first sector stands in for what has not been opened yet: it holds no header either.
-    return emulated.view([0 if place is None else first + place for place in find_sectors(whole, count)])
+    return [
+        emulated.view([0 if place is None else first + place for place in find_sectors(whole, count)])
+        for count in (ring["urgent_sectors"], readings_sectors)
+    ]
 
 
 class Unplugged:

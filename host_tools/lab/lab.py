@@ -9,7 +9,7 @@ readings are numbered on.
 import asyncio
 import base64
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from typing import Any
 
@@ -20,7 +20,7 @@ from host_tools.errors import UserError
 from host_tools.flash import install
 from host_tools.hub import Hub, read_messages
 from host_tools.lab.folder import LabFolder
-from host_tools.lab.hardware import board_in_shape, board_shape, ring_region, unplug
+from host_tools.lab.hardware import board_in_shape, board_shape, ring_regions, unplug
 from host_tools.lab.settings import Settings, check_same_hardware, remember
 from host_tools.lab.watch import HubWatch
 from host_tools.toolchain import firmware, micropython
@@ -56,18 +56,19 @@ class Lab:
         body = json.dumps({"command": command, "arguments": arguments}, separators=(",", ":"))
         await self.hub.send(self.device_id, body.encode(), {}, message_id=message_id)
 
-    def tail(self) -> RingTail | None:
-        """Return what the ring on the board's flash says now; reads the flash, asks nobody."""
-        return read_tail(ring_region(self.board, self.spec))
+    def tails(self) -> list[RingTail]:
+        """Return what the rings on the board's flash say now, of those that exist; reads the flash, asks nobody."""
+        tails = (read_tail(region) for region in ring_regions(self.board, self.spec))
+        return [tail for tail in tails if tail is not None]
 
     async def audit(self) -> Finding:
         """Weigh the hub's store against the flash."""
-        tail = self.tail()  # first: what it calls confirmed is then in the store for certain
-        return await self.judge(tail)
+        tails = self.tails()  # first: what they call confirmed is then in the store for certain
+        return await self.judge(tails)
 
-    async def judge(self, tail: RingTail | None) -> Finding:
-        """Weigh the hub's store against `tail`."""
-        return await asyncio.to_thread(judge, self.device_id, read_messages(self.folder.hub), tail)
+    async def judge(self, tails: Sequence[RingTail]) -> Finding:
+        """Weigh the hub's store against `tails`."""
+        return await asyncio.to_thread(judge, self.device_id, read_messages(self.folder.hub), tails)
 
     def unplug_sensor(self) -> None:
         """End the readings: the sensor comes off the bus once none is under way."""

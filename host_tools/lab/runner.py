@@ -12,6 +12,7 @@ hardware, records from the hub's store and from the flash.
 
 import asyncio
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -37,7 +38,11 @@ class _Start:
     bytes_programmed: int
     erases: int
     redelivered: int
-    next_number: int
+    numbers: dict[str, int]  # the next one of each ring
+
+    def next_number(self, ring: str) -> int:
+        """Return the first number that `ring` gave out in this run."""
+        return self.numbers.get(ring, 1)
 
 
 @dataclass
@@ -76,8 +81,9 @@ class _Run:
         await asyncio.gather(self._follow_timeline(), self._cut_flash())
         faults.c2d_puback_loss = 0.0
         drained = await self._drain()
-        tail = self._lab.tail()
-        counts = self._count_hardware(tail) | await self._count_records(tail)
+        tails = self._lab.tails()
+        records = await self._count_records(tails)
+        counts = self._count_hardware(tails, self._torn(records["lost_reported"])) | records
         counts |= {"seed": self._plan.seed, "wall_s": round(time.monotonic() - self._begun_s, 1)}
         problems = _problems(counts)
         if not drained:
@@ -88,14 +94,14 @@ class _Run:
         return Outcome(counts, problems)
 
     def _note_start(self) -> _Start:
-        board, tail = self._lab.board, self._lab.tail()
+        board = self._lab.board
         return _Start(
             conversions=board.bme280.conversions,
             edges={name: len(self._lab.pins[name].edges) for name in self._sent},
             bytes_programmed=board.flash.bytes_programmed,
             erases=board.flash.erases,
             redelivered=self._lab.hub.redelivered,
-            next_number=tail.next_number if tail else 1,
+            numbers={tail.ring: tail.next_number for tail in self._lab.tails()},
         )
 
     async def _follow_timeline(self) -> None:
@@ -133,7 +139,7 @@ class _Run:
 
     async def _command(self, action: str) -> None:
         """Send a command whose effect makes an edge: a pulse, or the level that the pin has not."""
-        message_id = f"scenario-{self._plan.seed}-{len(self._sent_ids)}-{self._start.next_number}"
+        message_id = f"scenario-{self._plan.seed}-{len(self._sent_ids)}-{sum(self._start.numbers.values())}"
         if action == "pulse":
             pin, level, name = PULSE_PIN, 1, "gpio.pulse"
             arguments = {"pin": pin, "width_ms": PULSE_MS}
@@ -180,20 +186,24 @@ class _Run:
     def _is_drained(self) -> bool:
         if self._lab.hub.pending(self._lab.device_id):
             return False
-        tail = self._lab.tail()
-        return tail is not None and not tail.waiting and not tail.overwritten
+        tails = self._lab.tails()
+        return bool(tails) and not any(tail.waiting or tail.overwritten for tail in tails)
 
-    def _count_hardware(self, tail: RingTail | None) -> dict[str, Any]:
+    def _torn(self, lost: int) -> int:
+        """Return how many numbers belong to no record: a program that a cut tore takes its number with it."""
+        return min(lost, self._plan.flash_cuts + len(self._plan.power_cuts))
+
+    def _count_hardware(self, tails: Sequence[RingTail], torn: int) -> dict[str, Any]:
         lab, start = self._lab, self._start
         board = lab.board
         pulses = count_pulses(self._sent[PULSE_PIN], self._edges(PULSE_PIN))
         levels = count_levels(self._sent[LEVEL_PIN], self._edges(LEVEL_PIN))
         statuses = [lab.watch.results[sent]["status"] for sent in self._sent_ids if sent in lab.watch.results]
-        numbers = tail.next_number - start.next_number if tail else 0
-        events = lab.watch.events_from(tail.ring, start.next_number) if tail else 0
+        numbers = sum(tail.next_number - start.next_number(tail.ring) for tail in tails)
+        events = sum(lab.watch.events_from(tail.ring, start.next_number(tail.ring)) for tail in tails)
         return {
             "sampled": board.bme280.conversions - start.conversions,
-            "appended": numbers - events,
+            "appended": numbers - events - torn,
             "events": events,
             "commands_sent": len(self._sent_ids),
             "commands_effective": pulses.effective + levels.effective,
@@ -208,11 +218,10 @@ class _Run:
             "outages": len(self._plan.outages),
         }
 
-    async def _count_records(self, tail: RingTail | None) -> dict[str, Any]:
+    async def _count_records(self, tails: Sequence[RingTail]) -> dict[str, Any]:
         """Count over the whole life of the board, which for one without a name is this run."""
         # The run is over: what still waits on the board did not arrive, and counts as missing.
-        end = tail and RingTail(tail.ring, tail.next_number)
-        finding = await self._lab.judge(end)
+        finding = await self._lab.judge([RingTail(tail.ring, tail.next_number) for tail in tails])
         names = ("delivered_unique", "duplicates", "lost_reported", "missing", "gaps", "out_of_order")
         return {name: finding.total(name) for name in names}
 

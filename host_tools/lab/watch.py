@@ -99,4 +99,6 @@ def _described(record: dict[str, Any]) -> str:
         return f"boot {record['boot']} learned the time of day"
     if event == "result":
         return f"{record.get('command', 'a command')}: {record['status']}"
+    if event == "alarm":
+        return f"{record['alarm']} {record['state']}" + (f": {record['reason']}" if "reason" in record else "")
     return str(event)

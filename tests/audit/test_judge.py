@@ -35,20 +35,20 @@ def test_an_unreadable_message_spoils_the_proof():
 
 
 def test_a_board_of_which_nothing_arrived_is_not_whole():
-    finding = judge("kitchen", [], RingTail("a", 4))
+    finding = judge("kitchen", [], [RingTail("a", 4)])
     assert finding.total("missing") == 3
     assert "1 to 3" in proof(finding)
 
 
 def test_the_proof_spells_out_what_is_missing():
-    text = proof(judge("kitchen", [message("a", [1, 4, 6])], RingTail("a", 7)))
+    text = proof(judge("kitchen", [message("a", [1, 4, 6])], [RingTail("a", 7)]))
     assert "numbers 1 to 6 were given out (the flash says so)" in text
     assert "3 missing: 2 to 3, 5" in text
     assert text.endswith("kitchen: NOT whole, 3 missing.")
 
 
 def test_the_proof_of_a_whole_ring_ends_with_the_good_news():
-    text = proof(judge("kitchen", [message("a", [1, 2], lost=[(3, 4)]), message("a", [2])], RingTail("a", 5)))
+    text = proof(judge("kitchen", [message("a", [1, 2], lost=[(3, 4)]), message("a", [2])], [RingTail("a", 5)]))
     assert "2 delivered (0 of them events, 1 repeat on top)" in text
     assert "2 reported as lost" in text
     assert text.endswith("kitchen: nothing is missing.")

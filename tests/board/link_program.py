@@ -16,6 +16,7 @@ from fieldpost.hubs.azure import AzureDialect
 from fieldpost.links.umqtt import UmqttLink
 from fieldpost.ring.log import Ring
 from fieldpost.uplink.backoff import Backoff
+from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.session import Session
 
@@ -46,7 +47,7 @@ for _ in range(asked["records"]):
     ring.append(1, b"x" * 15)
 dialect = AzureDialect(asked["host"], "dev1", asked["key"], lambda: int(time.time()) * 1000)
 link = UmqttLink(dialect, asked["host"], asked["port"], 30, a2b_base64(asked["ca"]))
-outbox = Outbox(ring, 16, lambda number, kind, payload: f'{{"n":{number}}}', dialect, 40, 4000, 100)
+outbox = Outbox((Lane(ring, lambda number, kind, payload: f'{{"n":{number}}}', 16, 40, 4000, 100),), dialect)
 sink = Sink()
 session = sink.session = Session(link, outbox, dialect, sink, Backoff(compat.random_below))
 gc.collect()

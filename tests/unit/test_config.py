@@ -101,7 +101,12 @@ def test_the_message_names_file_key_value_and_what_is_expected():
         (
             ("ring", "journal_sectors"),
             62,
-            "is 62: expected an integer from 4 to 61 (what ring.sectors leaves)",
+            "is 62: expected an integer from 4 to 55 (what ring.sectors leaves)",
+        ),
+        (
+            ("ring", "urgent_sectors"),
+            60,
+            "is 60: expected an integer from 6 to 57 (what ring.sectors leaves)",
         ),
         (("ring", "label"), None, "is missing: a ring of kind partition needs it"),
     )

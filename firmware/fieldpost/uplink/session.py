@@ -63,7 +63,7 @@ class Session:
         self._enter(SUBSCRIBING)
         self._subscriptions_open = 0
         for topic, qos in self._dialect.subscriptions:
-            self._link.subscribe(topic, qos, self._outbox.window.new_packet_id())
+            self._link.subscribe(topic, qos, self._outbox.new_packet_id())
             self._subscriptions_open += 1
 
     def link_suback(self, granted):

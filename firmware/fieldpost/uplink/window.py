@@ -10,7 +10,7 @@ gets this wrong must cost a repeat, never a reading. The window moves no bytes a
 
 from array import array
 
-from fieldpost.limits import PACKET_ID_MAX, WINDOW_BATCHES_MAX
+from fieldpost.limits import WINDOW_BATCHES_MAX
 
 
 class Window:
@@ -29,7 +29,6 @@ class Window:
         self._lost = array("I", [0] * size)
         self._sent_ms = [0] * size
         self._oldest = 0
-        self._packet_id = 0
         self.count = 0
         self.forget_through = 0
         self.forget_lost = 0
@@ -39,12 +38,9 @@ class Window:
         """Whether no further batch may leave."""
         return self.count == self._size
 
-    def new_packet_id(self):
-        """Return a packet id that is not in flight: 1 to 65535, then 1 again."""
-        while True:
-            self._packet_id = self._packet_id % PACKET_ID_MAX + 1
-            if self._slot_of(self._packet_id) < 0:
-                return self._packet_id
+    def holds(self, packet_id):
+        """Return whether a batch of that id is in flight."""
+        return self._slot_of(packet_id) >= 0
 
     def sent(self, packet_id, first, last, lost, now_ms):
         """Note that the batch of records `first` to `last`, `lost` of them reported lost, left at `now_ms`."""

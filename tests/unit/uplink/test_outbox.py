@@ -5,6 +5,7 @@ import json
 from fieldpost.limits import FORGET_INTERVAL_MS, PACKET_ID_MAX, PUBACK_TIMEOUT_MS
 from fieldpost.ring.log import Ring
 from fieldpost.uplink.batch import Batch
+from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.window import Window
 
@@ -46,8 +47,12 @@ def new_ring(sectors=4, records=0):
     return ring
 
 
-def outbox_of(ring, window=4, records_max=5, bytes_max=600, age_ms=500, render=render):
-    return Outbox(ring, window, render, Dialect(), records_max, bytes_max, age_ms)
+def lane_of(ring, window=4, records_max=5, bytes_max=600, age_ms=500, render=render):
+    return Lane(ring, render, window, records_max, bytes_max, age_ms)
+
+
+def outbox_of(ring, **settings):
+    return Outbox([lane_of(ring, **settings)], Dialect())
 
 
 def numbers(message):
@@ -221,7 +226,7 @@ def test_overwritten_records_are_reported_lost_exactly():
     for message in messages:
         outbox.acknowledged(message[2])
     outbox.forget(0)
-    assert ring.lost == outbox.lost_reported == oldest - 1
+    assert ring.lost == oldest - 1
     assert Ring(ring.region).lost == oldest - 1
 
 
@@ -265,12 +270,82 @@ def test_a_batch_respects_its_bytes():
 
 
 def test_packet_ids_wrap_past_65535_and_skip_what_is_in_flight():
-    window = Window(4)
-    window.sent(window.new_packet_id(), 1, 1, 0, 0)
-    expected = 2
+    rings = new_ring(records=1), new_ring(records=1)
+    outbox, link = Outbox([lane_of(ring, age_ms=0) for ring in rings], Dialect()), Link()
+    outbox.step(0, link)
+    assert [m[2] for m in link.take()] == [1, 2]
+    expected = 3
     for _ in range(PACKET_ID_MAX + 10):
-        assert window.new_packet_id() == expected
-        expected = 2 if expected == PACKET_ID_MAX else expected + 1
+        assert outbox.new_packet_id() == expected
+        expected = 3 if expected == PACKET_ID_MAX else expected + 1
+
+
+def test_urgent_records_leave_before_the_backlog():
+    urgent, backlog = new_ring(), new_ring(records=100)
+    outbox, link = Outbox([lane_of(urgent, age_ms=0), lane_of(backlog, window=50)], Dialect()), Link()
+    link.room = 2
+    outbox.step(0, link)
+    assert [numbers(m) for m in link.take()] == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]
+    urgent.append(1, b"alarm")
+    outbox.step(1, link)
+    assert link.take() == []
+    link.room = 2
+    outbox.step(2, link)
+    first, second = link.take()
+    assert (first[1]["q"], numbers(first)) == ("%08x" % urgent.ring_id, [1])
+    assert (second[1]["q"], numbers(second)) == ("%08x" % backlog.ring_id, [11, 12, 13, 14, 15])
+    assert first[2] != second[2]
+
+
+def test_an_urgent_record_finds_room_however_full_the_backlogs_window_is():
+    urgent, backlog = new_ring(), new_ring(records=100)
+    outbox, link = Outbox([lane_of(urgent, age_ms=0), lane_of(backlog, window=2)], Dialect()), Link()
+    outbox.step(0, link)
+    assert len(link.take()) == 2
+    urgent.append(1, b"alarm")
+    outbox.step(1, link)
+    assert [m[1]["q"] for m in link.take()] == ["%08x" % urgent.ring_id]
+
+
+def test_unacknowledged_urgent_records_do_not_hold_up_the_backlog():
+    urgent, backlog = new_ring(records=100), new_ring(records=10)
+    outbox, link = Outbox([lane_of(urgent, window=2, age_ms=0), lane_of(backlog)], Dialect()), Link()
+    outbox.step(0, link)
+    assert [m[1]["q"] == "%08x" % urgent.ring_id for m in link.take()] == [True, True, False, False]
+
+
+def test_each_lane_is_acknowledged_and_sent_again_on_its_own():
+    urgent, backlog = new_ring(records=3), new_ring(records=10)
+    outbox, link = Outbox([lane_of(urgent, age_ms=0), lane_of(backlog)], Dialect()), Link()
+    outbox.step(0, link)
+    sent = link.take()
+    outbox.acknowledged(sent[1][2])
+    outbox.forget(0)
+    assert (urgent.cursor, backlog.cursor) == (0, 0), "the backlog still has a batch in flight"
+    outbox.forget(FORGET_INTERVAL_MS)
+    assert (urgent.cursor, backlog.cursor) == (0, 5)
+    outbox.disconnected()
+    assert not outbox.overdue(PUBACK_TIMEOUT_MS + 1, PUBACK_TIMEOUT_MS)
+    outbox.step(5, link)
+    assert [(m[0], m[2], m[3]) for m in link.take()] == [(sent[i][0], sent[i][2], True) for i in (0, 2)]
+    assert outbox.overdue(PUBACK_TIMEOUT_MS + 6, PUBACK_TIMEOUT_MS)
+    for message in sent:
+        outbox.acknowledged(message[2])
+    outbox.forget(2 * FORGET_INTERVAL_MS)
+    assert urgent.pending == backlog.pending == 0
+    assert (outbox.sent_records, outbox.acked_records, outbox.duplicates_sent) == (13, 13, 8)
+
+
+def test_nothing_overtakes_an_urgent_record_whose_clock_is_looked_for():
+    urgent, backlog = new_ring(records=1), new_ring(records=10)
+    settled = []
+    later = Lane(urgent, lambda number, kind, payload: render(number, kind, payload) if settled else None, 4, 5, 600, 0)
+    outbox, link = Outbox([later, lane_of(backlog)], Dialect()), Link()
+    outbox.step(0, link)
+    assert link.take() == []
+    settled.append(True)
+    outbox.step(0, link)
+    assert len(link.take()) == 3
 
 
 def test_the_age_of_the_oldest_unacknowledged_batch_is_known():

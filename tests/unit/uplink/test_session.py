@@ -11,6 +11,7 @@ from fieldpost.limits import (
 )
 from fieldpost.ring.log import Ring
 from fieldpost.uplink.backoff import Backoff
+from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.session import CONNECTING, DOWN, READY, SUBSCRIBING, Session
 
@@ -44,16 +45,15 @@ class Link:
         return calls
 
 
-class FakeWindow:
-    def new_packet_id(self):
-        return 1
-
-
 class FakeOutbox:
     def __init__(self):
         self.calls = []
-        self.window = FakeWindow()
+        self.packet_id = 0
         self.is_overdue = False
+
+    def new_packet_id(self):
+        self.packet_id += 1
+        return self.packet_id
 
     def disconnected(self):
         self.calls.append("disconnected")
@@ -224,7 +224,8 @@ def test_an_outage_longer_than_the_deadline_ends_with_the_first_connection():
         ring.append(1, b"x")
     world = World()
     link = world.link = SlowLink()
-    outbox = Outbox(ring, 4, lambda number, kind, payload: '{"n":%d}' % number, EventDialect(), 5, 600, 500)
+    lane = Lane(ring, lambda number, kind, payload: '{"n":%d}' % number, 4, 5, 600, 500)
+    outbox = Outbox([lane], EventDialect())
     session = world.session = Session(link, outbox, EventDialect(), world.commands, Backoff(lambda limit: 0))
     world.ready()
     link.room = 4

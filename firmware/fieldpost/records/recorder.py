@@ -1,0 +1,89 @@
+"""Writes the records of this boot into one ring, so that each can be understood by whoever reads it later.
+
+A reading needs its schema, a stamp needs the boot's time of day. Both stand in every sector, for the sectors
+before it will be overwritten.
+"""
+
+from fieldpost.limits import GROUP_AGE_MS_MAX, RECORD_BYTES_MAX
+from fieldpost.records import schema
+
+_NOWHERE = -2  # no sector has this number
+
+
+class Recorder:
+    """Appends to `ring` in the name of boot number `boot`.
+
+    clock: uptime_ms and utc_ms(). timeline: learns this boot's time of day for the records of `ring`.
+    """
+
+    def __init__(self, ring, boot, clock, timeline):
+        self.ring = ring
+        self._boot = boot
+        self._clock = clock
+        self._timeline = timeline
+        self._schemas = []
+        self._payload = memoryview(bytearray(RECORD_BYTES_MAX))
+        self._explained_sector = _NOWHERE
+        self._is_used = False
+        self._group_since_ms = 0
+
+    def use(self, reading_schema):
+        """Explain readings of `reading_schema` from now on."""
+        self._schemas.append(reading_schema)
+        self._explained_sector = _NOWHERE
+
+    def boot(self, cause):
+        """Append the record that says that this boot began, and why (one of schema.CAUSES)."""
+        self._append(schema.BOOT, schema.pack_boot(self._payload, self._boot, self._clock.uptime_ms, cause))
+
+    def reading(self, reading_schema, values):
+        """Append a reading. values: integers as the schema names them."""
+        self._explain()
+        self._append(
+            schema.READING,
+            schema.pack_reading(self._payload, self._boot, self._clock.uptime_ms, reading_schema, values),
+        )
+
+    def text(self, kind, text):
+        """Append a RESULT or an ALARM, a JSON object in UTF-8, durable on return."""
+        self._explain()
+        self._append(kind, schema.pack_text(self._payload, self._boot, self._clock.uptime_ms, text))
+        self.ring.sync()
+
+    def learned_time(self):
+        """The clock has just learned the time of day: records of this boot before this moment have one now."""
+        self._timeline.learn(self._boot, self._clock.uptime_ms, self._clock.utc_ms())
+        if self._is_used:
+            self._anchor()
+
+    def sync_old_group(self):
+        """Make durable what has waited for company long enough."""
+        ring = self.ring
+        if ring.synced < ring.next_number - 1 and self._clock.uptime_ms - self._group_since_ms >= GROUP_AGE_MS_MAX:
+            ring.sync()
+
+    def _explain(self):
+        """Tell the schemas and the time of day, unless the open sector has them already."""
+        if self._explained_sector == self.ring.newest:
+            return
+        # Noted before it is done: should it run over into the next sector, that one is explained as well.
+        self._explained_sector = self.ring.newest
+        for reading_schema in self._schemas:
+            text = reading_schema.text.encode()
+            self._append(schema.SCHEMA, schema.pack_text(self._payload, self._boot, self._clock.uptime_ms, text))
+        if self._clock.utc_ms() is not None:
+            self._anchor()
+
+    def _anchor(self):
+        uptime_ms, utc_ms = self._clock.uptime_ms, self._clock.utc_ms()
+        self._append(schema.ANCHOR, schema.pack_anchor(self._payload, self._boot, uptime_ms, utc_ms))
+
+    def _append(self, kind, length):
+        """Append what the payload buffer holds; a group of appends is made durable together where that is dear."""
+        ring = self.ring
+        if ring.synced == ring.next_number - 1:
+            self._group_since_ms = self._clock.uptime_ms
+        ring.append(kind, self._payload[:length], sync=False)
+        self._is_used = True
+        if ring.next_number - 1 - ring.synced >= ring.region.group_records:
+            ring.sync()

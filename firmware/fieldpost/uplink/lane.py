@@ -1,0 +1,182 @@
+"""One ring's way to the hub: what to send now, and what the ring may forget.
+
+Reads the ring in order, packs batches, keeps up to a window of them unacknowledged, and after a reconnect
+sends exactly those again, with DUP, the same packet id and the same message id (MQTT 3.1.1 section 4.4).
+A batch leaves when it is full, when its oldest record has waited long enough, or when more than a full
+batch is waiting. Only its numbers are remembered: its body is made again from the ring.
+"""
+
+from fieldpost.limits import FORGET_INTERVAL_MS, RECORD_BYTES_MAX
+from fieldpost.uplink.batch import Batch
+from fieldpost.uplink.window import Window
+
+
+class NotYet(Exception):
+    """The next record cannot be rendered before something else is known."""
+
+
+class Lane:
+    """The way from a ring to a link. Sans-IO: the link is handed to `step`, time is a number.
+
+    render: callable(number, kind, payload) -> JSON text, or None for "not yet, ask again".
+    window_size: batches in flight. A batch is full at records_max or bytes_max, and leaves after age_ms at the latest.
+    """
+
+    def __init__(self, ring, render, window_size, records_max, bytes_max, age_ms):
+        self._ring = ring
+        self._render = render
+        self._records_max = records_max
+        self._age_ms = age_ms
+        self._reader = ring.reader()
+        self._payload = memoryview(bytearray(RECORD_BYTES_MAX))
+        self._batch = Batch(ring.ring_id, records_max, bytes_max)
+        self._packed_id = 0  # packet id of a batch that is packed and waits for room on the link
+        self._next = ring.cursor + 1  # first number that is in no batch yet
+        self._resend = 0  # how many batches of the window have left on this connection
+        self._waiting_since_ms = None
+        self._forgot_ms = 0
+        self._seek(self._next)
+        self.window = Window(window_size)
+        self.sent_records = 0
+        self.acked_records = 0
+        self.duplicates_sent = 0
+
+    def disconnected(self):
+        """The connection is gone; everything in flight is in doubt and leaves again, oldest first."""
+        self._resend = 0
+        self._packed_id = 0
+        self._seek(self._next)
+
+    def acknowledged(self, packet_id):
+        """Take a PUBACK; one for nothing in flight is ignored."""
+        before = self.window.count
+        self.acked_records += self.window.acknowledged(packet_id)
+        self._resend = max(0, self._resend - (before - self.window.count))
+
+    def overdue(self, now_ms, timeout_ms):
+        """Return whether a batch has waited for its PUBACK for longer than `timeout_ms`.
+
+        What was sent on an earlier connection and is still to leave on this one waits for the link, not the hub.
+        """
+        since_ms = self.window.waiting_since_ms(self._resend)
+        return since_ms is not None and now_ms - since_ms > timeout_ms
+
+    def step(self, now_ms, outlet):
+        """Send what may leave now; return False if something waits for room on the link.
+
+        outlet: publish(message_id, payload, packet_id, dup) -> whether it had room; new_packet_id().
+        Raises NotYet when a record cannot be rendered yet: nothing may overtake it.
+        """
+        try:
+            while self._resend < self.window.count:
+                if not self._send_again(now_ms, outlet):
+                    return False
+            while not self.window.is_full and (self._packed_id or self._may_leave(now_ms)):
+                if not self._send_new(now_ms, outlet):
+                    return not self._packed_id
+        except NotYet:
+            self._seek(self._batch.first)
+            raise
+        return True
+
+    def forget(self, now_ms):
+        """Let the ring forget what is confirmed: at once when nothing is in flight, else now and then."""
+        through = self.window.forget_through
+        if through and (not self.window.count or now_ms - self._forgot_ms >= FORGET_INTERVAL_MS):
+            self._ring.forget(through, self.window.forget_lost)
+            self.window.forgotten()
+            self._forgot_ms = now_ms
+
+    def _may_leave(self, now_ms):
+        waiting = self._ring.synced + 1 - self._next
+        if waiting <= 0:
+            self._waiting_since_ms = None
+            return False
+        if self._waiting_since_ms is None:
+            self._waiting_since_ms = now_ms
+        # A record that had no room in the last batch means that more than a full one was waiting.
+        is_draining = waiting >= self._records_max or self._held is not None
+        return is_draining or now_ms - self._waiting_since_ms >= self._age_ms
+
+    def _send_new(self, now_ms, outlet):
+        batch = self._batch
+        if not self._packed_id:
+            self._pack_new(self._next)
+            if batch.is_empty:
+                return False
+            self._packed_id = outlet.new_packet_id()
+        if not self._publish(outlet, dup=False):
+            return False
+        self.window.sent(self._packed_id, batch.first, batch.last, batch.lost, now_ms)
+        self._packed_id = 0
+        self._resend = self.window.count
+        self._next = batch.last + 1
+        self._waiting_since_ms = None
+        self.sent_records += batch.records
+        return True
+
+    def _send_again(self, now_ms, outlet):
+        packet_id, first, last, lost = self.window.batch(self._resend)
+        if packet_id:  # else it was acknowledged out of order
+            batch = self._batch
+            if self._packed_id != packet_id:
+                if not self._pack_again(first, last):
+                    # It no longer comes out as one message. The records are there: let them leave as new ones.
+                    self.window.cut(self._resend)
+                    self._next = first
+                    self._seek(first)
+                    return True
+                self._packed_id = packet_id
+            if not self._publish(outlet, dup=batch.lost == lost):
+                return False
+            self._packed_id = 0
+            self.window.sent_again(self._resend, batch.lost, now_ms)
+            self.duplicates_sent += batch.records
+        self._resend += 1
+        return True
+
+    def _publish(self, outlet, dup):
+        message_id = self._batch.message_id(self._ring.ring_id)
+        return outlet.publish(message_id, self._batch.body(), self._packed_id, dup)
+
+    def _pack_new(self, first):
+        """Pack what is there from `first` on, as far as it fits."""
+        self._begin(first)
+        while not self._batch.is_full and self._peek() and self._batch.add(*self._held):
+            self._take()
+
+    def _pack_again(self, first, last):
+        """Pack `first` to `last`, whatever is no longer kept as lost; return whether it came out whole."""
+        self._begin(first)
+        while self._batch.last < last and self._peek() and self._held[0] <= last:
+            if not self._batch.add(*self._held):
+                return False
+            self._take()
+        self._batch.add_lost_through(last)
+        return self._batch.last == last
+
+    def _begin(self, first):
+        if self._position != first:
+            self._seek(first)
+        self._batch.begin(first)
+
+    def _peek(self):
+        """Hold the next record as (number, text); return whether there is one. Raises NotYet."""
+        if self._held is None:
+            length = self._reader.next(self._payload)
+            if length < 0:
+                return False
+            text = self._render(self._reader.number, self._reader.kind, self._payload[:length])
+            if text is None:
+                raise NotYet
+            self._held = (self._reader.number, text)
+        return True
+
+    def _take(self):
+        self._position = self._held[0] + 1
+        self._held = None
+
+    def _seek(self, number):
+        self._reader.seek(number)
+        self._position = number  # everything before it has been taken
+        self._held = None  # the record behind it, read and not yet taken
