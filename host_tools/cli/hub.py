@@ -83,6 +83,7 @@ async def _run(hub: Hub) -> None:
             print(
                 "\n  a device:   fieldpost hub device create NAME" + here + "\n"
                 f"  SDKs:       export SSL_CERT_FILE={hub.ca_file} REQUESTS_CA_BUNDLE={hub.ca_file}\n"
+                "  a back end: fieldpost hub service" + here + "\n"
                 "  messages:   fieldpost hub messages --follow" + here + "\n  Ctrl-C ends it.",
                 file=sys.stderr,
             )
@@ -90,6 +91,17 @@ async def _run(hub: Hub) -> None:
     finally:
         await api.stop()
         await hub.stop()
+
+
+@app.command()
+def service(data: Data = None, as_json_: Json = False) -> None:
+    """Show what back ends connect with: azure-iot-hub with the first string, azure-eventhub with the second."""
+    about = HubClient(_folder(data)).ask("GET", "hub")
+    found = {name: about[name] for name in ("service_connection_string", "events_connection_string", "ca_file")}
+    if as_json_:
+        print(json.dumps(found))
+    else:
+        print("\n".join(found.values()))
 
 
 @device.command("create")

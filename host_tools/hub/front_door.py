@@ -1,4 +1,4 @@
-"""The first byte of a connection says which protocol it speaks; every port of the hub speaks all of them.
+"""The first bytes of a connection say which protocol it speaks; every port of the hub speaks all of them.
 
 0x10 ...       MQTT CONNECT (MQTT 3.1.1 section 3.1)
 "AMQP" ...     AMQP 1.0 (OASIS AMQP 1.0 part 2 section 2.2)
@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Final, cast
 
+from host_tools.hub.amqp.connection import AmqpConnection
 from host_tools.hub.mqtt import connection
 from host_tools.hub.mqtt.connection import Connection
 from host_tools.hub.service.rest import ServiceApi
@@ -20,16 +21,19 @@ from host_tools.hub.web.connection import HttpConnection
 if TYPE_CHECKING:
     from host_tools.hub.hub import Hub
 
+_AMQP: Final = b"AMQP"
+
 log = logging.getLogger("fieldpost.hub")
 
 
 class FrontDoor(asyncio.Protocol):
-    """Waits for the first byte, then hands the connection over."""
+    """Waits for the first bytes, then hands the connection over."""
 
     def __init__(self, hub: Hub) -> None:
         self._hub = hub
         self._transport: asyncio.Transport | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._begun = bytearray()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
@@ -43,12 +47,16 @@ class FrontDoor(asyncio.Protocol):
     def data_received(self, data: bytes) -> None:
         if self._transport is None:
             return
+        self._begun += data
+        begun = bytes(self._begun)
+        if len(begun) < len(_AMQP) and _AMQP.startswith(begun):
+            return  # no method of HTTP begins like this either: the next bytes tell
         transport = self._transport
         self._leave()
-        speaker = self._speaker(data[0])
+        speaker = self._speaker(begun)
         transport.set_protocol(speaker)
         speaker.connection_made(transport)
-        speaker.data_received(data)
+        speaker.data_received(begun)
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._leave()
@@ -61,8 +69,10 @@ class FrontDoor(asyncio.Protocol):
             self._leave()
             transport.close()
 
-    def _speaker(self, first_byte: int) -> asyncio.Protocol:
-        if ord("A") <= first_byte <= ord("Z"):
+    def _speaker(self, begun: bytes) -> asyncio.Protocol:
+        if begun.startswith(_AMQP):
+            return AmqpConnection(self._hub)
+        if ord("A") <= begun[0] <= ord("Z"):
             return HttpConnection(self._hub, ServiceApi(self._hub).answer)
         return Connection(self._hub)
 

@@ -8,6 +8,7 @@ import fcntl
 import json
 import logging
 import os
+import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ from host_tools.hub.mqtt import codec, connection
 from host_tools.hub.mqtt.session import Session
 from host_tools.hub.provisioning.service import Provisioning
 from host_tools.hub.provisioning.session import ProvisioningSession
+from host_tools.hub.service.partitions import Partitions
 from host_tools.hub.service.policies import Policies
 from host_tools.hub.store import database, events
 from host_tools.hub.store.events import StoredMessage
@@ -90,6 +92,7 @@ class Hub:
         self._queues: dict[str, CommandQueue] = {}
         self._attached: dict[str, DeviceConnection] = {}
         self._listeners: list[Callable[[StoredMessage], None]] = []
+        self._stored_listeners: list[Callable[[], None]] = []
         self._housekeeping: asyncio.Task[None] | None = None
         self.is_open = False
         self.hostname = hostname
@@ -99,6 +102,8 @@ class Hub:
         self.connections: set[Closable] = set()
         self.settings = Settings(self._database)
         self.policies = Policies(self.settings, lambda: {HOSTNAME, "127.0.0.1", self.hostname.lower()}, clock)
+        self.partitions = Partitions(directory)
+        self.created_ms = int(self.settings.get_or_make("created_ms", lambda: str(self.now_ms())))
         self.devices = DeviceRegistry(self._database)
         self.authorities = Authorities(self._database)
         self.provisioning = Provisioning(self._database, self.devices, hostname, clock, self._first_twin)
@@ -112,6 +117,11 @@ class Hub:
     def directory(self) -> Path:
         """Where the store and the certificates are."""
         return self._directory
+
+    @property
+    def reading(self) -> sqlite3.Connection:
+        """The store, for reading."""
+        return self._database
 
     @property
     def ca_pem(self) -> str:
@@ -284,6 +294,14 @@ class Hub:
         """Call it no more."""
         self._listeners.remove(callback)
 
+    def on_stored(self, callback: Callable[[], None]) -> None:
+        """Call back, in the loop, when device-to-cloud messages have become durable."""
+        self._stored_listeners.append(callback)
+
+    def remove_stored_listener(self, callback: Callable[[], None]) -> None:
+        """Call it no more."""
+        self._stored_listeners.remove(callback)
+
     def pending(self, device_id: str) -> int:
         """How many commands the device has not completed and may still get."""
         queue = self.command_queue(device_id)
@@ -356,6 +374,8 @@ class Hub:
         def done(sequence: int) -> None:
             if durable is not None:
                 durable()
+            for stored in list(self._stored_listeners):
+                stored()
             if self._listeners:
                 message_id = system.get("message-id")
                 message = StoredMessage(sequence, device_id, message_id, system, properties, body, now_ms, duplicate)

@@ -42,8 +42,13 @@ def check(token: str, keys: list[str], resource: str, now_s: float) -> float:
 
 
 def sign(key: str, scope: str, expiry: str) -> str:
-    """Return the base64 signature of an encoded scope and an expiry in Unix seconds."""
-    digest = hmac.digest(base64.b64decode(key), f"{scope}\n{expiry}".encode(), hashlib.sha256)
+    """Return the base64 signature of an encoded scope and an expiry in Unix seconds.
+
+    IoT Hub decodes the key; Event Hubs, whose scopes begin with sb://, takes it as text ("Authenticate access to Event
+    Hubs resources using shared access signatures").
+    """
+    secret = key.encode() if unquote(scope).startswith("sb://") else base64.b64decode(key)
+    digest = hmac.digest(secret, f"{scope}\n{expiry}".encode(), hashlib.sha256)
     return base64.b64encode(digest).decode()
 
 

@@ -1,4 +1,4 @@
-"""Unmodified azure-iot-hub against the local hub: identities, twins, methods over HTTPS."""
+"""Unmodified azure-iot-hub against the local hub: identities, twins, methods over HTTPS; commands over AMQP."""
 
 import asyncio
 import contextlib
@@ -7,8 +7,9 @@ import ssl
 
 import pytest
 
-from tests.hub.raw_device import RawDevice, connect, token
+from tests.hub.raw_device import RawDevice, connect, puback, subscribe, take_publish, token
 from tests.hub.raw_topics import publish_0, subscribe_all, take_event
+from tests.sdk.conftest import AMQP_PORT
 
 
 class Service:
@@ -36,11 +37,11 @@ class Service:
 
 @pytest.fixture
 def service(running_hub, program):
-    """Return a context with (hub, service); the HTTPS API is on the port of MQTT."""
+    """Return a context with (hub, service); the HTTPS API is on the port of MQTT, AMQP on its own."""
 
     @contextlib.asynccontextmanager
     async def start(**keys):
-        async with running_hub(**keys) as hub:
+        async with running_hub(AMQP_PORT, **keys) as hub:
             string = hub.policies.connection_string(f"{hub.hostname}:{hub.port}")
             async with program("service", hub, SERVICE_CONNECTION_STRING=string) as running:
                 assert json.loads(await running.line())
@@ -128,8 +129,55 @@ async def test_a_twin_and_a_method(service):
         assert "404" in str(await back_end.fails(call)) or "Not Found" in str(await back_end.fails(call))
 
 
+async def test_commands_over_amqp_and_their_feedback(service):
+    async with service() as (hub, back_end):
+        key = hub.devices.create("d1").primary_key
+        properties = (
+            "{'contentType': 'text/plain', 'correlationId': 'c-1', 'messageId': 'm-1', 'iothub-ack': 'full', 'a': 'b'}"
+        )
+        await back_end.does(f"manager.send_c2d_message('d1', 'hello', {properties})")
+        for index in range(5):
+            await back_end.does(f"manager.send_c2d_message('d1', 'number {index}')")
+        await back_end.does("manager.send_c2d_message('d1', 'x' * 60000)")
+        device = await raw_device(hub, "d1", key)
+        device.send(subscribe("devices/d1/messages/devicebound/#"))
+        await device.receive()
+        bodies = []
+        for _ in range(7):
+            topic, body, packet_id, _ = take_publish(await device.receive())
+            if not bodies:
+                bag = set(topic.removeprefix("devices/d1/messages/devicebound/").split("&"))
+                assert {"%24.mid=m-1", "%24.cid=c-1", "%24.ct=text%2Fplain", "a=b", "iothub-ack=full"} <= bag
+            bodies.append(body)
+            device.send(puback(packet_id))
+        assert bodies == [b"hello", *(b"number %d" % index for index in range(5)), b"x" * 60_000]
+        async with asyncio.timeout(10):
+            while len(hub.feedback) != 1:
+                await asyncio.sleep(0.01)
+        (record,) = hub.feedback.batch().records
+        assert (record["originalMessageId"], record["statusCode"]) == ("m-1", "Success")
+        assert await back_end.does("feedback()") == [record]
+        async with asyncio.timeout(10):
+            while len(hub.feedback):
+                await asyncio.sleep(0.01)
+        device.close()
+
+
+async def test_commands_that_cannot_be_sent_are_refused(service):
+    async with service() as (hub, back_end):
+        hub.devices.create("d1")
+        refused = ["Exception", "C2D message send failure"]
+        assert await back_end.fails("manager.send_c2d_message('nobody', 'x')") == refused
+        assert await back_end.fails("manager.send_c2d_message('d1', 'x' * 66000)") == refused
+        assert await back_end.fails("manager.send_c2d_message('d1', 'x', {'iothub-ack': 'maybe'})") == refused
+        for _ in range(50):
+            await hub.send("d1", b"", {})
+        assert await back_end.fails("manager.send_c2d_message('d1', 'one more')") == refused
+        assert hub.pending("d1") == 50
+
+
 async def test_a_stranger_gets_nothing(running_hub, program):
-    async with running_hub() as hub:
+    async with running_hub(AMQP_PORT) as hub:
         hub.devices.create("d1")
         key = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
         string = f"HostName={hub.hostname}:{hub.port};SharedAccessKeyName=iothubowner;SharedAccessKey={key}"
@@ -138,3 +186,5 @@ async def test_a_stranger_gets_nothing(running_hub, program):
             back_end = Service(running)
             assert "Unauthorized" in str(await back_end.fails("manager.get_devices()"))
             assert "Unauthorized" in str(await back_end.fails("manager.get_twin('d1')"))
+            await back_end.fails("manager.send_c2d_message('d1', 'x')")
+            assert hub.pending("d1") == 0

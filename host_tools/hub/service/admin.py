@@ -166,12 +166,16 @@ class AdminApi:
 
     def _about(self) -> dict[str, Any]:
         hub = self._hub
+        https = next(iter(hub.ports[1:]), hub.port)
         return {
             "hostname": hub.hostname,
             "ports": hub.ports,
             "ca_file": str(hub.ca_file.resolve()),
             "id_scope": hub.provisioning.id_scope,
-            "service_connection_string": hub.policies.connection_string(hub.hostname),
+            "service_connection_string": hub.policies.connection_string(
+                hub.hostname if https == 443 else f"{hub.hostname}:{https}"
+            ),
+            "events_connection_string": hub.policies.events_connection_string(hub.hostname),
             "devices": len(hub.devices),
             "connected": sum(1 for device in hub.devices.list() if hub.is_connected(device.id)),
         }

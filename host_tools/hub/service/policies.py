@@ -41,6 +41,11 @@ class Policies:
         """What a service needs to know."""
         return f"HostName={host};SharedAccessKeyName={policy};SharedAccessKey={self._keys[policy][0]}"
 
+    def events_connection_string(self, host: str, policy: str = "service") -> str:
+        """What a reader of the built-in events endpoint needs to know."""
+        endpoint = f"Endpoint=sb://{host}/;SharedAccessKeyName={policy}"
+        return f"{endpoint};SharedAccessKey={self._keys[policy][0]};EntityPath=events"
+
     def primary_key(self, policy: str = "iothubowner") -> str:
         """The first key of a policy."""
         return self._keys[policy][0]

@@ -34,13 +34,15 @@ class StoredMessage:
     duplicate: bool
 
 
-def read(connection: sqlite3.Connection, device_id: str | None, after: int) -> Iterator[StoredMessage]:
+def read(
+    connection: sqlite3.Connection, device_id: str | None, after: int, page_rows: int = _PAGE_ROWS
+) -> Iterator[StoredMessage]:
     """Yield messages with a sequence number above `after`, oldest first, until there is none left."""
     while True:
         rows = connection.execute(
             "SELECT sequence, device_id, enqueued_ms, system, properties, duplicate, body FROM events"
             " WHERE sequence > ? AND (? IS NULL OR device_id = ?) ORDER BY sequence LIMIT ?",
-            (after, device_id, device_id, _PAGE_ROWS),
+            (after, device_id, device_id, page_rows),
         ).fetchall()
         if not rows:
             return
@@ -60,3 +62,27 @@ def read_messages(directory: Path, device_id: str | None = None, after: int = 0)
             yield from read(connection, device_id, after)
     except sqlite3.Error as error:
         raise UserError(f"no readable hub store in {directory}: {error}; start the hub there first") from error
+
+
+def last_sequence(connection: sqlite3.Connection) -> int:
+    """Return the sequence number of the newest message, 0 if there is none."""
+    row = connection.execute("SELECT MAX(sequence) FROM events").fetchone()
+    return int(row[0] or 0)
+
+
+def last_sequence_until(connection: sqlite3.Connection, unix_ms: int) -> int:
+    """Return the sequence number of the last message that was stored at that time or before, 0 if there is none.
+
+    Times grow with the numbers, so that halving finds it; where a clock was set back, one of the places is found.
+    """
+    low, high = 0, last_sequence(connection)
+    while low < high:
+        middle = (low + high + 1) // 2
+        row = connection.execute(
+            "SELECT sequence, enqueued_ms FROM events WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1", (middle,)
+        ).fetchone()
+        if row is None or row[1] <= unix_ms:
+            low = middle
+        else:
+            high = int(row[0]) - 1
+    return low
