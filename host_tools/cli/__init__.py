@@ -4,7 +4,21 @@ import sys
 
 import typer
 
-from host_tools.cli import audit, bench, boards, emulate, flash, hub, outage, power, send, sensor, status, version
+from host_tools.cli import (
+    audit,
+    bench,
+    boards,
+    emulate,
+    flash,
+    hub,
+    outage,
+    power,
+    queue,
+    send,
+    sensor,
+    status,
+    version,
+)
 from host_tools.errors import UserError
 
 app = typer.Typer(
@@ -20,6 +34,7 @@ for verb in (flash, emulate, send, outage, power, sensor, audit, status, boards)
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(hub.app, name="hub")
 app.add_typer(bench.app, name="bench")
+app.add_typer(queue.app, name="queue")
 
 
 def main() -> None:

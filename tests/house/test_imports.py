@@ -34,7 +34,7 @@ FIRMWARE = {
     "daemon": _CORE | {"assembly", "ports"},
 }
 
-_ANY_HOST = {"toolchain", "boards", "flash", "hub", "emulator", "audit", "errors"}
+_ANY_HOST = {"queue", "toolchain", "boards", "flash", "hub", "emulator", "audit", "errors"}
 HOST = {
     "errors": set(),
     "toolchain": {"errors"},
@@ -43,12 +43,13 @@ HOST = {
     "hub": {"errors"},
     "emulator": {"errors", "toolchain"},
     "audit": {"errors"},
+    "queue": {"errors"},
     "lab": _ANY_HOST,
     "bench": {"errors", "toolchain", "emulator"},
     "cli": _ANY_HOST | {"lab", "bench"},
 }
 # Rooms of the host that may read the device's own formats and rules.
-KNOWS_FIRMWARE = {"boards", "flash", "audit", "lab", "bench"}
+KNOWS_FIRMWARE = {"boards", "flash", "audit", "lab", "queue", "bench"}
 
 # What only links, sensors and ports may touch.
 _OUTSIDE = {
