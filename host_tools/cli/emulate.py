@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from host_tools import boards
-from host_tools.emulator.bare import Bare, new_board, stand_in_firmware
+from host_tools.emulator.bare import BareBoard, new_board, stand_in_firmware
 from host_tools.errors import UserError
 from host_tools.lab.folder import state_folder
 from host_tools.lab.hardware import board_shape
@@ -46,13 +46,13 @@ def run(
     asyncio.run(_until_stopped(bare))
 
 
-async def _until_stopped(bare: Bare) -> None:
+async def _until_stopped(bare: BareBoard) -> None:
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
     await bare.plug_in()
     try:
-        print(f"ready: {bare.state}, port {bare.directory / 'serial'}", flush=True)
+        print(f"ready: {bare.state} in {bare.directory}", flush=True)
         await stopped.wait()
     finally:
         await bare.unplug()

@@ -107,6 +107,7 @@ class EmulatedBoard:
         self._is_listening = False
         self._interrupt_waits = False
         self._interrupt_timer: asyncio.TimerHandle | None = None
+        self._on_bootloader: Callable[[], object] = self.press_reset
         self._watchdog_ms = 0
         self._watchdog_timer: asyncio.TimerHandle | None = None
         self._started_s = 0.0
@@ -215,6 +216,10 @@ class EmulatedBoard:
         """Call `callback(line)` for every line of output."""
         self._console.on_line(callback)
 
+    def on_bootloader(self, callback: Callable[[], object]) -> None:
+        """Call `callback()` when the program asks for the boot loader; without one, it is a reset."""
+        self._on_bootloader = callback
+
     def type(self, text: str) -> None:
         """Type on the board's console; Ctrl-C is `interrupt`."""
         self._input(text.encode())
@@ -321,6 +326,8 @@ class EmulatedBoard:
             self._reset("sleep", after_ms / 1000)
         elif kind == "reset":
             self._reset("reset")
+        elif kind == "bootloader":
+            self._on_bootloader()
         else:
             self._next_start = ("soft", "raw" if kind == "soft raw" else "all")
             self._end_process()

@@ -28,7 +28,7 @@ from host_tools.emulator.nor_flash import NorFlash, PowerCut
 from host_tools.emulator.pins import Pins
 from host_tools.emulator.shape import I2cBus
 
-RESETS = ("reset", "soft", "soft raw", "sleep")
+RESETS = ("reset", "soft", "soft raw", "sleep", "bootloader")
 _OK = b"\0"
 _NOBODY = b"\1"
 _STUCK = b"\2"

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from host_tools.emulator.bare import BareEsp32
 from host_tools.emulator.bare.esp_image import NotBootable, boot
 from host_tools.emulator.bare.stand_in import esp32_firmware
 from host_tools.emulator.nor_flash import NorFlash
@@ -39,8 +40,8 @@ async def test_esptool_writes_verifies_and_reads_back(
         port = ["--port", board.serial_port, *options]
         code, said = await run_tool("esptool", *port, "write-flash", "0x20000", tmp_path / "data")
         assert code == 0 and "Hash of data verified" in said, said
+        assert isinstance(board, BareEsp32) and board.loader is not None
         assert f"MAC:                {board.mac.hex(':')}" in said
-        assert board.loader is not None
         assert commands <= set(board.loader.commands)
         code, said = await run_tool("esptool", *port, "read-flash", "0x20000", 5000, tmp_path / "back")
         assert code == 0, said

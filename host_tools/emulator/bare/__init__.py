@@ -1,6 +1,8 @@
 """Boards as they leave the factory: flash without a program, a boot loader in ROM, one cable."""
 
+from host_tools.emulator.bare.board import BareBoard
 from host_tools.emulator.bare.esp32 import BareEsp32
-from host_tools.emulator.bare.kinds import Bare, new_board, stand_in_firmware
+from host_tools.emulator.bare.kinds import new_board, stand_in_firmware
+from host_tools.emulator.bare.pico import BarePico
 
-__all__ = ["Bare", "BareEsp32", "new_board", "stand_in_firmware"]
+__all__ = ["BareBoard", "BareEsp32", "BarePico", "new_board", "stand_in_firmware"]

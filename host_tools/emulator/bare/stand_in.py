@@ -9,6 +9,7 @@ import random
 import struct
 
 from host_tools.emulator.bare.esp_image import TABLE_OFFSET
+from host_tools.emulator.bootsel.chips import FLASH_ADDRESS, RpChip, crc32
 from host_tools.emulator.rom_loader import Chip
 from host_tools.emulator.shape import TYPE_APP, TYPE_DATA, Partition
 
@@ -19,6 +20,7 @@ _FLASH_MODE_DIO = 2
 _FLASH_SIZE_IDS = {0x20_0000: 1, 0x40_0000: 2, 0x80_0000: 3, 0x100_0000: 4}
 _BOOTLOADER_BYTES = 6000
 _SUBTYPE_FAT = 0x81
+_UF2_PAYLOAD_BYTES = 256
 
 
 def esp32_firmware(chip: Chip, flash_bytes: int = 0x40_0000, app_bytes: int = 120_000, version: int = 1) -> bytes:
@@ -42,6 +44,21 @@ def esp32_firmware(chip: Chip, flash_bytes: int = 0x40_0000, app_bytes: int = 12
     table += b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(table, usedforsecurity=False).digest()
     whole[TABLE_OFFSET : TABLE_OFFSET + len(table)] = table
     return bytes(whole[chip.boot_offset :]) + _image(chip, flash_bytes, _filling(app_bytes, version + 1000))
+
+
+def pico_firmware(chip: RpChip, program_bytes: int = 60_000, version: int = 1) -> bytes:
+    """Return a UF2 file with a second stage that the ROM accepts, and a program behind it."""
+    program = bytearray(_filling(program_bytes, version) + bytes(-program_bytes % _UF2_PAYLOAD_BYTES))
+    program[252:256] = crc32(bytes(program[:252])).to_bytes(4, "little")
+    # The marker of an image definition, where an RP2350 looks for one.
+    program[256:260] = bytes.fromhex("d3deffff")
+    pages = [bytes(program[at : at + _UF2_PAYLOAD_BYTES]) for at in range(0, len(program), _UF2_PAYLOAD_BYTES)]
+    blocks = []
+    for number, page in enumerate(pages):
+        address = FLASH_ADDRESS + number * _UF2_PAYLOAD_BYTES
+        fields = (0x0A324655, 0x9E5D5157, 0x2000, address, len(page), number, len(pages), chip.family)
+        blocks.append(struct.pack("<8I", *fields) + page.ljust(476, b"\0") + struct.pack("<I", 0x0AB16F30))
+    return b"".join(blocks)
 
 
 def _image(chip: Chip, flash_bytes: int, code: bytes) -> bytes:

@@ -16,6 +16,7 @@ _RP2040_WATCHDOG_MS_MAX = const(8388)
 _KIND_RESET = const(0)
 _KIND_SOFT = const(1)
 _KIND_SLEEP = const(3)
+_KIND_BOOTLOADER = const(4)
 
 PWRON_RESET = 1
 WDT_RESET = 3
@@ -44,6 +45,10 @@ def reset():
 
 def soft_reset():
     _wire.reset(_KIND_SOFT)
+
+
+def bootloader(timeout=0):
+    _wire.reset(_KIND_BOOTLOADER)
 
 
 def deepsleep(time_ms=0):
