@@ -6,8 +6,8 @@ from rich.table import Table
 from host_tools import boards
 
 _HOW = {
-    "esp32": "./flash.sh {name} --port PORT --hub HOST --identity FILE",
-    "rp2": "./flash.sh {name} --port PORT --hub HOST --identity FILE",
+    "esp32": "./flash.sh {name} --device NAME --firmware FILE",
+    "rp2": "./flash.sh {name} --device NAME --firmware FILE",
     "linux": "comes with the Raspberry Pi service",
 }
 

@@ -16,17 +16,17 @@ import uvloop
 from rich.console import Console
 
 from host_tools import boards
+from host_tools.cli import real_board
 from host_tools.cli.boards import print_table
 from host_tools.errors import UserError
-from host_tools.flash import install, read_identity
 from host_tools.lab import session
 from host_tools.lab.folder import LabFolder
 from host_tools.lab.plan import POWER_OFF_S, REDELIVERED_SHARE, Plan, make_plan
 from host_tools.lab.quantities import duration_s, rate_hz, span
 from host_tools.lab.settings import Settings
-from host_tools.toolchain import firmware
 
 EMULATOR = "emulator"
+_INTERVAL_MS = 1000
 _SCENARIO = "Scenario (emulator)"
 _REAL = "Real boards"
 
@@ -37,7 +37,7 @@ def run(
     shape: Annotated[
         str | None, typer.Option(help="Board whose hardware the emulator takes on: esp32, pico_w.")
     ] = None,
-    rate: Annotated[str, typer.Option(help="Readings, such as 5/s or 30/min.")] = "1/s",
+    rate: Annotated[str | None, typer.Option(help="Readings, such as 5/s or 30/min; 1/s if not given.")] = None,
     hub_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the local hub; 0 for any free one.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that goes wrong on purpose.")] = 1,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what the board prints.")] = False,
@@ -71,11 +71,28 @@ def run(
         bool, typer.Option("--json", help="Print one JSON object last.", rich_help_panel=_SCENARIO)
     ] = False,
     port: Annotated[str | None, typer.Option(help="Serial port, such as /dev/ttyACM0.", rich_help_panel=_REAL)] = None,
-    hub: Annotated[str | None, typer.Option(help="Host name of the IoT hub.", rich_help_panel=_REAL)] = None,
+    drive: Annotated[Path | None, typer.Option(help="BOOTSEL drive of a Pico.", rich_help_panel=_REAL)] = None,
+    micropython: Annotated[
+        Path | None, typer.Option("--firmware", help="MicroPython's file for the board.", rich_help_panel=_REAL)
+    ] = None,
+    device: Annotated[
+        str | None, typer.Option(help="Who the board will be, by its name at the hub.", rich_help_panel=_REAL)
+    ] = None,
     identity: Annotated[
         Path | None,
-        typer.Option(help="JSON file with device_id, key, ca_der, wifi_passwords.", rich_help_panel=_REAL),
+        typer.Option(help="Who it will be: JSON with device_id, key, ca_der, wifi_passwords.", rich_help_panel=_REAL),
     ] = None,
+    hub: Annotated[str | None, typer.Option(help="Host name of the IoT hub.", rich_help_panel=_REAL)] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Instead of fieldpost.toml in this folder.", rich_help_panel=_REAL)
+    ] = None,
+    wipe: Annotated[
+        bool, typer.Option("--wipe", help="Forget identity, numbers, unsent readings.", rich_help_panel=_REAL)
+    ] = False,
+    dry_run: Annotated[
+        bool, typer.Option("--dry-run", help="Look at the board and print the plan.", rich_help_panel=_REAL)
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Wait for the first reading at the hub.", rich_help_panel=_REAL)] = True,
 ) -> None:
     """Put the agent on a board, and see it run.
 
@@ -85,11 +102,14 @@ def run(
         print_table(Console())
         return
     boards.load(board)  # an unknown name is told before anything else that may be wrong
-    interval_ms = round(1000 / rate_hz(rate))
+    interval_ms = None if rate is None else round(1000 / rate_hz(rate))
     if board != EMULATOR:
-        _flash_real(board, port, hub, identity, interval_ms)
+        where = real_board.Where(port, drive)
+        who = real_board.Who(device, identity)
+        what = real_board.What(micropython, wipe, dry_run, wait)
+        real_board.flash(board, where, who, what, real_board.Setting(config, hub, interval_ms), as_json)
         return
-    settings = Settings(board, shape, interval_ms, hub_port, seed, verbose)
+    settings = Settings(board, shape, interval_ms or _INTERVAL_MS, hub_port, seed, verbose)
     plan = _plan(length, outage or [], power_cut or [], flash_cuts, commands, redeliver, seed)
     if plan is None:
         if as_json:
@@ -150,34 +170,6 @@ def _run_scenario(board: str, name: str | None, settings: Settings, plan: Plan, 
         raise typer.Exit(1)
     if temporary:
         shutil.rmtree(temporary)
-
-
-def _flash_real(board: str, port: str | None, hub: str | None, identity: Path | None, interval_ms: int) -> None:
-    """Install the agent on a board that runs MicroPython already."""
-    spec = boards.load(board)
-    if spec.port == "linux":
-        raise UserError(f"{spec.title}: the service for it is not there yet; try ./flash.sh emulator meanwhile")
-    for option, value, example in (
-        ("--port", port, "/dev/ttyACM0"),
-        ("--hub", hub, "HUB.azure-devices.net"),
-        ("--identity", identity, "identity.json"),
-    ):
-        if value is None:
-            raise UserError(
-                f"flashing {board} needs {option}, such as {option} {example}; the board must run "
-                "MicroPython >= 1.24 already (installing that and creating identities comes with later versions)"
-            )
-    assert port is not None and hub is not None and identity is not None
-    secrets = read_identity(identity)
-    config = spec.device_config(
-        device=secrets["device_id"],
-        hub_host=hub,
-        sample_interval_ms=interval_ms,
-        wifi=[{"ssid": ssid} for ssid in secrets.get("wifi_passwords", {})],
-    )
-    with tempfile.TemporaryDirectory(prefix="fieldpost-") as work:
-        tree = firmware.build(Path(work), _report)
-        install(port, tree, config, secrets, _report)
 
 
 def _default_name(board: str, shape: str | None) -> str:

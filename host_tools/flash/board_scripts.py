@@ -8,6 +8,7 @@ from pathlib import PurePosixPath
 
 OLDEST_VERSION = (1, 24)
 FITS = "fieldpost: fits"
+ABOUT = "fieldpost: about "
 
 # An interpreter on a PC calls itself linux; that is an emulated board, of whatever port.
 _EMULATED = "linux"
@@ -65,4 +66,42 @@ for path in keep:
             os.remove(path[:-3] + "py")
         except OSError:
             pass
+"""
+
+
+# Prints ABOUT and a JSON object: what runs on the board, and whom it takes itself for. Nothing of identity.json.
+ask_about = f"""\
+import json, os, sys
+found = {{"port": sys.platform, "version": list(sys.implementation.version[:3])}}
+try:
+    with open("/config.json") as file:
+        config = json.load(file)
+    found["device"], found["board"] = config["device"], config["board"]
+    os.stat("/identity.json")
+    found["has_identity"] = True
+except (OSError, ValueError, KeyError):
+    pass
+try:
+    import esp32
+    found["partitions"] = [row.info()[2:5] for row in esp32.Partition.find(esp32.Partition.TYPE_DATA)]
+except ImportError:
+    pass
+print({ABOUT!r} + json.dumps(found))
+"""
+
+# Erases what the device has stored, identity and readings included; MicroPython makes a file system at the reset.
+make_empty = """\
+import vfs
+try:
+    import rp2
+    devices = [rp2.Flash()]
+except ImportError:
+    import esp32
+    devices = []
+    for label in ("queue", "vfs"):
+        devices += esp32.Partition.find(esp32.Partition.TYPE_DATA, label=label)
+vfs.umount("/")
+for device in devices:
+    for block in range(device.ioctl(4, 0)):
+        device.ioctl(6, block)
 """

@@ -19,11 +19,14 @@ from host_tools.toolchain import Report
 _STARTS_IT = "main.py"
 
 
-def install(port: str, tree: Path, config: Mapping[str, Any], identity: Mapping[str, Any], report: Report) -> None:
+def install(
+    port: str, tree: Path, config: Mapping[str, Any], identity: Mapping[str, Any] | None, report: Report
+) -> None:
     """Put `tree` (built by toolchain.firmware), config.json and identity.json on the board and restart it.
 
-    port: a serial device, or anything else that mpremote can connect to. report: takes a line for each stage.
-    UserError if the board is not there, does not fit `config`, or refuses.
+    port: a serial device, or anything else that mpremote can connect to. identity: None leaves the one that the
+    board has. report: takes a line for each stage. UserError if the board is not there, does not fit `config`,
+    or refuses.
     """
     mpremote.check_port(port)
     report("stopping what runs on the board")
@@ -35,10 +38,9 @@ def install(port: str, tree: Path, config: Mapping[str, Any], identity: Mapping[
     report(f"copying {len(files)} files, {(size_bytes + 1023) // 1024} KiB")
     # Secrets travel in files that only this user can read, never on a command line.
     with tempfile.TemporaryDirectory(prefix="fieldpost-") as private:
-        settings = [
-            _write(Path(private) / "config.json", config),
-            _write(Path(private) / "identity.json", identity),
-        ]
+        settings = [_write(Path(private) / "config.json", config)]
+        if identity is not None:
+            settings.append(_write(Path(private) / "identity.json", identity))
         sources = [path for path in sorted(tree.iterdir()) if path.name != _STARTS_IT]
         commands = ["exec", board_scripts.remove_stale(files), "+", "fs", "cp", "-r"]
         commands += [str(path) for path in [*sources, *settings, tree / _STARTS_IT]]

@@ -29,18 +29,18 @@ def check_port(port: str) -> None:
         )
 
 
-def run(port: str, commands: Sequence[str]) -> list[str]:
+def run(port: str, commands: Sequence[str], attempts: int = _ATTEMPTS) -> list[str]:
     """Connect to `port`, carry out `commands`, chained in one session, and return the lines printed.
 
     A board that does not answer, or whose port is away for its restart, gets another chance. UserError says
     what to do.
     """
-    for attempt in range(1, _ATTEMPTS + 1):
+    for attempt in range(1, attempts + 1):
         code, said = _run_once(port, commands)
         if code == 0:
             return said.splitlines()
         transient = "could not enter raw repl" in said or "failed to access" in said
-        if not transient or attempt == _ATTEMPTS:
+        if not transient or attempt == attempts:
             break
         time.sleep(_ATTEMPT_PAUSE_S)
     raise UserError(_explain(port, said))

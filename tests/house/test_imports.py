@@ -34,12 +34,16 @@ FIRMWARE = {
     "daemon": _CORE | {"assembly", "ports"},
 }
 
-_ANY_HOST = {"queue", "toolchain", "boards", "flash", "hub", "emulator", "audit", "errors"}
+_ANY_HOST = {
+    "queue", "toolchain", "boards", "config", "flash", "provision", "hub", "emulator", "audit", "errors",
+}  # fmt: skip
 HOST = {
     "errors": set(),
     "toolchain": {"errors"},
     "boards": {"errors"},
-    "flash": {"errors", "toolchain"},
+    "config": {"errors"},
+    "flash": {"errors", "toolchain", "boards", "hub"},
+    "provision": {"errors", "hub"},
     "hub": {"errors"},
     "emulator": {"errors", "toolchain"},
     "audit": {"errors"},
@@ -49,7 +53,7 @@ HOST = {
     "cli": _ANY_HOST | {"lab", "bench"},
 }
 # Rooms of the host that may read the device's own formats and rules.
-KNOWS_FIRMWARE = {"boards", "flash", "audit", "lab", "queue", "bench"}
+KNOWS_FIRMWARE = {"boards", "config", "flash", "audit", "lab", "queue", "bench"}
 
 # What only links, sensors and ports may touch.
 _OUTSIDE = {

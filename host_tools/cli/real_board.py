@@ -1,0 +1,134 @@
+"""The part of `fieldpost flash` that puts real boards, or unpacked emulated ones, to work."""
+
+import json
+import sys
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from host_tools import boards
+from host_tools.boards import Board
+from host_tools.cli import show
+from host_tools.config import Settings, read_secrets, read_settings
+from host_tools.errors import UserError
+from host_tools.flash import onto_board, read_identity
+from host_tools.flash.first_reading import HubStore
+from host_tools.flash.onto_board import Job
+from host_tools.lab.folder import state_folder
+from host_tools.provision.local_hub import LocalHub, identity, root_certificate
+
+
+@dataclass(frozen=True)
+class Where:
+    """Where the board is, if the command line says so."""
+
+    port: str | None = None
+    drive: Path | None = None
+
+
+@dataclass(frozen=True)
+class Who:
+    """Who it will be: a name, or the file of its identity; neither keeps what it is."""
+
+    device: str | None = None
+    identity: Path | None = None
+
+
+@dataclass(frozen=True)
+class What:
+    """What is to be done."""
+
+    firmware: Path | None = None
+    wipe: bool = False
+    dry_run: bool = False
+    wait: bool = True
+
+
+@dataclass(frozen=True)
+class Setting:
+    """config: instead of fieldpost.toml; hub and interval_ms: instead of what stands in it."""
+
+    config: Path | None = None
+    hub: str | None = None
+    interval_ms: int | None = None
+
+    def read(self) -> Settings:
+        """Return the settings."""
+        settings = read_settings(self.config)
+        if self.hub is not None:
+            settings = replace(settings, is_local=False, hub_host=self.hub)
+        if self.interval_ms is not None:
+            settings = replace(settings, interval_ms=self.interval_ms)
+        return settings
+
+
+def flash(board: str, where: Where, who: Who, what: What, setting: Setting, as_json: bool) -> None:
+    """Find the board, say what will be done, and do it."""
+    started_s = time.monotonic()
+    job = make_job(board, where, who, what, setting.read())
+    progress = show.progress()
+    try:
+        found = onto_board.look(job, progress)
+        print("\n".join(f"  {number}. {line}" for number, line in enumerate(found.plan, 1)), file=sys.stderr)
+        if what.dry_run:
+            if as_json:
+                print(json.dumps({"board": board, "found": str(found.device), "plan": found.plan}))
+            return
+        outcome = onto_board.flash(job, found, progress)
+    finally:
+        if isinstance(progress, show.Bar):
+            progress.close()
+    if as_json:
+        print(json.dumps({"board": board, "outcome": outcome, "seconds": round(time.monotonic() - started_s, 1)}))
+    else:
+        print(outcome)
+
+
+def make_job(name: str, where: Where, who: Who, what: What, settings: Settings) -> Job:
+    """Return what the command line, fieldpost.toml and the hub say together. UserError says what is missing."""
+    board = boards.load(name)
+    if board.port == "linux":
+        raise UserError(f"{board.title}: the service for it is not there yet; try ./flash.sh emulator meanwhile")
+    if who.identity is not None and who.device is not None:
+        raise UserError("--identity and --device both say who the board will be: give one of them")
+    known = read_identity(who.identity) if who.identity is not None else None
+    hub = None if settings.hub_host is not None else LocalHub(settings.hub_data or state_folder() / "hub")
+    if who.device is not None:
+        known = _identity(who.device, settings, hub)
+    if known is not None and not settings.networks:
+        settings = replace(settings, networks=tuple(known["wifi_passwords"]))
+    return Job(
+        board=board,
+        config=lambda device: _config(board, device, settings, hub),
+        identity=known,
+        port=where.port,
+        drive=where.drive,
+        firmware=what.firmware,
+        wipe=what.wipe,
+        wait=what.wait,
+        arrived=None if hub is None else lambda device: HubStore(hub.folder, device).arrived,
+        emulated=emulated_boards(),
+    )
+
+
+def emulated_boards() -> tuple[Path, ...]:
+    """Return the folders of the unpacked boards that `fieldpost emulate` has made on this machine."""
+    folder = state_folder() / "boards"
+    return tuple(sorted(folder.iterdir())) if folder.is_dir() else ()
+
+
+def _identity(device: str, settings: Settings, hub: LocalHub | None) -> dict[str, Any]:
+    """Return the identity of a device by its name."""
+    if hub is None:
+        raise UserError(f"the key of {device} is not known here: give --identity FILE")
+    folder = settings.path.parent if settings.path is not None else Path()
+    passwords = read_secrets(folder).for_networks(settings.networks)
+    root = root_certificate(settings.root_certificate) if settings.root_certificate is not None else hub.ca_der
+    return identity(device, hub.key(device), root, passwords)
+
+
+def _config(board: Board, device: str, settings: Settings, hub: LocalHub | None) -> dict[str, Any]:
+    host, port = (settings.hub_host, settings.hub_port) if hub is None else (hub.host, hub.port)
+    assert host is not None
+    return board.device_config(device, host, port, **settings.device_settings())

@@ -1,0 +1,93 @@
+"""Wi-Fi passwords: in a file of mode 0600 beside fieldpost.toml, or in the environment; never anywhere else."""
+
+import json
+import os
+import stat
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from fieldpost.shapes import Fields, MapOf, Optional, Text
+
+from host_tools.config.toml_file import read_toml
+from host_tools.errors import UserError
+
+FILE = "fieldpost.secrets.toml"
+ENVIRONMENT = "FIELDPOST_WIFI_PASSWORDS"  # a JSON object, network to password
+
+_HEAD = """\
+# Passwords for the devices that fieldpost flashes. Keep this file to yourself: mode 0600, in no repository.
+"""
+_NETWORK = Text(32, "a network name")
+_SHAPE = Fields(("wifi", Optional(MapOf(_NETWORK, Text(64, "a password", secret=True), 8), {})))
+
+
+@dataclass(frozen=True, repr=False)
+class Secrets:
+    """wifi: network to password. Its text form says nothing."""
+
+    wifi: Mapping[str, str]
+
+    def for_networks(self, networks: Iterable[str]) -> dict[str, str]:
+        """Return the passwords of `networks`. UserError names one that has none."""
+        for ssid in networks:
+            if ssid not in self.wifi:
+                raise UserError(
+                    f"network '{ssid}' has no password: write it into {FILE} (mode 0600) under [wifi], or into "
+                    f"{ENVIRONMENT} as JSON; `fieldpost init` asks for it"
+                )
+        return {ssid: self.wifi[ssid] for ssid in networks}
+
+
+def read_secrets(folder: Path) -> Secrets:
+    """Return the secrets of the fieldpost.toml in `folder`; the environment's come first.
+
+    UserError if the file may be read by others, or is wrong; never with what stands in it.
+    """
+    found: dict[str, str] = {}
+    path = folder / FILE
+    if path.exists():
+        if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
+            raise UserError(f"{path} may be read by others: run `chmod 600 {path}`")
+        found |= read_toml(path, _SHAPE)["wifi"]
+    if os.environ.get(ENVIRONMENT):
+        try:
+            given = json.loads(os.environ[ENVIRONMENT])
+            if not isinstance(given, dict) or not all(isinstance(one, str) for one in given.values()):
+                raise ValueError
+        except ValueError:
+            raise UserError(
+                f'{ENVIRONMENT} is no JSON object of texts: write it like {{"network": "password"}}'
+            ) from None
+        found |= given
+    return Secrets(found)
+
+
+def write_secrets(folder: Path, secrets: Secrets) -> Path:
+    """Write the secrets' file, for this user alone. UserError if that cannot be done."""
+    path = folder / FILE
+    text = (
+        "# Passwords for the devices that fieldpost flashes. Keep this file to yourself: mode 0600, in no repository.\n"
+    )
+    text += "\n[wifi]\n" + "".join(f"{json.dumps(ssid)} = {json.dumps(word)}\n" for ssid, word in secrets.wifi.items())
+    write_private(path, text)
+    return path
+
+
+def write_private(path: Path, text: str) -> None:
+    """Replace a file by one that only this user can read; it is whole or the old one. UserError if it cannot."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.unlink(missing_ok=True)
+        with os.fdopen(os.open(partial, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+
+
+def _quoted(text: str) -> str:
+    # What JSON escapes, TOML escapes in the same way.
+    return json.dumps(text, ensure_ascii=False)

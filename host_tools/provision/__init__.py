@@ -1,0 +1,1 @@
+"""Gives devices their identities, and keeps an inventory of them."""

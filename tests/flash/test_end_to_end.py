@@ -1,0 +1,138 @@
+"""The whole of `fieldpost flash`: an unpacked board, the makers' own tools, the local hub, and a reading at its end.
+
+Goal: one command brings a board from nothing to a delivered reading, a second one changes nothing that
+matters, and every step on the way can be cut and repeated. Everything runs as a user runs it: the command in a
+process of its own, the board and the hub on real ports.
+"""
+
+import asyncio
+import json
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from host_tools.emulator.bare import BareBoard, BarePico, stand_in_firmware
+from host_tools.hub import Hub, read_messages
+from host_tools.hub.service.admin import AdminApi
+from tests.flash.bare_bench import on_the_table
+
+SSID = "shed"
+PASSWORD = "pass word 7"
+TIMEOUT_S = 150
+
+
+class Bench:
+    """A user's folder with fieldpost.toml, and a hub that runs."""
+
+    def __init__(self, folder: Path, hub: Hub) -> None:
+        self.folder = folder
+        self.hub = hub
+
+    @property
+    def upstream(self) -> tuple[str, int]:
+        return ("127.0.0.1", self.hub.port)
+
+    def firmware(self, kind: str) -> Path:
+        path = self.folder / f"{kind}.firmware"
+        path.write_bytes(stand_in_firmware(kind))
+        return path
+
+    async def fieldpost(self, *words: object) -> tuple[int, str, str]:
+        """Return exit code, stdout and stderr."""
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-c",
+            "from host_tools.cli import main; main()",
+            *map(str, words),
+            cwd=self.folder,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            stdin=asyncio.subprocess.DEVNULL,
+        )
+        try:
+            async with asyncio.timeout(TIMEOUT_S):
+                out, err = await process.communicate()
+        except TimeoutError:
+            process.kill()
+            raise
+        assert process.returncode is not None
+        assert PASSWORD not in (out + err).decode()
+        return process.returncode, out.decode(), err.decode()
+
+    def records(self, device: str) -> list[dict[str, Any]]:
+        return [
+            record
+            for message in read_messages(self.hub.directory, device)
+            for record in json.loads(message.body)["records"]
+        ]
+
+    def readings(self, device: str) -> list[int]:
+        return [record["n"] for record in self.records(device) if "temperature" in record]
+
+
+@pytest.fixture
+async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    folder = tmp_path / "user"
+    folder.mkdir()
+    (folder / "fieldpost.toml").write_text(
+        f'[hub]\nkind = "local"\ndata = "../hub"\n[wifi]\nnetworks = ["{SSID}"]\n[readings]\ninterval_ms = 200\n'
+    )
+    secrets = folder / "fieldpost.secrets.toml"
+    secrets.touch(mode=0o600)
+    secrets.write_text(f'[wifi]\n{SSID} = "{PASSWORD}"\n')
+    hub = Hub(tmp_path / "hub")
+    await hub.start()
+    api = AdminApi(hub)
+    await api.start()
+    yield Bench(folder, hub)
+    await api.stop()
+    await hub.stop()
+
+
+def _where(board: BareBoard) -> list[object]:
+    if isinstance(board, BarePico):
+        return ["--drive", board.drive.path]
+    return ["--port", board.serial_port]
+
+
+@pytest.mark.parametrize("kind", ["esp32", "pico_w"])
+async def test_from_nothing_to_a_reading_and_again(bench: Bench, tmp_path: Path, micropython: Path, kind: str) -> None:
+    async with on_the_table(kind, tmp_path / "board", micropython, bench.upstream) as board:
+        assert board.state == ("loader" if kind == "pico_w" else "dead")
+        words = ["flash", kind, *_where(board), "--firmware", bench.firmware(kind), "--device", "shed-1"]
+
+        code, out, err = await bench.fieldpost(*words, "--dry-run", "--json")
+        assert code == 0, err
+        assert any("install the agent" in line for line in json.loads(out)["plan"])
+        assert board.board is None
+
+        code, out, err = await bench.fieldpost(*words, "--json")
+        assert code == 0, err
+        assert json.loads(out)["outcome"].startswith("shed-1: reading "), out
+        assert board.board is not None
+        assert board.board.status["boot"] >= 1
+        before = bench.readings("shed-1")
+        assert before
+
+        # Again, with nothing but the place of the board: it is who it was, and its numbers go on.
+        code, out, err = await bench.fieldpost("flash", kind, "--port", board.serial_port)
+        assert code == 0, err
+        assert out.startswith("shed-1: reading "), out
+        assert "keep identity, record numbers and unsent readings" in err
+        numbers = [record["n"] for record in bench.records("shed-1")]
+        assert sorted(numbers) == list(range(min(numbers), max(numbers) + 1)), "a number is missing or came twice"
+        assert max(bench.readings("shed-1")) > max(before)
+
+        # Another name would leave readings under the wrong one.
+        code, out, err = await bench.fieldpost("flash", kind, "--port", board.serial_port, "--device", "shed-2")
+        assert code == 2 and "this board is shed-1" in err and "--wipe makes it shed-2" in err
+        code, out, err = await bench.fieldpost(
+            "flash", kind, "--port", board.serial_port, "--device", "shed-2", "--wipe"
+        )
+        assert code == 0, err
+        assert out.startswith("shed-2: reading "), out
+        assert min(record["n"] for record in bench.records("shed-2")) <= min(numbers)
