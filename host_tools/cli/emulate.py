@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from host_tools import boards
-from host_tools.emulator.bare import BareBoard, new_board, stand_in_firmware
+from host_tools.emulator.bare import BareBoard, check_kind, new_board, stand_in_firmware
 from host_tools.errors import UserError
 from host_tools.lab.folder import state_folder
 from host_tools.lab.hardware import board_shape
@@ -32,6 +32,7 @@ def run(
     It has nothing in its flash but what was flashed before: `./flash.sh BOARD --port PORT` does that.
     """
     spec = boards.load(board)
+    check_kind(board)
     if stand_in is not None:
         try:
             stand_in.write_bytes(stand_in_firmware(board))

@@ -11,7 +11,7 @@ from pathlib import Path
 from serial.tools import list_ports
 
 from host_tools.errors import UserError
-from host_tools.flash import bootsel
+from host_tools.flash import bootsel, mpremote
 
 _USB_FILE = "usb.json"
 _MOUNTS = Path("/proc/self/mounts")
@@ -62,7 +62,7 @@ def plugged_in(emulated: Iterable[Path] = ()) -> list[Device]:
 def find(family: str, chip: str, port: str | None, drive: Path | None, devices: Iterable[Device]) -> Device:
     """Return the one board meant: `port` or `drive` if given, else the only one of its kind among `devices`.
 
-    UserError if there is none, or more than one.
+    UserError if there is none, or more than one, or `port` may not be used.
     """
     if drive is not None:
         found = _drive(drive)
@@ -75,6 +75,7 @@ def find(family: str, chip: str, port: str | None, drive: Path | None, devices: 
             raise UserError(f"the board on {drive} has an {found.chip}, not an {chip}: choose the board that fits")
         return found
     if port is not None:
+        mpremote.check_port(port)
         return Device(family, "given", port)
     fitting = [one for one in devices if one.family == family and one.chip in (None, chip)]
     if not fitting:

@@ -10,29 +10,28 @@ from host_tools.emulator.bare.pico import BarePico
 from host_tools.emulator.shape import BoardShape
 from host_tools.errors import UserError
 
-_ESPS = {name: chip for name, chip in rom_loader.CHIPS.items()}
+_ESPS = rom_loader.CHIPS
 _PICOS = {"pico_w": bootsel.CHIPS["rp2040"], "pico2_w": bootsel.CHIPS["rp2350"]}
+
+
+def check_kind(kind: str) -> None:
+    """Raise UserError if there is no such board to emulate."""
+    if kind not in _ESPS and kind not in _PICOS:
+        known = ", ".join(_ESPS | _PICOS)
+        raise UserError(f"there is no unpacked board of kind {kind} to emulate: choose one of {known}")
 
 
 def new_board(
     kind: str, directory: Path, name: str, shape: BoardShape, micropython: Path, upstream: tuple[str, int]
 ) -> BareBoard:
     """Return the board `name` of `kind`, unplugged. UserError if there is no such board to emulate."""
-    if kind in _ESPS:
-        return BareEsp32(directory, name, _ESPS[kind], shape, micropython, upstream)
+    check_kind(kind)
     if kind in _PICOS:
         return BarePico(directory, name, _PICOS[kind], shape, micropython, upstream)
-    raise _unknown(kind)
+    return BareEsp32(directory, name, _ESPS[kind], shape, micropython, upstream)
 
 
 def stand_in_firmware(kind: str) -> bytes:
     """Return a firmware file that such a board boots. UserError if there is no such board to emulate."""
-    if kind in _ESPS:
-        return stand_in.esp32_firmware(_ESPS[kind])
-    if kind in _PICOS:
-        return stand_in.pico_firmware(_PICOS[kind])
-    raise _unknown(kind)
-
-
-def _unknown(kind: str) -> UserError:
-    return UserError(f"there is no unpacked board of kind {kind} to emulate: choose one of {', '.join(_ESPS | _PICOS)}")
+    check_kind(kind)
+    return stand_in.pico_firmware(_PICOS[kind]) if kind in _PICOS else stand_in.esp32_firmware(_ESPS[kind])
