@@ -90,9 +90,10 @@ class Agent:
         return self._health.stalled(self._clock.uptime_ms)
 
     def _sense(self, now_ms):
+        # Waiting for the next moment is this duty done: it may be a day away.
+        self._health.alive("sense", now_ms)
         if now_ms < self._next_sample_ms:
             return
-        self._health.alive("sense", now_ms)
         try:
             if self._sensor is None:
                 self._sensor = self._make_sensor()

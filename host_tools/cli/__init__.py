@@ -16,6 +16,7 @@ from host_tools.cli import (
     queue,
     send,
     sensor,
+    simulate,
     status,
     version,
 )
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.callback()(version.options)
-for verb in (flash, emulate, send, outage, power, sensor, audit, status, boards):
+for verb in (flash, emulate, send, outage, power, sensor, audit, status, boards, simulate):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(hub.app, name="hub")
 app.add_typer(bench.app, name="bench")

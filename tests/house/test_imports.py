@@ -35,7 +35,7 @@ FIRMWARE = {
 }
 
 _ANY_HOST = {
-    "queue", "toolchain", "boards", "config", "flash", "provision", "hub", "emulator", "audit", "errors",
+    "queue", "toolchain", "boards", "config", "flash", "provision", "hub", "emulator", "audit", "simulate", "errors",
 }  # fmt: skip
 HOST = {
     "errors": set(),
@@ -47,13 +47,14 @@ HOST = {
     "hub": {"errors"},
     "emulator": {"errors", "toolchain"},
     "audit": {"errors"},
+    "simulate": {"emulator", "errors"},
     "queue": {"errors"},
     "lab": _ANY_HOST,
     "bench": {"errors", "toolchain", "emulator"},
     "cli": _ANY_HOST | {"lab", "bench"},
 }
 # Rooms of the host that may read the device's own formats and rules.
-KNOWS_FIRMWARE = {"boards", "config", "flash", "audit", "lab", "queue", "bench"}
+KNOWS_FIRMWARE = {"boards", "simulate", "config", "flash", "audit", "lab", "queue", "bench"}
 
 # What only links, sensors and ports may touch.
 _OUTSIDE = {

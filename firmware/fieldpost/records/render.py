@@ -35,7 +35,7 @@ def json_text(number, kind, payload, timeline, schemas):
         return head + '"event":"anchor","utc":%d}' % schema.anchor_utc_ms(payload)
     if kind == schema.BOOT:
         return head + '"event":"boot","cause":"%s"}' % schema.CAUSES[payload[STAMP_BYTES]]
-    if kind == schema.SCHEMA and b'"' not in bytes(payload):
+    if kind == schema.SCHEMA and b'"' not in bytes(payload[STAMP_BYTES:]):
         return head + '"event":"schema","schema":"%s"}' % str(payload[STAMP_BYTES:], "utf-8")
     return head + '"event":"unknown","kind":%d,"bytes":"%s"}' % (kind, _hex(payload[STAMP_BYTES:]))
 

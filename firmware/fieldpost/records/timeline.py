@@ -77,11 +77,20 @@ class Timeline:
 
 
 def last_boot(ring):
-    """Return the number of the boot that wrote the newest record, 0 for an empty ring."""
+    """Return the number of the boot that wrote the newest record, 0 if the ring holds none.
+
+    A supply that fluttered may have left nothing whole in the newest sectors: the search goes back until it finds one.
+    """
     reader = ring.reader()
-    reader.seek(ring.search_start(ring.next_number))
     payload = memoryview(bytearray(RECORD_BYTES_MAX))
+    number = ring.next_number
     boot = 0
-    while reader.next(payload) >= 0:
-        boot = schema.boot_of(payload)
+    while boot == 0:
+        start = ring.search_start(number)
+        reader.seek(start)
+        while reader.next(payload) >= 0:
+            boot = schema.boot_of(payload)
+        if start <= ring.first_kept:
+            break
+        number = start - 1
     return boot

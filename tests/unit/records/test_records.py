@@ -11,7 +11,7 @@ from fieldpost.ring import frame
 from fieldpost.ring.log import Ring
 from support import raises
 
-from host_tools.emulator.nor_flash import NorFlash
+from host_tools.emulator.nor_flash import NorFlash, PowerCut
 
 BUFFER = memoryview(bytearray(RECORD_BYTES_MAX))
 UTC_MS = 1_795_447_452_123
@@ -227,6 +227,12 @@ def test_a_boot_without_a_clock_is_settled_by_the_next_boot_or_the_end():
     assert timeline.is_settled(1) and timeline.utc_ms(1, 500) is None and timeline.utc_ms(2, 500) is None
 
 
+def test_a_schema_is_shown_whatever_its_stamp_looks_like():
+    length = schema.pack_text(BUFFER, 0x22, 0x2222, WEATHER.text.encode())
+    told = json.loads(render.json_text(1, schema.SCHEMA, BUFFER[:length], Timeline(), Schemas()))
+    assert told["event"] == "schema" and told["schema"] == WEATHER.text
+
+
 def test_the_last_boot_is_found_even_behind_acknowledgements():
     ring = new_ring()
     assert last_boot(ring) == 0
@@ -236,3 +242,17 @@ def test_the_last_boot_is_found_even_behind_acknowledgements():
         assert last_boot(Ring(ring.region)) == boot
     ring.forget(ring.next_number - 1)
     assert last_boot(Ring(ring.region)) == 8
+
+
+def test_the_last_boot_is_found_behind_sectors_that_a_fluttering_supply_filled():
+    ring = new_ring(6)
+    reading(ring, 7, 0)
+    flash = ring.region
+    for _ in range(9):  # more torn pages than two sectors have
+        again = Ring(flash)
+        # A new sector begins with an erase and a header.
+        flash.cut_at(2 if again.open_page == again.pages_per_sector else 0, after_bytes=9)
+        with raises(PowerCut):
+            reading(again, 8, 0)
+        flash.power_up()
+    assert last_boot(Ring(flash)) == 7

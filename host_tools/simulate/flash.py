@@ -1,0 +1,115 @@
+"""The flash of a simulated device: the emulator's NOR part with more ways to fail.
+
+An erase that is cut may have touched a part of the sector only, so that frames of its past life still stand
+behind a header that is gone. Bits may rot at any time. A program may not take (a cell that sticks).
+"""
+
+from host_tools.emulator.nor_flash import NorFlash
+
+READS_PER_STEP_MAX = 200_000  # a core that reads more in one step runs in circles
+
+
+class Runaway(Exception):
+    """The core does not come back from a step."""
+
+
+class SimulatedFlash(NorFlash):
+    """A NorFlash that can be cut at the n-th erase, rot and stick."""
+
+    def __init__(
+        self, size_bytes: int, sector_bytes: int, unit_bytes: int, write_once: bool, seed: int, strict: bool
+    ) -> None:
+        super().__init__(
+            size_bytes,
+            sector_bytes=sector_bytes,
+            unit_bytes=unit_bytes,
+            write_once=write_once,
+            seed=seed,
+            strict=strict,
+        )
+        self.reads_in_step = 0
+        self._erases_until_cut = -1
+        self._marginal_count = 0
+        self._marginal_in_page: dict[int, list[int]] = {}
+        self._stuck: dict[int, int] = {}
+
+    def cut_at_erase(self, erases: int) -> None:
+        """Cut the power inside the erase that comes after so many others."""
+        self._erases_until_cut = erases
+
+    def power_up(self) -> None:
+        self._erases_until_cut = -1
+        self.reads_in_step = 0
+        super().power_up()
+
+    def cancel_cut(self) -> None:
+        """Nothing is planned any more."""
+        self._erases_until_cut = -1
+        self._cut_in = -1
+
+    def read(self, offset: int, buffer: memoryview) -> None:
+        self.reads_in_step += 1
+        if self.reads_in_step > READS_PER_STEP_MAX:
+            raise Runaway(f"{READS_PER_STEP_MAX} reads of flash in one step")
+        self.reads += 1
+        self._check_power()
+        end = offset + len(buffer)
+        self._check_span(offset, end - offset)
+        buffer[:] = self.memory[offset:end]
+        if self._weak:
+            for sector in range(offset // self.sector_bytes, (end - 1) // self.sector_bytes + 1):
+                if sector in self._weak:
+                    self._flip_weak_bits(sector, offset, buffer)
+        for page in range(offset // self.page_bytes, (end - 1) // self.page_bytes + 1) if self._marginal else ():
+            for index in self._marginal_in_page.get(page, ()):
+                if offset <= index < end:
+                    buffer[index - offset] ^= self._marginal[index] & self._next_random()
+
+    def program(self, offset: int, data: memoryview) -> None:
+        try:
+            super().program(offset, data)
+        finally:
+            self._note_marginal_bits()
+        if self._stuck:
+            for index, bits in self._stuck.items():
+                if offset <= index < offset + len(data):
+                    self.memory[index] |= bits
+
+    def erase(self, sector: int) -> None:
+        if self._erases_until_cut >= 0:
+            self._erases_until_cut -= 1
+            if self._erases_until_cut < 0:
+                self.cut_at(0)
+        super().erase(sector)
+        self._note_marginal_bits()
+
+    def erase_count(self, first_sector: int, last_sector: int) -> int:
+        """Return how often the sectors from the first to before the last have been erased."""
+        return sum(self.sector_erases[first_sector:last_sector])
+
+    def rot(self, index: int, bit: int) -> None:
+        """Flip one bit."""
+        self.memory[index] ^= 1 << bit
+
+    def stick(self, index: int, bit: int) -> None:
+        """From now on that bit cannot be programmed to 0."""
+        self._stuck[index] = self._stuck.get(index, 0) | 1 << bit
+
+    def _note_marginal_bits(self) -> None:
+        """Sort the marginal bits by page, so that a read looks at its own only."""
+        if len(self._marginal) == self._marginal_count:
+            return
+        self._marginal_count = len(self._marginal)
+        self._marginal_in_page = {}
+        for index in self._marginal:
+            self._marginal_in_page.setdefault(index // self.page_bytes, []).append(index)
+
+    def _erase_partly(self, sector: int) -> None:
+        if self._next_random() % 2:
+            super()._erase_partly(sector)
+            return
+        start = sector * self.sector_bytes
+        end = start + 1 + self._next_random() % self.sector_bytes
+        lifts_all = self._next_random() % 2
+        for index in range(start, end):
+            self.memory[index] |= 0xFF if lifts_all else self._next_random() & 0xFF

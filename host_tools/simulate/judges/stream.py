@@ -1,0 +1,124 @@
+"""The stream of one ring at the hub: numbers delivered and numbers reported lost are a sequence without gaps.
+
+Told when an append has returned, what number it gave, and how often the flash beneath has been erased: a record
+may only be lost when its sectors have been erased since, when a cut kept its append from returning, or when its
+bytes have rotted.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from host_tools.simulate.judges import PromiseBroken
+
+# What one cut or one damaged page may cost at the most: a page of the smallest frames.
+NUMBERS_PER_DAMAGE_MAX = 21
+REMEMBERED = 4000  # numbers behind the newest whose content is kept for comparison
+
+
+@dataclass(slots=True)
+class Appended:
+    """One record whose append returned. erases: of the ring's region, until then."""
+
+    what: Any
+    erases: int
+
+
+class Stream:
+    """One ring id. sectors: of its ring; erases: callable, how often its region was erased so far."""
+
+    def __init__(self, ring_id: str, sectors: int, erases: Callable[[], int]) -> None:
+        self.ring_id = ring_id
+        self.through = 0  # every number up to here was delivered or reported lost
+        self.newest = 0  # the newest number whose append returned
+        self.lost = 0
+        self.delivered = 0
+        self.repeated = 0
+        self.damages = 0  # cuts and rotten bits so far: each explains some lost numbers
+        self.on_lost: Callable[[Any], None] = lambda what: None
+        self._sectors = sectors
+        self._erases = erases
+        self._appended: dict[int, Appended] = {}
+        self._content: dict[int, Any] = {}
+        self._lost_numbers: set[int] = set()
+        self._unexplained = 0
+
+    def appended(self, number: int, what: Any) -> None:
+        """An append has returned `number`. what: whatever `on_lost` and the caller want to know of it."""
+        if number <= self.newest:
+            raise PromiseBroken(f"{self.ring_id}: number {number} was given again, {self.newest} was given before")
+        if number <= self.through:
+            raise PromiseBroken(f"{self.ring_id}: number {number} is given now, but the hub already has it")
+        self.newest = number
+        self._appended[number] = Appended(what, self._erases())
+
+    def what_of(self, number: int) -> Any:
+        """Return what `appended` was told of a number, or None."""
+        entry = self._appended.get(number)
+        return None if entry is None else entry.what
+
+    def message(self, records: list[dict[str, Any]], lost: list[list[int]]) -> list[dict[str, Any]]:
+        """Take one message; return the records that arrive for the first time."""
+        numbers = [record["n"] for record in records]
+        if numbers != sorted(set(numbers)):
+            raise PromiseBroken(f"{self.ring_id}: records out of order in one message: {numbers}")
+        spans = sorted([(number, number, False) for number in numbers] + [(a, b, True) for a, b in lost])
+        by_number = {record["n"]: record for record in records}
+        expected = spans[0][0] if spans else 0
+        if spans and expected > self.through + 1:
+            raise PromiseBroken(f"{self.ring_id}: {self.through + 1} to {expected - 1} are missing")
+        new = []
+        for first, last, is_lost in spans:
+            if first != expected or last < first:
+                raise PromiseBroken(f"{self.ring_id}: {expected} to {first - 1} are missing inside a message")
+            expected = last + 1
+            if is_lost:
+                self._take_lost(max(first, self.through + 1), last)
+            elif self._take(by_number[first]):
+                new.append(by_number[first])
+        return new
+
+    def forget_old(self) -> None:
+        """Drop what is settled for long, so that years fit into memory."""
+        limit = self.through - REMEMBERED
+        for table in (self._appended, self._content):
+            for number in [number for number in table if number <= limit]:
+                del table[number]
+        self._lost_numbers = {number for number in self._lost_numbers if number > limit}
+
+    def _take(self, record: dict[str, Any]) -> bool:
+        number = record["n"]
+        content = {key: value for key, value in record.items() if key != "t"}
+        if number <= self.through:
+            self.repeated += 1
+            if number in self._content:
+                if self._content[number] != content:
+                    raise PromiseBroken(
+                        f"{self.ring_id}: number {number} came with two contents: {self._content[number]} and {content}"
+                    )
+                return False
+            if number not in self._lost_numbers:
+                return False  # too long ago to compare
+            # Reported lost and yet here, as bits between 0 and 1 can do it: a delivery, however late.
+            if self.damages == 0:
+                raise PromiseBroken(f"{self.ring_id}: number {number} was reported lost and is delivered now")
+        self._content[number] = content
+        self.through = max(self.through, number)
+        self.delivered += 1
+        return True
+
+    def _take_lost(self, first: int, last: int) -> None:
+        if last - first > 10_000_000:
+            raise PromiseBroken(f"{self.ring_id}: {first} to {last} are reported lost: so many were never given")
+        erased = self._erases()
+        for number in range(first, last + 1):
+            entry = self._appended.get(number)
+            if entry is not None:
+                self.on_lost(entry.what)
+            if entry is None or erased - entry.erases < self._sectors - 3:
+                self._unexplained += 1
+                if self._unexplained > NUMBERS_PER_DAMAGE_MAX * self.damages:
+                    raise PromiseBroken(f"{self.ring_id}: number {number} is reported lost for no reason")
+            self._lost_numbers.add(number)
+            self.lost += 1
+        self.through = max(self.through, last)

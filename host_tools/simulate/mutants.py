@@ -1,0 +1,167 @@
+"""The core broken on purpose, one promise at a time: judges who do not notice are no judges.
+
+Each mutant patches one class or module of the core while a life is lived, as a careless change would.
+"""
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from fieldpost.commands import executor, journal
+from fieldpost.commands.outputs import Outputs
+from fieldpost.records.timeline import Timeline
+from fieldpost.ring import frame, log
+from fieldpost.ring import sector as sector_header
+from fieldpost.uplink import batch, lane
+
+from host_tools.simulate.life import Outcome, live
+
+SEEDS = range(1, 11)  # one of these lives must catch the mutant
+YEARS = 0.0015
+
+# Where to patch, what, and what to put there: made from what stands there.
+Patch = tuple[Any, str, Callable[[Any], Any]]
+
+
+def _constant_crc_seed(original: Any) -> Any:
+    return lambda ring_id, sequence: 0
+
+
+def _skip_erase_without_header(original: Any) -> Any:
+    def erase(self: Any, sequence: int) -> None:
+        head = memoryview(bytearray(sector_header.HEADER_BYTES))
+        self.region.read(sequence % self.sectors * self.region.sector_bytes, head)
+        if sector_header.unpack(head) is not None:
+            original(self, sequence)
+
+    return erase
+
+
+def _last_number_again(original: Any) -> Any:
+    def recover(region: Any, page: Any) -> Any:
+        state = original(region, page)
+        state.next_number = max(state.next_number - 1, state.cursor + 1)
+        return state
+
+    return recover
+
+
+def _forget_when_sent(original: Any) -> Any:
+    def send_new(self: Any, now_ms: int, outlet: Any) -> Any:
+        is_sent = original(self, now_ms, outlet)
+        if is_sent:
+            self._ring.forget(self._next - 1)
+        return is_sent
+
+    return send_new
+
+
+def _close_confirms(original: Any) -> Any:
+    def disconnected(self: Any) -> None:
+        original(self)
+        for position in range(self.window.count):
+            packet_id = self.window.batch(position)[0]
+            if packet_id:
+                self.acknowledged(packet_id)
+                return
+
+    return disconnected
+
+
+def _lost_kept_secret(original: Any) -> Any:
+    def add_lost(self: Any, first: int, last: int) -> bool:
+        self.lost += last - first + 1
+        return True
+
+    return add_lost
+
+
+def _lost_miscounted(original: Any) -> Any:
+    return lambda self, first, last: original(self, first, max(first, last - 1))
+
+
+def _new_message_id_each_time(original: Any) -> Any:
+    count = iter(range(1 << 60))
+    return lambda self, ring_id: f"{original(self, ring_id)}-{next(count)}"
+
+
+def _begun_only_remembered(original: Any) -> Any:
+    return lambda self, key: self._remember(journal.BEGUN, key, 0)
+
+
+def _done_before_answer(original: Any) -> Any:
+    def finish(self: Any, command: Any, status: str, result: Any) -> None:
+        if command.key is not None:
+            self._noted(self._journal.done, command.key, status)
+        original(self, command, status, result)
+
+    return finish
+
+
+def _acknowledged_on_arrival(original: Any) -> Any:
+    def enqueue(self: Any, command: Any) -> Any:
+        is_taken = original(self, command)
+        self.done_callback(command.token)
+        return is_taken
+
+    return enqueue
+
+
+def _pulse_never_ends(original: Any) -> Any:
+    return lambda self, now_ms: None
+
+
+def _any_boots_clock(original: Any) -> Any:
+    def utc_ms(self: Any, boot: int, uptime_ms: int) -> Any:
+        return original(self, self._boots[-1], uptime_ms) if self._boots else None
+
+    return utc_ms
+
+
+def _newest_first(original: Any) -> Any:
+    def disconnected(self: Any) -> None:
+        original(self)
+        self._resend = max(0, self.window.count - 1)
+
+    return disconnected
+
+
+MUTANTS: dict[str, Patch] = {
+    "the CRC has no seed": (frame, "seed", _constant_crc_seed),
+    "a sector without a valid header is not erased again": (log.Ring, "_erase", _skip_erase_without_header),
+    "the last number before a cut is given again": (log, "recover", _last_number_again),
+    "forgotten when sent, not when acknowledged": (lane.Lane, "_send_new", _forget_when_sent),
+    "a closed connection counts as an acknowledgement": (lane.Lane, "disconnected", _close_confirms),
+    "lost numbers are not reported": (batch.Batch, "_add_lost", _lost_kept_secret),
+    "lost numbers are miscounted by one": (batch.Batch, "_add_lost", _lost_miscounted),
+    "a repeat has a message id of its own": (batch.Batch, "message_id", _new_message_id_each_time),
+    "what waits is sent newest first": (lane.Lane, "disconnected", _newest_first),
+    "the journal's BEGUN is not written": (journal.Journal, "begun", _begun_only_remembered),
+    "a command is done before its answer is stored": (executor.Commands, "_finish", _done_before_answer),
+    "a command is acknowledged on arrival": (executor.Commands, "_enqueue", _acknowledged_on_arrival),
+    "a pulse does not end": (Outputs, "step", _pulse_never_ends),
+    "a record has the clock of another boot": (Timeline, "utc_ms", _any_boots_clock),
+}
+
+
+@contextmanager
+def applied(name: str) -> Iterator[None]:
+    """Break the core as the mutant `name` does, for as long as the context lasts."""
+    place, attribute, mutate = MUTANTS[name]
+    original = getattr(place, attribute)
+    setattr(place, attribute, mutate(original))
+    try:
+        yield
+    finally:
+        setattr(place, attribute, original)
+
+
+def caught(name: str) -> Outcome | None:
+    """Return the first life in which the judges caught the mutant, or None if it got away."""
+    for seed in SEEDS:
+        with applied(name):
+            outcome = live(seed, YEARS)
+        # A life that fails without the mutant as well shows nothing.
+        if outcome.failure is not None and live(seed, YEARS).failure is None:
+            return outcome
+    return None
