@@ -1,0 +1,41 @@
+"""The agent's loop: the watchdog is fed while every duty does what it is there for."""
+
+from fieldpost.agent import Agent
+from fieldpost.clock import Clock
+from fieldpost.limits import HEALTHY_AGE_MS_MAX
+from fieldpost.records.recorder import Recorder
+from fieldpost.records.schemas import Schemas
+from fieldpost.records.timeline import Timeline
+from fieldpost.ring.log import Ring
+
+from host_tools.emulator.nor_flash import NorFlash
+
+
+class Sensor:
+    schema = "temperature,i2,-2,C"
+
+    def read(self):
+        return (2150,)
+
+
+class Idle:
+    is_up = False
+
+    def step(self, now):
+        pass
+
+    def wait_ms(self, now_ms):
+        return None
+
+
+def test_the_watchdog_is_fed_between_two_readings_however_far_apart():
+    clock = Clock(0)
+    recorders = [Recorder(Ring(NorFlash(8 * 1024, sector_bytes=1024)), 1, clock, Timeline()) for _ in range(2)]
+    agent = Agent(
+        {"sample_interval_ms": 3_600_000}, recorders[0], recorders[1], clock, Schemas(), Sensor, Idle(), None, print
+    )
+    agent.connect(Idle(), Idle())
+    for ticks in range(0, 3 * HEALTHY_AGE_MS_MAX, 1000):
+        agent.step(ticks)
+        assert agent.stalled() is None
+    assert agent.last_reading == (2150,)
