@@ -44,7 +44,7 @@ Start = Literal["all", "raw", "prompt"]
 _POWER_ON_UTC_S = {"esp32": 946_684_800, "rp2": 1_609_459_200}
 _UNIT_BYTES = {"esp32": 4, "rp2": 1}
 # What the modules of `chip/` take; on a board they lie in flash.
-_EMULATOR_HEAP_BYTES = 40 * 1024
+_EMULATOR_HEAP_BYTES = 44 * 1024
 _CRASHES_MAX = 3
 _CRASH_FORGIVEN_S = 5.0
 _OUTPUT_BYTES = 65536
@@ -162,6 +162,16 @@ class EmulatedBoard:
         if flash_operation < 1:
             raise UserError(f"flash operation {flash_operation}: count from 1")
         self.flash.cut_at(flash_operation - 1)
+
+    def cut_power_at_edge(self, nth: int, before: bool, gpio: int | None = None) -> None:
+        """Cut the power at the n-th change of a pin by the program from now (1 is the next), on `gpio` or anywhere.
+
+        before: the change does not happen any more; else it is the last thing that does. As in `cut_power_at`,
+        the board stays off until `power_on`.
+        """
+        if nth < 1:
+            raise UserError(f"edge {nth}: count from 1")
+        self.pins.cut_at_edge(nth, before, gpio)
 
     def press_reset(self) -> None:
         """Press the reset button: like `machine.reset()`, whatever the program does."""
@@ -311,8 +321,8 @@ class EmulatedBoard:
         """Whether messages of the chip still matter: it has power and is not being reset."""
         return self._has_power and self._next_start is None
 
-    def flash_power_cut(self) -> None:
-        """The armed cut happened inside a flash operation."""
+    def armed_cut_came(self) -> None:
+        """The armed cut happened, inside a flash operation or at an edge."""
         self._cut_power()
 
     def watchdog_started(self, timeout_ms: int) -> None:
@@ -392,6 +402,7 @@ class EmulatedBoard:
         self.interrupt_taken()  # or lost: it makes no difference now
         self._interrupt_waits = False
         self.flash.cut_off()
+        self.pins.forget_cut()
         self._stop_timers()
         self._end_process()
         self._forget_input()
@@ -431,7 +442,9 @@ class EmulatedBoard:
         if self._has_power and self._next_start is None:
             self._crashed(process)
         is_soft = self._next_start is not None and self._next_start[0] == "soft"
-        if not is_soft:
+        if is_soft:
+            self.pins.stop_pwm()
+        else:
             self.pins.release()
         if self._next_start is not None and self._start_timer is None:
             self._start_again()

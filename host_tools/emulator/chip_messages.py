@@ -9,7 +9,8 @@ one packet, whose first byte is 0 for success; all others need no answer. Number
     I*  u8 bus, u8 address, u8 writes, u16 read_length, data     I2C transfer; answer 1 nobody there, 2 stuck
     T*                             ask a time server; answer i64 ns since 1970, or 1 for no answer
     B   u8 bus, u8 scl, u8 sda     I2C set up on these GPIOs
-    G   u8 gpio, u8 output, u8 level
+    G   u8 gpio, u8 output, u8 level, u8 answered              * if `answered`, which registers.py tells, as in M
+    M   u8 gpio, u32 frequency_hz, u16 duty, u8 answered       PWM; frequency 0: stopped
     W   u32 timeout_ms             watchdog started
     R   u8 kind, u32 ms            reset, see RESETS; ms: how long to sleep before
     Y                              start-up done; interrupts welcome
@@ -25,7 +26,7 @@ from typing import Protocol
 from host_tools.emulator.i2c import I2cWires, NotAcknowledged
 from host_tools.emulator.link import Link
 from host_tools.emulator.nor_flash import NorFlash, PowerCut
-from host_tools.emulator.pins import Pins
+from host_tools.emulator.pins import Pins, Pwm
 from host_tools.emulator.shape import I2cBus
 
 RESETS = ("reset", "soft", "soft raw", "sleep", "bootloader")
@@ -40,7 +41,7 @@ class Supervisor(Protocol):
     @property
     def has_power(self) -> bool: ...
 
-    def flash_power_cut(self) -> None: ...
+    def armed_cut_came(self) -> None: ...
 
     def watchdog_started(self, timeout_ms: int) -> None: ...
 
@@ -78,9 +79,8 @@ class ChipMessages:
 
     def handle(self, message: bytes) -> bytes | None:
         """Do what one message asks."""
-        if message[:1] == b"G":
-            self._gpio(message)
-            return None
+        if message[:1] in (b"G", b"M"):
+            return self._pin_changed(message)
         if message[:1] == b"A":
             self._supervisor.interrupt_taken()
             return None
@@ -88,17 +88,29 @@ class ChipMessages:
             return None  # sent before the cut, and too late
         return self._handlers[message[0]](message)
 
-    def _gpio(self, message: bytes) -> None:
-        # The level was on the pin from the moment the program set it, even if the power has gone since.
-        _, gpio, is_output, level = message
-        self._pins.changed_by_program(gpio, bool(is_output), level)
+    def _pin_changed(self, message: bytes) -> bytes | None:
+        # It was so from the moment the program did it, even if the power has gone since.
+        try:
+            self._change_pin(message)
+        except PowerCut:
+            self._supervisor.armed_cut_came()
+            return None
+        return _OK if message[-1] else None
+
+    def _change_pin(self, message: bytes) -> None:
+        if message[:1] == b"M":
+            _, gpio, frequency_hz, duty_u16, _ = struct.unpack("<BBIHB", message)
+            self._pins.modulated_by_program(gpio, Pwm(frequency_hz, duty_u16) if frequency_hz else None)
+        else:
+            _, gpio, is_output, level, _ = message
+            self._pins.changed_by_program(gpio, bool(is_output), level)
 
     def _program(self, message: bytes) -> bytes | None:
         (offset,) = struct.unpack_from("<I", message, 1)
         try:
             self._flash.program(offset, message[5:])
         except PowerCut:
-            self._supervisor.flash_power_cut()
+            self._supervisor.armed_cut_came()
             return None
         return _OK
 
@@ -107,7 +119,7 @@ class ChipMessages:
         try:
             self._flash.erase(sector)
         except PowerCut:
-            self._supervisor.flash_power_cut()
+            self._supervisor.armed_cut_came()
             return None
         return _OK
 

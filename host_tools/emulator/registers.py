@@ -8,6 +8,7 @@ is the other reader.
      1  u8   radio: 0 off, 1 on, 2 asked to join       written by the board
      2  u16  how often the access point went away      supervisor
      4  u16  TCP port that stands for every server     supervisor
+     6  u8   changes of pins wait for an answer        supervisor
      8  i64  board clock minus host clock, ns          both (power-on resets it, NTP and RTC set it)
     16  u64  watchdog: monotonic ms of the last feed   board
     24  u32  heap bytes in use before boot.py          board
@@ -17,6 +18,7 @@ is the other reader.
     64  64 x u8  level of each GPIO                    board for outputs, supervisor for inputs
    128  64 x u8  mode of each GPIO (chip/_pin.py)      board
    256  one line of JSON: what the chip is             supervisor, before each start
+  3968  64 x u16  voltage on each GPIO, 100 uV         supervisor
 """
 
 import json
@@ -34,6 +36,7 @@ _ACCESS_POINT = 0
 _RADIO = 1
 _LOSSES = 2
 _RELAY_PORT = 4
+_PINS_ANSWERED = 6
 _CLOCK_OFFSET = 8
 _FEED = 16
 _HEAP_BASE = 24
@@ -41,6 +44,8 @@ _HEAP_PEAK = 28
 _LEVELS = 64
 _MODES = 128
 _CONFIG = 256
+_VOLTAGES = 3968
+_VOLTAGE_STEP_V = 1e-4
 
 
 class Registers:
@@ -66,7 +71,7 @@ class Registers:
         """Tell the next run of the interpreter what it is; forget what the last one has counted."""
         struct.pack_into("<II", self._page, _HEAP_BASE, 0, 0)
         line = json.dumps(config, separators=(",", ":")).encode() + b"\n"
-        if len(line) > PAGE_BYTES - _CONFIG:
+        if len(line) > _VOLTAGES - _CONFIG:
             raise UserError("this board has too many flash regions for the emulator: merge some of them")
         self._page[_CONFIG : _CONFIG + len(line)] = line
 
@@ -108,3 +113,11 @@ class Registers:
     def set_level(self, gpio: int, level: int) -> None:
         """Drive a GPIO from outside."""
         self._page[_LEVELS + gpio] = 1 if level else 0
+
+    def set_voltage(self, gpio: int, volts: float) -> None:
+        """Put a voltage on a GPIO, for the ADC; kept in steps of 100 uV up to 6.5 V."""
+        struct.pack_into("<H", self._page, _VOLTAGES + 2 * gpio, round(volts / _VOLTAGE_STEP_V))
+
+    def answer_pins(self, is_answered: bool) -> None:
+        """Say whether the board waits for an answer whenever it changes a pin."""
+        self._page[_PINS_ANSWERED] = is_answered

@@ -12,7 +12,7 @@ _IN = const(1)
 _OUT = const(2)
 _OPEN_DRAIN = const(3)
 _LED_GPIO = const(63)
-_frame = bytearray(b"G\0\0\0")
+_frame = bytearray(b"G\0\0\0\0")
 
 
 class Pin(PinBase):
@@ -46,7 +46,8 @@ class Pin(PinBase):
     def value(self, value=None):
         if value is None:
             return _wire.get(_LEVELS + self._gpio)
-        if _wire.get(_MODES + self._gpio) >= _OUT:
+        # A pin that PWM drives does not listen to its output register until it is made an output again.
+        if _OUT <= _wire.get(_MODES + self._gpio) <= _OPEN_DRAIN:
             level = 1 if value else 0
             _wire.put(_LEVELS + self._gpio, level)
             self._tell(1, level)
@@ -55,7 +56,7 @@ class Pin(PinBase):
         _frame[1] = self._gpio
         _frame[2] = is_output
         _frame[3] = level
-        _wire.post(_frame)
+        _wire.post_pin(_frame)
 
     def __call__(self, value=None):
         return self.value(value)

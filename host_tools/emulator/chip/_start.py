@@ -43,7 +43,7 @@ def main():
 
     _storage.mount(_wire.port)
     del sys.argv[:]
-    for name in ("_start", "_storage", "_repl", "_flash", "_pin", "_i2c", "_wire"):
+    for name in ("_start", "_storage", "_repl", "_flash", "_pin", "_i2c", "_analog", "_wire"):
         sys.modules.pop(name, None)
     names = {"__name__": "__main__"}
     _wire.measure_own_heap()

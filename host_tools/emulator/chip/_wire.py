@@ -12,6 +12,7 @@ from micropython import const
 
 _REPLY_BYTES = const(300)
 _CONFIG = const(256)
+_PINS_ANSWERED = const(6)
 _HEAP_BASE = const(24)
 _HEAP_PEAK = const(28)
 _PR_SET_PDEATHSIG = const(1)
@@ -69,6 +70,16 @@ def call(message):
     if not _socket.readinto(reply):
         raise SystemExit  # the supervisor has gone
     return reply[0]
+
+
+# Tell what a pin does now. While a power cut waits for an edge, nothing goes on before it is known to have passed.
+# The last byte of the message says whether it is answered.
+def post_pin(message):
+    message[-1] = get(_PINS_ANSWERED)
+    if message[-1]:
+        call(message)
+    else:
+        post(message)
 
 
 # Interrupts

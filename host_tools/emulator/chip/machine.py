@@ -5,6 +5,7 @@ import time
 from binascii import unhexlify
 
 import _wire
+from _analog import ADC, PWM
 from _i2c import I2C, SoftI2C
 from _pin import Pin
 from micropython import const
