@@ -7,14 +7,16 @@ from fieldpost.ring.walk import Walk
 def first_number(ring, sequence, page):
     """Return the number of the first record in the sector of `sequence`, 0 if it holds nothing that is whole.
 
-    page: memoryview of page_bytes, scratch. If the header has rotted the frames are asked.
+    page: memoryview of page_bytes, scratch. If the header has rotted, or tells what cannot be, the frames are asked.
     """
     start = sequence % ring.sectors * ring.region.sector_bytes
     head = page[: sector.HEADER_BYTES]
     ring.region.read(start, head)
     header = sector.unpack(head)
     if header is not None and header[sector.SEQUENCE] == sequence and header[sector.RING_ID] == ring.ring_id:
-        return header[sector.FIRST_NUMBER]
+        first = header[sector.FIRST_NUMBER]
+        if first <= ring.next_number:
+            return first
     return _first_in_frames(ring, sequence, start, page)
 
 

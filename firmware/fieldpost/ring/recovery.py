@@ -6,11 +6,15 @@ sector nor eat the ring. Whatever needs repair waits for the first append.
 
 from fieldpost.compat import const
 from fieldpost.ring import frame, sector
-from fieldpost.ring.search import newest_header
+from fieldpost.ring.search import newest_header, rotten_headers
 from fieldpost.ring.walk import Walk, is_blank
 
-# Sectors behind the newest valid header that are looked at because their own header may have rotted.
+# Sectors behind the newest one known that are looked at because their own header may have rotted.
 _HEADERLESS_MAX = const(2)
+# Fewer wrong bits than a header of the lap before has in its CRC alone, but for one in some ten thousand.
+_ROTTEN_BITS_MAX = const(6)
+# More numbers than damage in one sector can have used up.
+_JUMP_MAX = const(65_536)
 
 
 class State:
@@ -22,7 +26,7 @@ class State:
     next_number: what the next record will be called
     cursor, lost: the newest pair that was committed
     tail_page: first page of the newest sector that nothing has touched; pages per sector = begin a new one
-    damaged: stretches of the scanned sectors that failed their CRC
+    damaged: stretches of the scanned sectors that failed their CRC; headers, if all of them did
     """
 
     def __init__(self, sectors):
@@ -45,16 +49,20 @@ def recover(region, page):
     state = State(region.sector_count)
     header = newest_header(region, page[: sector.HEADER_BYTES])
     if header is None:
+        state.damaged = rotten_headers(region, page[: sector.HEADER_BYTES])
         return state
     state.sectors, state.age, state.ring_id, state.lost, state.newest, state.next_number, state.cursor = header
     scan = _Scan(region, state, page)
     scan.sector(state.newest)
-    for step in range(1, _HEADERLESS_MAX + 1):
-        if scan.holds_frames_without_header(header[sector.SEQUENCE] + step):
-            state.age += header[sector.SEQUENCE] + step - state.newest
-            state.newest = header[sector.SEQUENCE] + step
-            scan.sector(state.newest)
+    sequence = state.newest
+    while sequence < min(state.newest + _HEADERLESS_MAX, header[sector.SEQUENCE] + state.sectors - 1):
+        sequence += 1
+        if scan.holds_frames_without_header(sequence):
+            state.age = _age_of(state, sequence)
+            state.newest = sequence
+            scan.sector(sequence)
             state.tail_page = region.sector_bytes // region.page_bytes
+    scan.numbers_without_header(state.newest + 1)
     # Damage at the tail is a record that was cut or has rotted: its number is never given to another.
     state.next_number = max(state.next_number + scan.torn, state.cursor + 1)
     return state
@@ -100,6 +108,43 @@ class _Scan:
                 return True
         return False
 
+    def numbers_without_header(self, sequence):
+        """Retire the numbers that the first page of `sequence` gave away, if nothing whole is left of it.
+
+        A sector whose erase was cut looks much like one whose first page is gone. That it was opened tells a
+        header with a few wrong bits, or, where the ring itself was the last to write, that no other page was used.
+        """
+        self._begin(sequence, 0)
+        after_header = frame.aligned(sector.HEADER_BYTES, self._align)
+        head = self._page[: sector.HEADER_BYTES]
+        state = self._state
+        is_newest_full = state.tail_page == self._pages
+        if not is_newest_full or is_blank(self._page, after_header) or sector.unpack(head) is not None:
+            return
+        age = _age_of(state, sequence)
+        expected = bytearray(sector.HEADER_BYTES)
+        sector.pack(
+            expected,
+            state.sectors,
+            age,
+            state.ring_id,
+            state.lost,
+            sequence,
+            state.next_number + self.torn,
+            state.cursor,
+        )
+        if sector.differing_bits(head, expected) > _ROTTEN_BITS_MAX:
+            if age < state.sectors - 1:
+                return
+            for index in range(1, self._pages):
+                self._begin(sequence, index)
+                if not is_blank(self._page, 0):
+                    return
+            self._begin(sequence, 0)
+        while self._walk.next():
+            self._damage()
+        self._damage()
+
     def _begin(self, sequence, index):
         region = self._region
         region.read(
@@ -113,11 +158,17 @@ class _Scan:
         state = self._state
         offset = self._walk.offset
         if self._page[offset] == frame.KIND_ACK:
-            state.cursor = frame.number_before(self._page, offset, state.next_number + self.torn)
-            start = offset + frame.HEAD_BYTES
-            state.lost = int.from_bytes(self._page[start : start + 4], "little")
-        else:
-            state.next_number = frame.number_from(self._page, offset, state.next_number) + 1
+            # It may name numbers that damage has used up; one from a wrong place of its own sector is older.
+            cursor = frame.number_before(self._page, offset, state.next_number + _JUMP_MAX)
+            if cursor > state.cursor:
+                start = offset + frame.HEAD_BYTES
+                state.cursor = cursor
+                state.lost = int.from_bytes(self._page[start : start + 4], "little")
+            return
+        number = frame.number_from(self._page, offset, state.next_number)
+        # A frame that was written to a wrong place of its own sector would seem to be 2^32 ahead.
+        if number - state.next_number < _JUMP_MAX:
+            state.next_number = number + 1
             self.torn = 0
 
     def _damage(self):
@@ -127,3 +178,8 @@ class _Scan:
             self.torn += frame.records_torn(
                 self._page, walk.damage_start, walk.damage_end, self._state.next_number + self.torn, self._align
             )
+
+
+def _age_of(state, sequence):
+    """Return the age that the header of a later sector gives; sequence 0 holds no records and does not count."""
+    return min(state.age + sequence - max(state.newest, 1), sector.AGE_MAX)

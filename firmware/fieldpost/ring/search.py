@@ -8,6 +8,7 @@ that follow, and anywhere one that has rotted.
 from fieldpost.compat import const
 from fieldpost.errors import RegionUnusable
 from fieldpost.ring import sector
+from fieldpost.ring.walk import is_blank
 
 # Headers side by side that may be unreadable before halving is given up.
 _UNREADABLE_MAX = const(2)
@@ -22,6 +23,18 @@ def newest_header(region, head):
     return _halve(headers, region.sector_count) or _survey(headers, region.sector_count)
 
 
+def rotten_headers(region, head):
+    """Return how many places of a region without a ring hold what is left of a header.
+
+    head: as for `newest_header`. What others have left there does not count.
+    """
+    rotten = 0
+    for place in range(region.sector_count):
+        region.read(place * region.sector_bytes, head)
+        rotten += sector.is_remnant(head)
+    return rotten
+
+
 class _Headers:
     """Headers by place."""
 
@@ -33,6 +46,10 @@ class _Headers:
         """Return the header at `place`, or None."""
         self._region.read(place * self._region.sector_bytes, self._head)
         return sector.unpack(self._head)
+
+    def is_blank(self):
+        """Return whether there is nothing where the last header was looked for."""
+        return is_blank(self._head, 0)
 
     def other_version(self, place):
         self._region.read(place * self._region.sector_bytes, self._head)
@@ -89,8 +106,9 @@ class _Lap:
             if header is not None:
                 return offset if header[sector.SEQUENCE] > self._first[sector.SEQUENCE] else -1
             if offset - start == _UNREADABLE_MAX:
-                if offset >= self._count - self._first[sector.AGE]:
-                    raise _GiveUp  # it was written in the lap before, if not in this one
+                # Written in the lap before, if not in this one; or by somebody, since it is not blank.
+                if offset >= self._count - self._first[sector.AGE] or not self._headers.is_blank():
+                    raise _GiveUp
                 return -1
         return -1
 

@@ -19,12 +19,14 @@ import struct
 from binascii import crc32
 
 from fieldpost.compat import const
+from fieldpost.limits import RING_SECTORS_MIN
 
 HEADER_BYTES = const(44)
 AGE_MAX = const(65_535)
 _MAGIC = b"FPR2"
 _FORMAT = "<4sHHIIQQQ"
 _CRC_AT = const(40)
+_COUNT_LIMIT = 1 << 62  # what counts upwards from 1 never comes here, and has room to go on
 
 # What `unpack` returns, by place.
 SECTORS = const(0)
@@ -45,12 +47,14 @@ def pack(buffer, sectors, age, ring_id, lost, sequence, first_number, cursor):
 def unpack(buffer):
     """Return (sectors, age, ring id, lost, sequence, first number, cursor), or None if this is no header.
 
-    buffer: memoryview of HEADER_BYTES. Whether it stands at its place is for the caller to ask.
+    buffer: memoryview of HEADER_BYTES. Whether it stands at its place is for the caller to ask. One that no ring
+    can have written is none, whatever its CRC says.
     """
     if buffer[:4] != _MAGIC or struct.unpack_from("<I", buffer, _CRC_AT)[0] != crc32(buffer[:_CRC_AT]):
         return None
     header = struct.unpack_from(_FORMAT, buffer, 0)[1:]
-    return header if header[SECTORS] else None
+    is_sound = header[CURSOR] < header[FIRST_NUMBER] < _COUNT_LIMIT and header[SEQUENCE] < _COUNT_LIMIT
+    return header if is_sound and header[SECTORS] >= RING_SECTORS_MIN else None
 
 
 def other_version(buffer):
@@ -58,3 +62,13 @@ def other_version(buffer):
     if buffer[:3] == _MAGIC[:3] and buffer[3] != _MAGIC[3] and 0x30 <= buffer[3] <= 0x39:
         return chr(buffer[3])
     return None
+
+
+def is_remnant(buffer):
+    """Return whether this looks like a header that has rotted: three bytes of the magic are enough."""
+    return sum(buffer[index] == _MAGIC[index] for index in range(len(_MAGIC))) >= len(_MAGIC) - 1
+
+
+def differing_bits(one, other):
+    """Return in how many bits two headers differ."""
+    return bin(int.from_bytes(one, "little") ^ int.from_bytes(other, "little")).count("1")

@@ -157,3 +157,107 @@ def test_numbers_and_sequences_go_on_past_32_bits():
             assert expected[-1] == first_number + 149
             assert numbers(Ring(flash)) == expected[-len(numbers(ring)) :]
             assert len(numbers(ring)) == ring.pending and ring.newest > sequence + 3
+
+
+def test_any_number_of_headers_behind_each_other_may_rot():
+    """Also in the first lap, where nothing tells blank sectors from rotten ones but that they are not blank."""
+    for laps in (0, 1):
+        for gone in range(1, 5):
+            ring = filled(130 + laps * 200, sectors=8)
+            ring.forget(ring.next_number - 20)
+            newest = ring.newest
+            assert (newest > 8) == bool(laps)
+            for sequence in range(newest - gone + 1, newest + 1):
+                ring.region.memory[sequence % 8 * SECTOR_BYTES + 20] ^= 1
+            after = Ring(ring.region)
+            assert (after.newest, after.next_number) == (newest, ring.next_number), (laps, gone)
+            assert numbers(after) == numbers(ring)
+            last = after.next_number + 30
+            while after.next_number < last:
+                after.append(1, payload(after.next_number))
+            assert numbers(Ring(ring.region)) == numbers(after) and Ring(ring.region).next_number == last
+
+
+def test_a_page_that_lands_at_a_wrong_place_of_its_own_sector_moves_no_number():
+    ring = filled(65)
+    start = ring.newest % 5 * SECTOR_BYTES
+    memory = ring.region.memory
+    assert ring.open_page < 3
+    memory[start + 3 * PAGE_BYTES : start + 4 * PAGE_BYTES] = memory[start + PAGE_BYTES : start + 2 * PAGE_BYTES]
+    after = Ring(ring.region)
+    assert after.next_number == 66 and numbers(after) == numbers(ring)
+    assert after.append(1, payload(66)) == 66
+    assert numbers(Ring(ring.region))[-1] == 66
+
+
+def test_an_acknowledgement_out_of_place_takes_nothing_back():
+    ring = filled(10)
+    ring.forget(5)
+    start = ring.newest % 5 * SECTOR_BYTES + ring.open_page * PAGE_BYTES
+    page = bytes(ring.region.memory[start : start + PAGE_BYTES])
+    while ring.next_number < 17:
+        ring.append(1, payload(ring.next_number))
+    ring.forget(13, 2)
+    start = ring.newest % 5 * SECTOR_BYTES + 3 * PAGE_BYTES
+    assert ring.open_page < 3
+    ring.region.memory[start : start + PAGE_BYTES] = page
+    after = Ring(ring.region)
+    assert (after.cursor, after.lost, after.next_number) == (13, 2, 17)
+
+
+def test_the_first_page_of_a_sector_may_go_with_all_that_was_in_it():
+    """From the second lap on its records are lost, and counted, but their numbers are not used again.
+
+    In the first lap what stands behind the newest sector may be somebody else's.
+    """
+    for records in range(125, 235):
+        ring = filled(records)
+        start = ring.newest % 5 * SECTOR_BYTES
+        before = numbers(ring)
+        for index in range(PAGE_BYTES):
+            ring.region.memory[start + index] &= 0x5A
+        after = Ring(ring.region)
+        assert after.next_number > records and after.damaged, records
+        assert len(set(before) - set(numbers(after))) <= PAGE_BYTES // 32, records
+
+
+def test_a_header_that_rots_with_its_only_records_gives_no_number_away():
+    for records in range(30, 200):
+        ring = filled(records)
+        start = ring.newest % 5 * SECTOR_BYTES
+        if ring.open_page or ring.newest < 2:
+            continue
+        ring.region.memory[start + 30] ^= 2
+        for offset in range(sector.HEADER_BYTES + 10, PAGE_BYTES, 20):
+            ring.region.memory[start + offset] ^= 1
+        assert Ring(ring.region).next_number > records, records
+
+
+def test_headers_that_no_ring_writes_are_none():
+    head = memoryview(bytearray(sector.HEADER_BYTES))
+    sound = (5, 0, 0xABCD, 0, 5, 100, 99)
+    for place, value in (
+        (sector.SECTORS, 0),
+        (sector.SECTORS, 2),
+        (sector.SEQUENCE, 1 << 62),
+        (sector.FIRST_NUMBER, (1 << 64) - 1),
+        (sector.FIRST_NUMBER, 99),
+        (sector.CURSOR, 100),
+    ):
+        fields = list(sound)
+        fields[place] = value
+        sector.pack(head, *fields)
+        assert sector.unpack(head) is None, (place, value)
+        flash = flash_of()
+        flash.program(0, head)
+        assert Ring(flash).append(1, payload(1)) == 1
+    sector.pack(head, *sound)
+    assert sector.unpack(head) == sound
+
+
+def test_a_ring_without_any_header_left_is_counted_as_damage():
+    ring = filled(30)
+    for place in range(5):
+        ring.region.memory[place * SECTOR_BYTES + 9] ^= 4
+    assert Ring(ring.region).damaged == ring.newest + 1
+    assert Ring(flash_of()).damaged == 0
