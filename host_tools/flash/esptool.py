@@ -20,7 +20,7 @@ _NO_ANSWER = ("Failed to connect", "No serial data received", "Invalid head of p
 _IN_USE = ("port is busy", "Could not open", "could not open port", "Resource temporarily unavailable")
 _WENT_AWAY = (
     "Input/output error", "Errno 5", "Device not configured", "device disconnected", "SerialException",
-    "readiness to read", "Bad file descriptor", "No such device", "The chip stopped responding", "PermissionError",
+    "readiness to read", "Bad file descriptor", "No such device", "The chip stopped responding",
 )  # fmt: skip
 
 
@@ -116,17 +116,18 @@ class Esptool:
 
     def _explain(self, said: str) -> str:
         port = self._port
+        is_gone = port.startswith("/") and not Path(port).exists()
+        if is_gone or any(words in said for words in _WENT_AWAY):
+            return (
+                f"the board on {port} went away: plug it in again and run the same command; "
+                "what was written stays, and it goes on from there"
+            )
         if any(words in said for words in _IN_USE):
             return f"port {port} is in use or gone: close the program that has it (a terminal, an IDE), try again"
         if any(words in said for words in _NO_ANSWER):
             return (
                 f"the board on {port} does not answer: use a cable that carries data; if that is so, hold its BOOT "
                 "button, press RESET (EN) once, and try again"
-            )
-        if any(words in said for words in _WENT_AWAY):
-            return (
-                f"the board on {port} went away: plug it in again and run the same command; "
-                "what was written stays, and it goes on from there"
             )
         return f"esptool failed on {port}: {_last_line(said)}. Run the same command again; it goes on where it stopped"
 
