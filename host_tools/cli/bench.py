@@ -21,11 +21,6 @@ from host_tools.toolchain import micropython
 app = typer.Typer(help="Measure fieldpost beside what others use for the same job.", no_args_is_help=True)
 
 
-@app.callback()
-def _group() -> None:
-    """Keep `ring` a command of its own while it is the only one."""
-
-
 @app.command()
 def ring(
     as_json: AsJson = False,
@@ -67,6 +62,34 @@ def ring(
         print(json.dumps(bench.as_json(figures)))
     else:
         print("\n".join(ring_text.lines(figures)))
+
+
+@app.command()
+def hub(
+    as_json: AsJson = False,
+    disk: Annotated[
+        Path | None, typer.Option("--disk", help="A folder on the disk to measure, if not that of fieldpost's state.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="A few seconds, and figures that vary more.")] = False,
+) -> None:
+    """Measure the local hub beside Mosquitto: the same clients, TLS for both, in one run.
+
+    The hub checks tokens and has every message on disk before it acknowledges it; Mosquitto does neither. Takes about
+    two minutes.
+    """
+    from host_tools.bench.hub import hub_text, measure
+
+    if disk is None:
+        disk = state_folder()
+        disk.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.access(disk, os.W_OK):
+        raise UserError(f"{disk} is no folder that can be written: choose another place for --disk")
+    with _progress() as report:
+        figures = measure.measure(disk, measure.QUICK if quick else measure.Effort(), report)
+    if as_json:
+        print(json.dumps(measure.as_json(figures)))
+    else:
+        print("\n".join(hub_text.lines(figures)))
 
 
 @contextmanager

@@ -5,8 +5,7 @@ import contextlib
 import csv
 import itertools
 import json
-import logging
-import signal
+import os
 import sys
 import time
 from collections.abc import Iterator
@@ -14,7 +13,6 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-import uvloop
 from rich.console import Console
 from rich.table import Table
 
@@ -24,7 +22,6 @@ from host_tools.hub import Hub, StoredMessage, read_messages
 from host_tools.hub.client import HubClient, Refused
 from host_tools.hub.provisioning.enrollments import derived_key
 from host_tools.hub.service import documents
-from host_tools.hub.service.admin import AdminApi
 from host_tools.hub.service.message_text import CSV_COLUMNS, as_json, as_row
 from host_tools.lab.folder import state_folder
 from host_tools.lab.quantities import duration_s
@@ -58,39 +55,18 @@ def run(
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every connection.")] = False,
 ) -> None:
     """Run the hub until Ctrl-C. Prints one line on stdout when it is ready."""
-    level = logging.INFO if verbose else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
     hostname = name or ("localhost" if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host)
-    others = [https_port, amqp_port]
-    hub = Hub(_folder(data), host, mqtt_port, other_ports=others, hostname=hostname, tier=tier)
-    uvloop.run(_run(hub))
-
-
-async def _run(hub: Hub) -> None:
-    stopped = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stopped.set)
-    api = AdminApi(hub)
-    await hub.start()
-    try:
-        await api.start()
-        hub.settings.set("hostname", hub.hostname)
-        mqtt, https, amqp = hub.ports
-        print(f"ready: mqtts {mqtt}, https {https}, amqps {amqp} on {hub.hostname}; root {hub.ca_file}", flush=True)
-        if sys.stderr.isatty():
-            here = f" --data {hub.directory}"
-            print(
-                "\n  a device:   fieldpost hub device create NAME" + here + "\n"
-                f"  SDKs:       export SSL_CERT_FILE={hub.ca_file} REQUESTS_CA_BUNDLE={hub.ca_file}\n"
-                "  a back end: fieldpost hub service" + here + "\n"
-                "  messages:   fieldpost hub messages --follow" + here + "\n  Ctrl-C ends it.",
-                file=sys.stderr,
-            )
-        await stopped.wait()
-    finally:
-        await api.stop()
-        await hub.stop()
+    given = {
+        "directory": str(_folder(data)),
+        "host": host,
+        "port": mqtt_port,
+        "other_ports": [https_port, amqp_port],
+        "hostname": hostname,
+        "tier": tier,
+        "verbose": verbose,
+    }
+    # In the place of this process, which holds 20 MB of modules for reading command lines.
+    os.execv(sys.executable, [sys.executable, "-m", "host_tools.hub", json.dumps(given)])
 
 
 @app.command()

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import json
 import logging
 import os
 import sqlite3
@@ -36,7 +35,7 @@ from host_tools.hub.provisioning.service import Provisioning
 from host_tools.hub.provisioning.session import ProvisioningSession
 from host_tools.hub.service.partitions import Partitions
 from host_tools.hub.service.policies import Policies
-from host_tools.hub.store import database, events
+from host_tools.hub.store import database, event_packet, events
 from host_tools.hub.store.events import StoredMessage
 from host_tools.hub.store.settings import Settings
 from host_tools.hub.store.writer import BARRIER, Writer
@@ -364,10 +363,16 @@ class Hub:
         system: dict[str, str],
         properties: dict[str, str | None],
         body: bytes,
-        duplicate: bool,
+        duplicate: bool = False,
         durable: Callable[[], None] | None = None,
     ) -> None:
         """Store a device-to-cloud message and call `durable` when it is."""
+        self.store_packets(device_id, event_packet.encode(device_id, system, properties, body, duplicate), 1, durable)
+
+    def store_packets(
+        self, device_id: str, packets: bytes, count: int, durable: Callable[[], None] | None = None
+    ) -> None:
+        """Store PUBLISH packets of a device that have been found good, and call `durable` when they are."""
         assert self._writer is not None
         now_ms = self.now_ms()
 
@@ -377,13 +382,11 @@ class Hub:
             for stored in list(self._stored_listeners):
                 stored()
             if self._listeners:
-                message_id = system.get("message-id")
-                message = StoredMessage(sequence, device_id, message_id, system, properties, body, now_ms, duplicate)
-                for listener in list(self._listeners):
-                    listener(message)
+                for message in events.Row(sequence, count, device_id, now_ms, packets).messages():
+                    for listener in list(self._listeners):
+                        listener(message)
 
-        values = (device_id, now_ms, json.dumps(system), json.dumps(properties), int(duplicate), body)
-        self._writer.submit(events.INSERT, values, done)
+        self._writer.submit(events.INSERT, (count, device_id, now_ms, packets), done)
 
     def after_what_was_stored(self, callback: Callable[[], None]) -> None:
         """Call back in the loop when everything that was stored until now is durable."""

@@ -6,6 +6,7 @@ plus sign is a plus sign.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
@@ -73,7 +74,10 @@ def size(system: dict[str, str], application: dict[str, str | None]) -> int:
     return sum(len(text.encode()) for text in texts)
 
 
-def encode(system: dict[str, str], application: dict[str, str]) -> str:
+def encode(system: Mapping[str, str], application: Mapping[str, str | None]) -> str:
     """Return the bag; system properties first, known by their long names."""
-    pairs = [(_BY_NAME[name], value) for name, value in system.items()] + list(application.items())
-    return "&".join(f"{quote(key, safe='')}={quote(value, safe='')}" for key, value in pairs)
+    pairs = [*((_BY_NAME[name], value) for name, value in system.items()), *application.items()]
+    return "&".join(
+        quote(key, safe="") if value is None else f"{quote(key, safe='')}={quote(value, safe='')}"
+        for key, value in pairs
+    )

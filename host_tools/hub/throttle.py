@@ -89,6 +89,11 @@ class Throttle:
         self._day = 0
         self._blocks = 0
 
+    @property
+    def is_on(self) -> bool:
+        """Whether anything is counted."""
+        return self._tier is not None
+
     def allows(self, kind: Kind, amount: float = 1) -> bool:
         """Whether so much more may pass now; it counts if so."""
         if self._tier is None:

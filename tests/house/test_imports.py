@@ -50,7 +50,7 @@ HOST = {
     "simulate": {"emulator", "errors"},
     "queue": {"errors"},
     "lab": _ANY_HOST,
-    "bench": {"errors", "toolchain", "emulator"},
+    "bench": {"errors", "toolchain", "emulator", "hub"},
     "cli": _ANY_HOST | {"lab", "bench"},
 }
 # Rooms of the host that may read the device's own formats and rules.
@@ -66,6 +66,8 @@ _OUTSIDE = {
 _ENTRANCES = {
     "host_tools.cli",
     "host_tools.toolchain.__main__",
+    "host_tools.hub.__main__",
+    "host_tools.bench.hub.load",
     "host_tools.emulator.pi.__main__",
     "host_tools.emulator.pi.hardware",
     "fieldpost.daemon.__main__",

@@ -1,17 +1,18 @@
 """The store: grouped commits that fail loudly, and files that are not ours."""
 
 import asyncio
+import contextlib
 import sqlite3
 
 import pytest
 
 from host_tools.errors import UserError
 from host_tools.hub import Hub, read_messages
-from host_tools.hub.store import database, events
+from host_tools.hub.store import database, event_packet, events
 from host_tools.hub.store import writer as writer_module
 from host_tools.hub.store.writer import Writer
 
-GOOD = ("dev1", 1, "{}", "{}", 0, b"x")
+GOOD = (1, "dev1", 1, event_packet.encode("dev1", {}, {}, b"x"))
 
 
 async def settled(writer):
@@ -81,9 +82,10 @@ def test_rows_that_are_written_together_keep_their_order_and_their_numbers(run, 
         blocker.execute("BEGIN IMMEDIATE")
         for index in range(30):
             body = b"%d" % index
-            writer.submit(events.INSERT, (*GOOD[:-1], body), lambda number, body=body: numbers.update({body: number}))
+            packet = event_packet.encode("dev1", {}, {}, body)
+            writer.submit(events.INSERT, (*GOOD[:-1], packet), lambda number, body=body: numbers.update({body: number}))
             if index == 20:
-                writer.submit("UPDATE events SET duplicate = 1 WHERE sequence = 3", ())
+                writer.submit("UPDATE events SET enqueued_ms = 1 WHERE sequence = 3", ())
         blocker.execute("ROLLBACK")
         blocker.close()
         await settled(writer)
@@ -97,11 +99,11 @@ def test_rows_that_are_written_together_keep_their_order_and_their_numbers(run, 
 def test_messages_are_read_page_by_page_while_more_come(tmp_path, monkeypatch):
     monkeypatch.setattr(events, "_PAGE_ROWS", 2)
     store = database.open_for_writing(tmp_path)
-    for _ in range(5):
-        store.execute(events.INSERT.of_rows(1), GOOD)
+    for number in range(1, 6):
+        store.execute(events.INSERT.of_rows(1), (number, *GOOD))
     reading = read_messages(tmp_path)
     found = [next(reading).sequence for _ in range(3)]
-    store.execute(events.INSERT.of_rows(1), GOOD)
+    store.execute(events.INSERT.of_rows(1), (6, *GOOD))
     assert found + [message.sequence for message in reading] == [1, 2, 3, 4, 5, 6]
     assert [message.sequence for message in read_messages(tmp_path, after=4)] == [5, 6]
     assert list(read_messages(tmp_path, device_id="dev2")) == []
@@ -130,3 +132,48 @@ def test_a_store_of_a_newer_version_is_left_alone(tmp_path):
 def test_a_folder_without_a_store_is_said_plainly(tmp_path):
     with pytest.raises(UserError, match="start the hub there first"):
         next(read_messages(tmp_path))
+
+
+def test_messages_of_an_older_version_are_kept(tmp_path):
+    """Version 2 had a row for each message, with its properties as JSON."""
+    path = tmp_path / "hub.sqlite3"
+    older = sqlite3.connect(path, isolation_level=None)
+    older.executescript(
+        "CREATE TABLE events (sequence INTEGER PRIMARY KEY AUTOINCREMENT, device_id TEXT NOT NULL,"
+        " enqueued_ms INTEGER NOT NULL, system TEXT NOT NULL, properties TEXT NOT NULL, duplicate INTEGER NOT NULL,"
+        " body BLOB NOT NULL) STRICT; PRAGMA user_version = 2;"
+    )
+    for number in (1, 2, 5):
+        values = (
+            "d1",
+            7,
+            '{"message-id": "m", "content-type": "a/b"}',
+            '{"x": "1 ü", "none": null}',
+            1,
+            b"b%d" % number,
+        )
+        older.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", (number, *values))
+    older.close()
+    database.open_for_writing(tmp_path).close()
+    found = list(read_messages(tmp_path))
+    assert [(one.sequence, one.body) for one in found] == [(1, b"b1"), (2, b"b2"), (5, b"b5")]
+    assert found[0].system == {"message-id": "m", "content-type": "a/b"} and found[0].message_id == "m"
+    assert found[0].properties == {"x": "1 ü", "none": None} and found[0].duplicate and found[0].enqueued_unix_ms == 7
+
+
+def test_rows_of_several_messages_are_numbered_through_and_read_from_anywhere(run, tmp_path):
+    async def scenario():
+        numbers = []
+        writer = Writer(database.open_for_writing(tmp_path), asyncio.get_running_loop(), lambda error: None)
+        for time_ms, count in ((10, 3), (20, 1), (30, 2)):
+            packets = b"".join(event_packet.encode("dev1", {}, {}, b"x") for _ in range(count))
+            writer.submit(events.INSERT, (count, "dev1", time_ms, packets), numbers.append)
+        await settled(writer)
+        assert numbers == [1, 4, 5]
+
+    run(scenario())
+    for after in range(7):
+        assert [one.sequence for one in read_messages(tmp_path, after=after)] == list(range(after + 1, 7))
+    with contextlib.closing(database.open_for_reading(tmp_path)) as connection:
+        assert events.last_sequence(connection) == 6
+        assert [events.last_sequence_until(connection, ms) for ms in (5, 10, 25, 30)] == [0, 3, 4, 6]

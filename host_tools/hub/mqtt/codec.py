@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from host_tools.hub.mqtt.telemetry_scan import Telemetry, scan
+
 # Azure IoT Hub takes messages of 256 KB; topic and properties travel in front of them.
 PACKET_BYTES_MAX: Final = 256 * 1024 + 65_535 + 8
 
@@ -111,6 +113,7 @@ class Decoder:
     def __init__(self, packet_bytes_max: int = PACKET_BYTES_MAX) -> None:
         self.packet_bytes_max = packet_bytes_max
         self._buffer = bytearray()
+        self._start = 0
 
     def feed(self, data: bytes) -> None:
         """Take bytes; `packets` gives what they complete."""
@@ -121,14 +124,28 @@ class Decoder:
 
         How the stream was cut by the network makes no difference: what comes before an error is given first.
         """
-        start = 0
-        try:
-            while (head := self._head(start)) is not None and head[1] <= len(self._buffer):
-                first_byte, body = self._buffer[start], bytes(self._buffer[head[0] : head[1]])
-                start = head[1]
-                yield _decode(first_byte, body)
-        finally:
-            del self._buffer[:start]
+        while (packet := self.next_packet()) is not None:
+            yield packet
+
+    def next_packet(self) -> Packet | None:
+        """Return the next whole packet, None if it has not come; raises ProtocolError for what is none."""
+        head = self._head(self._start)
+        if head is None or head[1] > len(self._buffer):
+            del self._buffer[: self._start]
+            self._start = 0
+            return None
+        first_byte, body = self._buffer[self._start], bytes(memoryview(self._buffer)[head[0] : head[1]])
+        self._start = head[1]
+        return _decode(first_byte, body)
+
+    def take_telemetry(self, prefix: bytes, count_max: int) -> Telemetry | None:
+        """Return what comes next if it is plain telemetry (telemetry_scan), None if it is not."""
+        if self.packet_bytes_max < PACKET_BYTES_MAX:
+            return None
+        found = scan(self._buffer, self._start, prefix, count_max)
+        if found is not None:
+            self._start = found.end
+        return found
 
     def _head(self, start: int) -> tuple[int, int] | None:
         """Return (start, end) of the body of the packet at `start`, or None if its head is incomplete."""
@@ -314,11 +331,11 @@ def pingresp() -> bytes:
     return b"\xd0\x00"
 
 
-def publish(topic: str, payload: bytes, qos: int, duplicate: bool, packet_id: int) -> bytes:
+def publish(topic: str, payload: bytes, qos: int, duplicate: bool, packet_id: int, retain: bool = False) -> bytes:
     """PUBLISH, section 3.3. packet_id is left out at QoS 0."""
     name = topic.encode()
     head = len(name).to_bytes(2, "big") + name + (packet_id.to_bytes(2, "big") if qos else b"")
-    first_byte = PUBLISH << 4 | duplicate << 3 | qos << 1
+    first_byte = PUBLISH << 4 | duplicate << 3 | qos << 1 | retain
     return bytes((first_byte,)) + _length(len(head) + len(payload)) + head + payload
 
 

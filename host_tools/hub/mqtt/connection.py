@@ -71,10 +71,13 @@ class Connection(asyncio.Protocol):
         self._last_heard = self._loop.time()
         self._decoder.feed(data)
         try:
-            for packet in self._decoder.packets():
-                self._handle(packet)
-                if self._transport is None:
+            while self._transport is not None:
+                if isinstance(self.session, Session) and self.session.take_telemetry(self._decoder):
+                    continue
+                packet = self._decoder.next_packet()
+                if packet is None:
                     return
+                self._handle(packet)
         except (codec.ProtocolError, property_bag.BagMalformed, Throttled) as error:
             self.close(str(error), logging.WARNING)
 
@@ -130,15 +133,15 @@ class Connection(asyncio.Protocol):
         """Call back unless the connection has ended by then."""
         self._loop.call_later(seconds, lambda: callback() if self._transport is not None else None)
 
-    def hold(self, size: int) -> None:
-        """`size` more bytes were taken from the peer and are not durable."""
-        self._uncommitted += 1
+    def hold(self, size: int, count: int = 1) -> None:
+        """`count` more messages of `size` bytes in all were taken from the peer and are not durable."""
+        self._uncommitted += count
         self._uncommitted_bytes += size
         self._choose_reading()
 
-    def let_go(self, size: int) -> None:
+    def let_go(self, size: int, count: int = 1) -> None:
         """They are durable now."""
-        self._uncommitted -= 1
+        self._uncommitted -= count
         self._uncommitted_bytes -= size
         self._choose_reading()
 

@@ -16,6 +16,7 @@ from host_tools.hub.devices import methods
 from host_tools.hub.devices.merge_patch import DocumentRefused, Json
 from host_tools.hub.mqtt import codec, topics
 from host_tools.hub.mqtt.delivery import Delivery, Wire
+from host_tools.hub.store import event_packet
 from host_tools.hub.throttle import Kind
 
 if TYPE_CHECKING:
@@ -24,15 +25,17 @@ if TYPE_CHECKING:
 log = logging.getLogger("fieldpost.hub")
 
 MESSAGE_BYTES_MAX: Final = 256 * 1024
+# Stored together at most, so that a reader has a row of them at once.
+TELEMETRY_AT_ONCE_MAX: Final = 256
 
 
 class SessionWire(Wire, Protocol):
     """What a session needs of its connection."""
 
-    def hold(self, size: int) -> None:
-        """`size` more bytes were taken from the peer and are not durable."""
+    def hold(self, size: int, count: int = 1) -> None:
+        """`count` more messages of `size` bytes in all were taken from the peer and are not durable."""
 
-    def let_go(self, size: int) -> None:
+    def let_go(self, size: int, count: int = 1) -> None:
         """They are durable now."""
 
 
@@ -50,6 +53,7 @@ class Session:
         self._wire = wire
         self._is_clean = connect.clean_session
         self._events_topic = f"devices/{device_id}/messages/events"
+        self._events_prefix = event_packet.topic(device_id).encode()
         self._will: codec.Publish | None = None
         if connect.will is not None:
             will = connect.will
@@ -119,7 +123,7 @@ class Session:
         if self._will is not None and not is_graceful:
             system, properties = self._event(self._will)
             properties["iothub-MessageType"] = "Will"
-            self._hub.store_event(self.device_id, system, properties, self._will.payload, False)
+            self._hub.store_event(self.device_id, system, properties, self._will.payload)
 
     # --- what the device publishes ---
 
@@ -129,17 +133,32 @@ class Session:
         if publish.topic.startswith("$iothub/"):
             self._request(publish)
             return
-        system, properties = self._event(publish)
+        self._event(publish)
         self._hub.throttle.take(Kind.DEVICE_MESSAGES, len(publish.payload))
-        size = len(publish.payload)
-        self._wire.hold(size)
+        topic = publish.topic if publish.topic != self._events_topic else publish.topic + "/"
+        packet = codec.publish(topic, publish.payload, 0, publish.duplicate, 0, publish.retain)
+        self._store(packet, 1, codec.puback(publish.packet_id) if publish.packet_id else b"")
+
+    def take_telemetry(self, decoder: codec.Decoder) -> bool:
+        """Store what comes next if it is plain telemetry; False if it is not, or every message is to be counted."""
+        if self._hub.throttle.is_on:
+            return False
+        found = decoder.take_telemetry(self._events_prefix, TELEMETRY_AT_ONCE_MAX)
+        if found is None:
+            return False
+        self._store(found.packets, found.count, found.acknowledgements)
+        return True
+
+    def _store(self, packets: bytes, count: int, acknowledgements: bytes) -> None:
+        size, wire = len(packets), self._wire
+        wire.hold(size, count)
 
         def durable() -> None:
-            self._wire.let_go(size)
-            if publish.packet_id:
-                self._wire.write(codec.puback(publish.packet_id))
+            wire.let_go(size, count)
+            if acknowledgements:
+                wire.write(acknowledgements)
 
-        self._hub.store_event(self.device_id, system, properties, publish.payload, publish.duplicate, durable)
+        self._hub.store_packets(self.device_id, packets, count, durable)
 
     def _event(self, publish: codec.Publish) -> tuple[dict[str, str], dict[str, str | None]]:
         """Return the (system, application) properties of a device-to-cloud message that the hub accepts."""
@@ -154,7 +173,7 @@ class Session:
             if size > MESSAGE_BYTES_MAX:
                 raise codec.ProtocolError(f"message of {size} bytes, limit {MESSAGE_BYTES_MAX}")
         if publish.retain:
-            properties["mqtt-retain"] = "true"
+            properties[event_packet.RETAIN_PROPERTY] = "true"
         return system, properties
 
     def _request(self, publish: codec.Publish) -> None:

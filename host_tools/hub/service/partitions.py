@@ -103,17 +103,17 @@ class Partitions:
     def _look(self, seen: int, extents: list[Extent]) -> tuple[int, list[Extent]]:
         with closing(database.open_for_reading(self._directory)) as connection:
             while rows := self._rows(connection, seen):
-                for sequence, device_id, enqueued_ms in rows:
+                for sequence, count, device_id, enqueued_ms in rows:
                     known = extents[number := partition_of(device_id)]
                     first = sequence if known.first == EMPTY else known.first
                     extents[number] = dataclasses.replace(
-                        known, first=first, last=sequence, last_enqueued_ms=enqueued_ms
+                        known, first=first, last=sequence + count - 1, last_enqueued_ms=enqueued_ms
                     )
                 seen = rows[-1][0]
         return seen, extents
 
-    def _rows(self, connection: sqlite3.Connection, seen: int) -> list[tuple[int, str, int]]:
+    def _rows(self, connection: sqlite3.Connection, seen: int) -> list[tuple[int, int, str, int]]:
         return connection.execute(
-            "SELECT sequence, device_id, enqueued_ms FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?",
+            "SELECT sequence, count, device_id, enqueued_ms FROM events WHERE sequence > ? ORDER BY sequence LIMIT ?",
             (seen, _ROWS),
         ).fetchall()

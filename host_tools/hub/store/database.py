@@ -6,15 +6,20 @@ documentation, "PRAGMA synchronous").
 
 from __future__ import annotations
 
+import json
 import os
 import sqlite3
 from pathlib import Path
 from typing import Final
 
 from host_tools.errors import UserError
+from host_tools.hub.store import event_packet
 
 FILE_NAME: Final = "hub.sqlite3"
-VERSION: Final = 2
+VERSION: Final = 3
+
+# 16 MiB of log before it is moved into the file: writing waits for that.
+_CHECKPOINT_PAGES: Final = 4096
 
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS devices (
@@ -30,13 +35,11 @@ CREATE TABLE IF NOT EXISTS devices (
     revision INTEGER NOT NULL DEFAULT 1
 ) STRICT;
 CREATE TABLE IF NOT EXISTS events (
-    sequence INTEGER PRIMARY KEY AUTOINCREMENT,
+    sequence INTEGER PRIMARY KEY,
+    count INTEGER NOT NULL,
     device_id TEXT NOT NULL,
     enqueued_ms INTEGER NOT NULL,
-    system TEXT NOT NULL,
-    properties TEXT NOT NULL,
-    duplicate INTEGER NOT NULL,
-    body BLOB NOT NULL
+    packets BLOB NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS commands (
     sequence INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -74,8 +77,21 @@ ALTER TABLE devices ADD COLUMN status_reason TEXT NOT NULL DEFAULT '';
 ALTER TABLE devices ADD COLUMN revision INTEGER NOT NULL DEFAULT 1;
 ALTER TABLE commands ADD COLUMN packet_id INTEGER NOT NULL DEFAULT 0;
 DELETE FROM commands WHERE state <> 'enqueued';
-"""
+""",
+    2: "",
 }
+# Before version 3 each message was a row, taken apart: its properties as JSON.
+_EVENTS_TAKEN_APART: Final = """
+ALTER TABLE events RENAME TO events_taken_apart;
+CREATE TABLE events (
+    sequence INTEGER PRIMARY KEY, count INTEGER NOT NULL, device_id TEXT NOT NULL, enqueued_ms INTEGER NOT NULL,
+    packets BLOB NOT NULL
+) STRICT;
+INSERT INTO events
+    SELECT sequence, 1, device_id, enqueued_ms, as_packet(device_id, system, properties, duplicate, body)
+    FROM events_taken_apart;
+DROP TABLE events_taken_apart;
+"""
 
 
 def open_for_writing(directory: Path) -> sqlite3.Connection:
@@ -97,12 +113,19 @@ def open_for_writing(directory: Path) -> sqlite3.Connection:
             )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.executescript(
-            f"BEGIN IMMEDIATE; {_MIGRATIONS.get(version, '')} {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;"
-        )
+        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
+        migrations = "".join(_MIGRATIONS[older] for older in range(version, VERSION)) if version else ""
+        if 0 < version < 3:
+            connection.create_function("as_packet", 5, _as_packet, deterministic=True)
+            migrations += _EVENTS_TAKEN_APART
+        connection.executescript(f"BEGIN IMMEDIATE; {migrations} {_SCHEMA} PRAGMA user_version = {VERSION}; COMMIT;")
     except (OSError, sqlite3.Error) as error:
         raise UserError(f"the hub cannot use {path}: {error}; move that file away or choose another folder") from error
     return connection
+
+
+def _as_packet(device_id: str, system: str, properties: str, duplicate: int, body: bytes) -> bytes:
+    return event_packet.encode(device_id, json.loads(system), json.loads(properties), body, bool(duplicate))
 
 
 def open_for_reading(directory: Path) -> sqlite3.Connection:

@@ -1,8 +1,7 @@
-"""Device-to-cloud messages as they were stored."""
+"""Device-to-cloud messages as they were stored: rows of packets, taken apart when somebody reads them."""
 
 from __future__ import annotations
 
-import json
 import sqlite3
 from collections.abc import Iterator
 from contextlib import closing
@@ -11,13 +10,14 @@ from pathlib import Path
 from typing import Final
 
 from host_tools.errors import UserError
-from host_tools.hub.store import database
-from host_tools.hub.store.writer import Insert
+from host_tools.hub.store import database, event_packet
+from host_tools.hub.store.writer import InsertOfSpans
 
-INSERT: Final = Insert("events", ("device_id", "enqueued_ms", "system", "properties", "duplicate", "body"))
+# A row holds messages of one device that came together, `count` of them, numbered from `sequence` on.
+INSERT: Final = InsertOfSpans("events", ("count", "device_id", "enqueued_ms", "packets"))
 # Read by pages, so that a slow reader holds neither the whole store in memory nor a snapshot of it open,
 # which would keep SQLite from shortening its log.
-_PAGE_ROWS: Final = 500
+_PAGE_ROWS: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,25 +34,58 @@ class StoredMessage:
     duplicate: bool
 
 
-def read(
-    connection: sqlite3.Connection, device_id: str | None, after: int, page_rows: int = _PAGE_ROWS
-) -> Iterator[StoredMessage]:
-    """Yield messages with a sequence number above `after`, oldest first, until there is none left."""
+@dataclass(frozen=True, slots=True)
+class Row:
+    """Messages of one device that came together; the first one has the number `sequence`."""
+
+    sequence: int
+    count: int
+    device_id: str
+    enqueued_ms: int
+    packets: bytes
+
+    @property
+    def last(self) -> int:
+        """The number of the last one."""
+        return self.sequence + self.count - 1
+
+    def messages(self, after: int = 0) -> Iterator[StoredMessage]:
+        """Take apart those with a number above `after`."""
+        found = event_packet.decode(self.device_id, self.packets)
+        for number, (system, properties, body, duplicate) in enumerate(found, self.sequence):
+            if number > after:
+                message_id = system.get("message-id")
+                yield StoredMessage(
+                    number, self.device_id, message_id, system, properties, body, self.enqueued_ms, duplicate
+                )
+
+
+def rows(
+    connection: sqlite3.Connection, device_id: str | None, after: int, page_rows: int | None = None
+) -> Iterator[Row]:
+    """Yield rows with messages numbered above `after`, oldest first, until there is none left."""
+    first = connection.execute("SELECT MAX(sequence) FROM events WHERE sequence <= ?", (after + 1,)).fetchone()[0]
+    # The row that `after` is in may go on behind it.
+    behind = (first or 1) - 1
     while True:
-        rows = connection.execute(
-            "SELECT sequence, device_id, enqueued_ms, system, properties, duplicate, body FROM events"
+        page = connection.execute(
+            "SELECT sequence, count, device_id, enqueued_ms, packets FROM events"
             " WHERE sequence > ? AND (? IS NULL OR device_id = ?) ORDER BY sequence LIMIT ?",
-            (after, device_id, device_id, page_rows),
+            (behind, device_id, device_id, page_rows or _PAGE_ROWS),
         ).fetchall()
-        if not rows:
+        if not page:
             return
-        for sequence, device, enqueued_ms, system_json, properties, duplicate, body in rows:
-            system = json.loads(system_json)
-            message_id = system.get("message-id")
-            yield StoredMessage(
-                sequence, device, message_id, system, json.loads(properties), body, enqueued_ms, bool(duplicate)
-            )
-            after = sequence
+        for values in page:
+            row = Row(*values)
+            behind = row.sequence
+            if row.last > after:
+                yield row
+
+
+def read(connection: sqlite3.Connection, device_id: str | None, after: int) -> Iterator[StoredMessage]:
+    """Yield messages with a sequence number above `after`, oldest first, until there is none left."""
+    for row in rows(connection, device_id, after):
+        yield from row.messages(after)
 
 
 def read_messages(directory: Path, device_id: str | None = None, after: int = 0) -> Iterator[StoredMessage]:
@@ -66,8 +99,8 @@ def read_messages(directory: Path, device_id: str | None = None, after: int = 0)
 
 def last_sequence(connection: sqlite3.Connection) -> int:
     """Return the sequence number of the newest message, 0 if there is none."""
-    row = connection.execute("SELECT MAX(sequence) FROM events").fetchone()
-    return int(row[0] or 0)
+    row = connection.execute("SELECT sequence + count - 1 FROM events ORDER BY sequence DESC LIMIT 1").fetchone()
+    return int(row[0]) if row else 0
 
 
 def last_sequence_until(connection: sqlite3.Connection, unix_ms: int) -> int:
@@ -79,10 +112,11 @@ def last_sequence_until(connection: sqlite3.Connection, unix_ms: int) -> int:
     while low < high:
         middle = (low + high + 1) // 2
         row = connection.execute(
-            "SELECT sequence, enqueued_ms FROM events WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1", (middle,)
+            "SELECT sequence, count, enqueued_ms FROM events WHERE sequence <= ? ORDER BY sequence DESC LIMIT 1",
+            (middle,),
         ).fetchone()
-        if row is None or row[1] <= unix_ms:
-            low = middle
+        if row is None or row[2] <= unix_ms:
+            low = max(middle, row[0] + row[1] - 1 if row else 0)
         else:
             high = int(row[0]) - 1
     return low

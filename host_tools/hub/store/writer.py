@@ -44,6 +44,22 @@ class Insert:
         return f"INSERT INTO {self.table} ({', '.join(self.columns)}) VALUES {', '.join([row] * count)}"
 
 
+class InsertOfSpans(Insert):
+    """Each row stands for as many numbers as its first column, `count`, says. It is keyed by the first of them.
+
+    The column for that, `sequence`, is not among the values: the writer counts.
+    """
+
+    def of_rows(self, count: int) -> str:
+        row = f"({', '.join('?' * (len(self.columns) + 1))})"
+        return f"INSERT INTO {self.table} (sequence, {', '.join(self.columns)}) VALUES {', '.join([row] * count)}"
+
+    @property
+    def next_number(self) -> str:
+        """The SQL that tells the number of the next row, NULL or nothing for the first."""
+        return f"SELECT sequence + count FROM {self.table} ORDER BY sequence DESC LIMIT 1"
+
+
 # Writes nothing; its `done` is called when everything before it is durable.
 BARRIER: Final = ""
 
@@ -66,6 +82,7 @@ class Writer:
         self._connection = connection
         self._loop = loop
         self._failed = failed
+        self._next_numbers: dict[InsertOfSpans, int] = {}
         self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
         self._thread = threading.Thread(target=self._run, name="hub-writer", daemon=True)
         self._thread.start()
@@ -118,7 +135,9 @@ class Writer:
             row_ids: list[int] = []
             for statement, jobs in itertools.groupby(group, lambda job: job.statement):
                 rows = [job.values for job in jobs]
-                if isinstance(statement, Insert):
+                if isinstance(statement, InsertOfSpans):
+                    row_ids += self._insert_spans(statement, rows)
+                elif isinstance(statement, Insert):
                     row_ids += _insert(self._connection, statement, rows)
                 elif statement == BARRIER:
                     row_ids += [0] * len(rows)
@@ -126,10 +145,28 @@ class Writer:
                     row_ids += [execute(statement, row).lastrowid or 0 for row in rows]
             execute("COMMIT")
         except Exception:
+            self._next_numbers.clear()
             if self._connection.in_transaction:
                 execute("ROLLBACK")
             raise
         return row_ids
+
+    def _insert_spans(self, insert: InsertOfSpans, rows: list[Sequence[Any]]) -> list[int]:
+        """Add rows and return their numbers."""
+        number = self._next_numbers.get(insert)
+        if number is None:
+            known = self._connection.execute(insert.next_number).fetchone()
+            number = known[0] if known else 1
+        numbers = list(itertools.accumulate((row[0] for row in rows), initial=number))
+        self._next_numbers[insert] = numbers.pop()
+        done = 0
+        while done < len(rows):
+            count = _rows_at_once(len(rows) - done)
+            some = zip(numbers[done : done + count], rows[done : done + count], strict=True)
+            values = [value for first, row in some for value in (first, *row)]
+            self._connection.execute(insert.of_rows(count), values)
+            done += count
+        return numbers
 
     def _group_failed(self, group: list[_Job], error: Exception) -> None:
         for job in group:
@@ -138,12 +175,16 @@ class Writer:
         _guarded(self._failed, error)
 
 
+def _rows_at_once(left: int) -> int:
+    """Powers of two, so that SQLite's compiled statements are found again."""
+    return min(_ROWS_PER_STATEMENT_MAX, 1 << left.bit_length() - 1)
+
+
 def _insert(connection: sqlite3.Connection, insert: Insert, rows: list[Sequence[Any]]) -> list[int]:
     """Add rows and return their ids, which are consecutive: nobody else writes during this transaction."""
     row_ids: list[int] = []
     while len(row_ids) < len(rows):
-        # Powers of two, so that SQLite's compiled statements are found again.
-        count = min(_ROWS_PER_STATEMENT_MAX, 1 << (len(rows) - len(row_ids)).bit_length() - 1)
+        count = _rows_at_once(len(rows) - len(row_ids))
         some = rows[len(row_ids) : len(row_ids) + count]
         last = connection.execute(insert.of_rows(count), list(itertools.chain.from_iterable(some))).lastrowid or 0
         row_ids += range(last - count + 1, last + 1)

@@ -27,7 +27,7 @@ from host_tools.hub.service.partitions import (
     partition_of,
 )
 from host_tools.hub.store import events
-from host_tools.hub.store.events import StoredMessage
+from host_tools.hub.store.events import Row, StoredMessage
 
 if TYPE_CHECKING:
     from host_tools.hub.hub import Hub
@@ -66,7 +66,8 @@ class EventsOfPartition:
         self._ready = ready
         self._loop = asyncio.get_running_loop()
         self._after = self._start(attach)
-        self._rows: Iterator[StoredMessage] | None = None
+        self._rows: Iterator[Row] | None = None
+        self._messages: Iterator[StoredMessage] = iter(())
         self._is_called_back = False
         self._extent: Extent | None = None
         self._task: asyncio.Task[None] | None = None
@@ -88,15 +89,20 @@ class EventsOfPartition:
         if self._is_tracking and self._extent is None:
             return None
         for _ in range(_LOOKED_AT_MAX):
+            stored = next(self._messages, None)
+            if stored is not None:
+                self._after = stored.sequence
+                return Outgoing(self._message(stored).as_bytes())
             if self._rows is None:
-                self._rows = events.read(self._hub.reading, None, self._after, _ROWS)
-            stored = next(self._rows, None)
-            if stored is None:
+                self._rows = events.rows(self._hub.reading, None, self._after, _ROWS)
+            row = next(self._rows, None)
+            if row is None:
                 self._rows = None
                 return None
-            self._after = stored.sequence
-            if partition_of(stored.device_id) == self._partition:
-                return Outgoing(self._message(stored).as_bytes())
+            if partition_of(row.device_id) == self._partition:
+                self._messages = row.messages(self._after)
+            else:
+                self._after = row.last
         self._call_back()
         return None
 

@@ -1,0 +1,1 @@
+"""The local hub beside Mosquitto: the same clients, the same transport, in one run."""

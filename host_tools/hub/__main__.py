@@ -1,0 +1,62 @@
+"""The hub as a process: what `fieldpost hub run` turns into, so that nothing of the command line stays in memory.
+
+Takes one argument, a JSON object of what Hub is made with.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import sys
+from pathlib import Path
+
+import uvloop
+
+from host_tools.errors import UserError
+from host_tools.hub import Hub
+from host_tools.hub.service.admin import AdminApi
+
+
+def main() -> None:
+    """Run the hub until a signal ends it. What the user can act on is one sentence on stderr and exit 2."""
+    given = json.loads(sys.argv[1])
+    level = logging.INFO if given.pop("verbose") else logging.WARNING
+    logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
+    try:
+        uvloop.run(_run(Hub(Path(given.pop("directory")), **given)))
+    except UserError as error:
+        print(f"fieldpost: {error}", file=sys.stderr)
+        sys.exit(2)
+
+
+async def _run(hub: Hub) -> None:
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopped.set)
+    api = AdminApi(hub)
+    await hub.start()
+    try:
+        await api.start()
+        hub.settings.set("hostname", hub.hostname)
+        mqtt, https, amqp = hub.ports
+        print(f"ready: mqtts {mqtt}, https {https}, amqps {amqp} on {hub.hostname}; root {hub.ca_file}", flush=True)
+        if sys.stderr.isatty():
+            here = f" --data {hub.directory}"
+            print(
+                "\n  a device:   fieldpost hub device create NAME" + here + "\n"
+                f"  SDKs:       export SSL_CERT_FILE={hub.ca_file} REQUESTS_CA_BUNDLE={hub.ca_file}\n"
+                "  a back end: fieldpost hub service" + here + "\n"
+                "  messages:   fieldpost hub messages --follow" + here + "\n  Ctrl-C ends it.",
+                file=sys.stderr,
+            )
+        await stopped.wait()
+    finally:
+        await api.stop()
+        await hub.stop()
+
+
+if __name__ == "__main__":
+    main()
