@@ -90,8 +90,8 @@ def salvage(file: File, out: Out = None, as_csv: Csv = False, pending: Pending =
 def _rings(file: Path) -> tuple[list[FoundRing], list[FoundRing]]:
     """Return the rings of records and those of commands' journals."""
     found = scan(file)
-    rings = [ring for ring in found if not ring.is_journal]
-    return rings, [ring for ring in found if ring.is_journal]
+    rings = [ring for ring in found if ring.role != "journal"]
+    return rings, [ring for ring in found if ring.role == "journal"]
 
 
 def _write(rings: list[FoundRing], out: Path | None, as_csv: bool, pending: bool) -> dict[int, int]:
@@ -109,7 +109,9 @@ def _write(rings: list[FoundRing], out: Path | None, as_csv: bool, pending: bool
 
 def _stats_text(ring: dict[str, Any]) -> str:
     kept = ", ".join(f"{count} {kind}" for kind, count in ring["kept"].items()) or "nothing"
-    if ring["hours"] is None:
+    if ring["role"] == "urgent":
+        holds = "answers and alarms"
+    elif ring["hours"] is None:
         holds = f"{ring['readings_capacity']} readings (give --every 1s for hours)"
     else:
         holds = f"{ring['hours']} h of readings every {ring['interval_s']:g} s ({ring['readings_capacity']})"

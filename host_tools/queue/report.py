@@ -35,6 +35,7 @@ def stats(ring: FoundRing, interval_s: float | None = None) -> dict[str, Any]:
     pending = [record for record in records if record.number > ring.cursor]
     return {
         "ring_id": f"{ring.ring_id:08x}",
+        "role": ring.role,
         "sectors": ring.size,
         "bytes": ring.size * SECTOR_BYTES,
         "next_number": ring.next_number,
@@ -47,7 +48,7 @@ def stats(ring: FoundRing, interval_s: float | None = None) -> dict[str, Any]:
         "boots": len({schema.boot_of(record.payload) for record in records if len(record.payload) >= STAMP_BYTES}),
         "interval_s": interval_s,
         "readings_capacity": capacity,
-        "hours": None if interval_s is None else round(capacity * interval_s / 3600, 2),
+        "hours": None if interval_s is None or ring.role == "urgent" else round(capacity * interval_s / 3600, 2),
         "damaged_stretches": len(ring.damage),
     }
 
@@ -57,6 +58,7 @@ def verification(ring: FoundRing) -> dict[str, Any]:
     missing = ring.missing()
     return {
         "ring_id": f"{ring.ring_id:08x}",
+        "role": ring.role,
         "sectors": ring.size,
         "frames": sum(len(part.records) + part.acknowledgements for part in ring.sectors),
         "records": sum(1 for _ in ring.records),

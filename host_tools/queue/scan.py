@@ -11,8 +11,9 @@ import mmap
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, Literal
 
+from fieldpost.records import schema
 from fieldpost.ring import frame, sector
 from fieldpost.ring.walk import Walk
 
@@ -21,6 +22,8 @@ from host_tools.errors import UserError
 SECTOR_BYTES: Final = 4096
 PAGE_BYTES: Final = 256
 _MAGIC: Final = b"FPR2"
+Role = Literal["readings", "urgent", "journal", "empty"]
+_NOTE_BYTES: Final = 9
 _UNITS: Final = (4, 16, 32, 256)
 # A ring that grew keeps sectors of its smaller life; a headerless sector may be of this lap or the one before.
 _LAPS_TRIED: Final = 2
@@ -72,9 +75,14 @@ class FoundRing:
                     yield record
 
     @property
-    def is_journal(self) -> bool:
-        """Whether this is the commands' journal: a reading is longer than a note of a command (9 bytes)."""
-        return any(record.kind == 1 and len(record.payload) == 9 for record in self.records)
+    def role(self) -> Role:
+        """What the ring is for, told from what it holds (fieldpost.records.schema, commands.journal)."""
+        records = list(self.records)
+        if any(record.kind == schema.READING and len(record.payload) == _NOTE_BYTES for record in records):
+            return "journal"  # a command's BEGUN; a reading is longer
+        if any(record.kind in (schema.READING, schema.BOOT) for record in records):
+            return "readings"
+        return "urgent" if records else "empty"
 
     @property
     def damage(self) -> list[tuple[int, int]]:

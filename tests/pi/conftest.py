@@ -14,7 +14,11 @@ import time
 from pathlib import Path
 
 import pytest
+from fieldpost import config
+from fieldpost.ports.file_region import FileRegion
+from fieldpost.ring.layout import divide
 
+from host_tools.audit import Finding, judge, proof, read_tail
 from host_tools.emulator.bme280 import Bme280
 from host_tools.emulator.pi.hardware import PiHardware
 from host_tools.hub import Hub
@@ -129,6 +133,23 @@ class Pi:
     def records(self) -> list[dict]:
         """Return every record that the hub has stored, repeats included."""
         return [record for m in self.hub.messages(DEVICE) for record in json.loads(m.body)["records"]]
+
+    def finding(self) -> Finding:
+        """Weigh what the hub has stored against what the file says. The service must not run."""
+        region = FileRegion(str(self.ring), 0)
+        try:
+            ring = config.check_config(self.settings)["ring"]
+            parts = divide(region, ring["journal_sectors"], ring["urgent_sectors"])[1:]
+            tails = [tail for tail in map(read_tail, parts) if tail is not None]
+        finally:
+            region.close()
+        return judge(DEVICE, self.hub.messages(DEVICE), tails)
+
+    def nothing_is_missing(self) -> bool:
+        """Return whether every number is delivered, reported lost or still in the file."""
+        finding = self.finding()
+        print(proof(finding))
+        return finding.is_whole and len(finding.accounts) > 0
 
     async def end_hub(self) -> None:
         """The hub goes down; its port is free."""

@@ -63,7 +63,7 @@ class Written:
 
 
 def found(path):
-    rings = [ring for ring in scan(path) if not ring.is_journal]
+    rings = [ring for ring in scan(path) if ring.role != "journal"]
     assert len(rings) == 1
     return rings[0], {record.number: (record.kind, record.payload) for record in rings[0].records}
 
