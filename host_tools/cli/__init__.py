@@ -16,6 +16,7 @@ from host_tools.cli import (
     queue,
     send,
     sensor,
+    service,
     simulate,
     status,
     version,
@@ -36,6 +37,7 @@ for verb in (flash, emulate, send, outage, power, sensor, audit, status, boards,
 app.add_typer(hub.app, name="hub")
 app.add_typer(bench.app, name="bench")
 app.add_typer(queue.app, name="queue")
+app.add_typer(service.app, name="service")
 
 
 def main() -> None:

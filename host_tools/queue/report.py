@@ -9,9 +9,9 @@ from typing import Any
 
 from fieldpost.limits import STAMP_BYTES
 from fieldpost.records import schema
-from fieldpost.ring import frame, sector
 
-from host_tools.queue.scan import PAGE_BYTES, SECTOR_BYTES, FoundRing, Record
+from host_tools.queue.capacity import READING_BYTES, readings_per_sector
+from host_tools.queue.scan import SECTOR_BYTES, FoundRing, Record
 
 _KINDS = {
     schema.READING: "readings",
@@ -21,9 +21,6 @@ _KINDS = {
     schema.SCHEMA: "schemas",
     schema.ALARM: "alarms",
 }
-# A reading of a BME280, for a ring that holds nothing yet.
-_READING_BYTES = 17
-_ALIGN = 4
 
 
 def stats(ring: FoundRing, interval_s: float | None = None) -> dict[str, Any]:
@@ -93,7 +90,5 @@ def _readings_that_fit(ring: FoundRing, records: list[Record]) -> int:
     readings = [sum(1 for record in part.records if record.kind == schema.READING) for part in full]
     if sum(readings):
         return int(sum(readings) / len(readings) * (ring.size - 1))
-    payload = next((len(r.payload) for r in records if r.kind == schema.READING), _READING_BYTES)
-    size = frame.size(payload, _ALIGN)
-    first_page = (PAGE_BYTES - frame.aligned(sector.HEADER_BYTES, _ALIGN)) // size
-    return int((first_page + (SECTOR_BYTES // PAGE_BYTES - 1) * (PAGE_BYTES // size)) * (ring.size - 1))
+    payload = next((len(r.payload) for r in records if r.kind == schema.READING), READING_BYTES)
+    return readings_per_sector(payload) * (ring.size - 1)

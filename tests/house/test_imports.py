@@ -35,7 +35,7 @@ FIRMWARE = {
 }
 
 _ANY_HOST = {
-    "queue", "toolchain", "boards", "config", "flash", "provision", "hub", "emulator", "audit", "simulate", "errors",
+    "queue", "service", "toolchain", "boards", "config", "flash", "provision", "hub", "emulator", "audit", "simulate", "errors",
 }  # fmt: skip
 HOST = {
     "errors": set(),
@@ -49,12 +49,14 @@ HOST = {
     "audit": {"errors"},
     "simulate": {"emulator", "errors"},
     "queue": {"errors"},
+    # Its front, which the package installs, is a command line of its own.
+    "service": {"errors", "boards", "queue", "toolchain", "lab.quantities"},
     "lab": _ANY_HOST,
     "bench": {"errors", "toolchain", "emulator", "hub"},
     "cli": _ANY_HOST | {"lab", "bench"},
 }
 # Rooms of the host that may read the device's own formats and rules.
-KNOWS_FIRMWARE = {"boards", "simulate", "config", "flash", "audit", "lab", "queue", "bench"}
+KNOWS_FIRMWARE = {"boards", "simulate", "config", "flash", "audit", "lab", "queue", "service", "bench"}
 
 # What only links, sensors and ports may touch.
 _OUTSIDE = {
@@ -71,6 +73,7 @@ _ENTRANCES = {
     "host_tools.emulator.pi.__main__",
     "host_tools.emulator.pi.hardware",
     "fieldpost.daemon.__main__",
+    "host_tools.service.front",
 }
 # Imported by a name that is put together when it runs: assembly.open_port, and the emulated board's own files.
 _BY_NAME = ("fieldpost.ports.", "host_tools.emulator.chip")

@@ -14,7 +14,7 @@ import pytest
 
 from host_tools.emulator.pi.hardware import GPIO_DEVICE, I2C_DEVICE
 from host_tools.emulator.pi.kernel import MODELS
-from tests.pi.conftest import ADDRESS, DEVICE
+from tests.pi.machine import ADDRESS, DEVICE
 from tests.pi.until import until
 
 

@@ -1,0 +1,140 @@
+"""The package in a Debian with systemd: installed, started, killed, hung, upgraded, downgraded, removed, purged.
+
+Goal: what docs/raspberry-pi.md promises an administrator. Method: systemd-nspawn boots a Debian 12 root; the installed
+agent runs under the unit as it is shipped, sandbox included, with emulated hardware below its Blinka, and delivers to
+a hub on the host. The only changes: the start that puts the emulation in, and a shorter WatchdogSec=.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import shutil
+import time
+from pathlib import Path
+
+import pytest
+from fieldpost.ports.file_region import FileRegion
+from fieldpost.ring.layout import divide
+
+from host_tools.audit import judge, read_tail
+from host_tools.service import deb
+from tests.pi.machine import ROOT
+from tests.pi.until import until
+from tests.service import debian_machine
+from tests.service.debian_machine import Machine
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(debian_machine.why_not() is not None, reason=debian_machine.why_not() or ""),
+]
+
+_DROP_IN = """\
+[Service]
+ExecStart=
+ExecStart=/usr/bin/python3 -I /opt/bench/start_on_bench.py --config /etc/fieldpost/config.json
+WatchdogSec=3
+"""
+
+
+@pytest.fixture(scope="module")
+def packages(tmp_path_factory):
+    """Two versions of the package, built by the one command."""
+    folder = tmp_path_factory.mktemp("packages")
+    return [deb.build(folder, version=version, report=lambda _: None) for version in ("0.1.0", "0.1.1")]
+
+
+@pytest.fixture
+async def bench(make_pi, tmp_path, packages):
+    folder = Path(tmp_path / "bench")
+    folder.mkdir()
+    pi = await make_pi(hardware=folder / "hardware")
+    for file in (*packages, ROOT / "tests/service/start_on_bench.py", ROOT / "host_tools/emulator/pi/kernel.py"):
+        shutil.copy(file, folder)
+    (folder / "identity.json").write_text(json.dumps(pi.identity))
+    # The service's user must reach its hardware through folders that pytest makes private.
+    os.chmod(folder, 0o755)
+    os.chmod(folder / "hardware", 0o777)
+    machine = await asyncio.to_thread(Machine, Path(tmp_path / f"fieldpost-{os.getpid()}"), folder)
+    yield pi, machine
+    await asyncio.to_thread(machine.stop)
+
+
+async def test_a_life_of_the_package(bench, packages):
+    pi, machine = bench
+    older, newer = (f"/opt/bench/{package.name}" for package in packages)
+
+    def install(package):
+        # Without any network: what it depends on is there, and it fetches nothing.
+        machine.run(
+            "unshare", "--net", "env", "DEBIAN_FRONTEND=noninteractive",
+            "apt-get", "install", "-y", "--no-install-recommends", "--allow-downgrades", package,
+        )  # fmt: skip
+
+    def delivered():
+        return sum(1 for r in pi.records() if "temperature" in r)
+
+    async def goes_on(what):
+        before = delivered()
+        await until(lambda: delivered() >= before + 2, lambda: what + machine.run("journalctl", "-u", "fieldpost"), 60)
+
+    await asyncio.to_thread(install, older)
+    assert machine.show("ActiveState") == "inactive"
+    assert "is missing: run" in machine.run("fieldpost", "service", "status", check=False)
+    # Its user and groups, and the identity that only root may read.
+    assert machine.run("id", "-nG", "fieldpost").split() == ["fieldpost", "i2c", "gpio"]
+    machine.run("mkdir", "-p", "/etc/systemd/system/fieldpost.service.d")
+    machine.run("sh", "-c", f"printf '%s' '{_DROP_IN}' > /etc/systemd/system/fieldpost.service.d/bench.conf")
+    machine.run("systemctl", "daemon-reload")
+    machine.run(
+        "fieldpost", "service", "configure", "--identity", "/opt/bench/identity.json", "--hub", "localhost",
+        "--hub-port", str(pi.hub.port), "--hours", "2", "--every", "200ms",
+    )  # fmt: skip
+    assert machine.run("stat", "-c", "%a %U", "/etc/fieldpost/identity.json").split() == ["600", "root"]
+    await goes_on("start: ")
+    machine.until_true(lambda: machine.show("StatusText").startswith("ready; "))
+    assert machine.show("NRestarts") == "0"
+    assert machine.run("fieldpost", "service", "status").startswith("active (running), enabled: ready; ")
+    fields = json.loads(machine.run("journalctl", "-o", "json", "FIELDPOST_EVENT=connected", "-n", "1"))
+    assert (fields["MESSAGE"], fields["PRIORITY"]) == ("connected to the hub", "6")
+    assert fields["_SYSTEMD_UNIT"] == "fieldpost.service"
+    # Not in the environment, the arguments or the journal; nobody but systemd and the service can read it.
+    main = machine.show("MainPID")
+    assert pi.identity["key"] not in machine.run("cat", f"/proc/{main}/environ", f"/proc/{main}/cmdline")
+    assert pi.identity["key"] not in machine.run("journalctl", "--no-pager")
+    stats = json.loads(machine.run("fieldpost", "queue", "stats", "--json"))
+    readings = next(ring for ring in stats["rings"] if ring["role"] == "readings")
+    assert readings["hours"] >= 2 and readings["lost_reported"] == 0
+
+    machine.run("kill", "-9", main)
+    await goes_on("kill -9: ")
+    assert machine.show("NRestarts") == "1"
+    machine.run("kill", "-STOP", machine.show("MainPID"))
+    machine.until_true(lambda: machine.show("NRestarts") == "2")
+    await goes_on("watchdog: ")
+    assert "Watchdog timeout" in machine.run("journalctl", "-u", "fieldpost")
+
+    for package in (newer, older):
+        before = max(r["boot"] for r in pi.records())
+        await asyncio.to_thread(install, package)
+        await goes_on(package)
+        assert max(r["boot"] for r in pi.records()) == before + 1
+
+    begin = time.monotonic()
+    await asyncio.to_thread(machine.run, "systemctl", "stop", "fieldpost")
+    assert time.monotonic() - begin < 5
+    assert machine.show("Result") == "success"
+    machine.run("cp", "/var/lib/fieldpost/queue", "/opt/bench/queue")
+    await asyncio.to_thread(machine.run, "apt-get", "remove", "-y", "fieldpost")
+    assert "not-found" in machine.show("LoadState") or "masked" in machine.show("LoadState")
+    machine.run("test", "-s", "/var/lib/fieldpost/queue")
+    await asyncio.to_thread(machine.run, "apt-get", "purge", "-y", "fieldpost")
+    assert machine.run("ls", "/var/lib/fieldpost", "/etc/fieldpost", check=False).count("No such file") == 2
+
+    # Every number of every life of it is with the hub or in the file.
+    region = FileRegion(str(pi.folder.parent / "bench" / "queue"), 0)
+    tails = [tail for tail in map(read_tail, divide(region, 4, 8)[1:]) if tail is not None]
+    region.close()
+    finding = judge("pi-1", pi.hub.messages("pi-1"), tails)
+    assert finding.is_whole and finding.total("lost_reported") == 0, finding
