@@ -35,7 +35,8 @@ FIRMWARE = {
 }
 
 _ANY_HOST = {
-    "queue", "service", "toolchain", "boards", "config", "flash", "provision", "hub", "emulator", "audit", "simulate", "errors",
+    "queue", "service", "toolchain", "boards", "config", "flash", "provision", "hub", "emulator", "audit", "simulate",
+    "errors",
 }  # fmt: skip
 HOST = {
     "errors": set(),

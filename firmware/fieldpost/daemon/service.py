@@ -42,10 +42,10 @@ class Service:
         device = self._device
         self._journal.write(
             NOTICE,
-            "started: boot %d, %d records wait" % (device.boot, self._pending()),
+            "started: boot %d, %d records wait" % (device.agent.boot, device.ring.pending),
             event="started",
-            boot=device.boot,
-            pending=self._pending(),
+            boot=device.agent.boot,
+            pending=device.ring.pending,
         )
         self._notify.ready(self._status_line())
         try:
@@ -58,7 +58,7 @@ class Service:
                 device.link.wait(min(wait_ms, _TURN_MS_MAX))
             self._notify.stopping("storing what is left")
             self._drain()
-            pending = self._pending()
+            pending = device.ring.pending
         finally:
             self._close()
         self._journal.write(NOTICE, "stopped: %d records wait" % pending, event="stopped", pending=pending)
@@ -114,36 +114,29 @@ class Service:
         device = self._device
         line = "%s; %d records wait, %d confirmed, %d lost" % (
             device.session.state,
-            self._pending(),
+            device.ring.pending,
             device.outbox.acked_records,
-            device.ring.lost + device.urgent.lost,
+            device.ring.lost,
         )
         if device.agent.sensor_failures:
             line += "; sensor failed %d times" % device.agent.sensor_failures
         return line
 
-    def _pending(self):
-        return self._device.ring.pending + self._device.urgent.pending
-
     def _drain(self):
         """Make durable first; then let the hub confirm what it has been sent, for as long as that is polite."""
         device = self._device
-        self._sync()
+        device.ring.sync()
         deadline_s = time.monotonic() + _DRAIN_S
-        while device.session.state == "ready" and self._pending() and time.monotonic() < deadline_s:
+        while device.session.state == "ready" and device.ring.pending and time.monotonic() < deadline_s:
             device.session.step(device.clock.advance(ticks_ms()))
             device.link.wait(20)
-
-    def _sync(self):
-        self._device.urgent.sync()
-        self._device.ring.sync()
 
     def _close(self):
         device = self._device
         for name, act in (
             ("outputs", device.outputs.make_safe),
             ("link", device.link.close),
-            ("rings", self._sync),
+            ("ring", device.ring.sync),
             ("file", self._port.close),
         ):
             try:
