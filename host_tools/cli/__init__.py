@@ -11,8 +11,10 @@ from host_tools.cli import (
     emulate,
     flash,
     hub,
+    init,
     outage,
     power,
+    provision,
     queue,
     send,
     sensor,
@@ -32,7 +34,7 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.callback()(version.options)
-for verb in (flash, emulate, send, outage, power, sensor, audit, status, boards, simulate):
+for verb in (flash, init, provision, emulate, send, outage, power, sensor, audit, status, boards, simulate):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(hub.app, name="hub")
 app.add_typer(bench.app, name="bench")

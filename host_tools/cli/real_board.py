@@ -10,12 +10,14 @@ from typing import Any
 from host_tools import boards
 from host_tools.boards import Board
 from host_tools.cli import show
+from host_tools.cli.provision import inventory
 from host_tools.config import Settings, read_secrets, read_settings
 from host_tools.errors import UserError
 from host_tools.flash import onto_board, read_identity
 from host_tools.flash.first_reading import HubStore
 from host_tools.flash.onto_board import Job
 from host_tools.lab.folder import state_folder
+from host_tools.provision import names
 from host_tools.provision.local_hub import LocalHub, identity, root_certificate
 
 
@@ -76,6 +78,8 @@ def flash(board: str, where: Where, who: Who, what: What, setting: Setting, as_j
                 print(json.dumps({"board": board, "found": str(found.device), "plan": found.plan}))
             return
         outcome = onto_board.flash(job, found, progress)
+        if job.identity is not None:
+            inventory().flashed(job.identity["device_id"], board, outcome)
     finally:
         if isinstance(progress, show.Bar):
             progress.close()
@@ -119,13 +123,38 @@ def emulated_boards() -> tuple[Path, ...]:
 
 
 def _identity(device: str, settings: Settings, hub: LocalHub | None) -> dict[str, Any]:
-    """Return the identity of a device by its name."""
-    if hub is None:
-        raise UserError(f"the key of {device} is not known here: give --identity FILE")
+    """Return the identity of a device by its name: from the inventory, or from the local hub."""
+    host = settings.hub_host if hub is None else hub.host
+    entry = inventory().get(names.check_name(device))
+    if entry is not None and entry.hub == host:
+        if entry.key is None:
+            raise UserError(
+                f"{device} proves itself by a certificate, and the agent signs with keys: provision it again without "
+                "--certificates"
+            )
+        key = entry.key
+    elif hub is not None:
+        key = hub.key(device)
+    else:
+        raise UserError(
+            f"the key of {device} is not known here: make one with `fieldpost provision {device}`, "
+            "or give --identity FILE"
+        )
     folder = settings.path.parent if settings.path is not None else Path()
     passwords = read_secrets(folder).for_networks(settings.networks)
-    root = root_certificate(settings.root_certificate) if settings.root_certificate is not None else hub.ca_der
-    return identity(device, hub.key(device), root, passwords)
+    return identity(device, key, _root(settings, hub), passwords)
+
+
+def _root(settings: Settings, hub: LocalHub | None) -> bytes:
+    """Return the root certificate that the hub's chain ends in, DER."""
+    if settings.root_certificate is not None:
+        return root_certificate(settings.root_certificate)
+    if hub is not None:
+        return hub.ca_der
+    raise UserError(
+        "hub.root_certificate is missing in fieldpost.toml: expected the PEM file of the root that the hub's chain "
+        "ends in, such as DigiCert Global Root G2 for Azure"
+    )
 
 
 def _config(board: Board, device: str, settings: Settings, hub: LocalHub | None) -> dict[str, Any]:

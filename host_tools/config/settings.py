@@ -4,10 +4,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fieldpost.shapes import Choice, Fields, Integer, ListOf, Optional, Text
+from fieldpost.shapes import Choice, Fields, Integer, ListOf, Mismatch, Optional, Text
 
 from host_tools.config.toml_file import read_toml
-from host_tools.errors import UserError
 
 FILE = "fieldpost.toml"
 LOCAL = "local"
@@ -80,20 +79,20 @@ def read_settings(path: Path | None = None) -> Settings:
     given = path or Path(FILE)
     if path is None and not given.exists():
         return _settings(None, _SHAPE.check({"hub": {"kind": LOCAL}}, ""))
-    return _settings(given, read_toml(given, _SHAPE))
+    return _settings(given, read_toml(given, _SHAPE, _check_hub))
+
+
+def _check_hub(values: dict[str, Any]) -> None:
+    if values["hub"]["kind"] != LOCAL and values["hub"]["host"] is None:
+        raise Mismatch("hub.host is missing: expected the hub's host name, such as NAME.azure-devices.net")
 
 
 def _settings(path: Path | None, values: dict[str, Any]) -> Settings:
     hub = values["hub"]
-    is_local = hub["kind"] == LOCAL
-    if not is_local and hub["host"] is None:
-        raise UserError(
-            f"{path}: hub.host is missing: expected the host name of the hub, such as NAME.azure-devices.net"
-        )
     return Settings(
         path=path,
-        is_local=is_local,
-        hub_host=hub["host"],
+        is_local=hub["kind"] == LOCAL,
+        hub_host=None if hub["kind"] == LOCAL else hub["host"],
         hub_port=hub["port"],
         hub_data=_beside(path, hub["data"]),
         root_certificate=_beside(path, hub["root_certificate"]),

@@ -5,6 +5,7 @@ fieldpost.toml, line 12: hub.port is 99999: expected an integer from 1 to 65535
 
 import re
 import tomllib
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +19,11 @@ _WHERE = re.compile(r"^(?:a key of )?([^\s:]+)")
 _LINE = re.compile(r"\(at line (\d+), column \d+\)")
 
 
-def read_toml(path: Path, shape: Any) -> dict[str, Any]:
-    """Return what stands in `path`, checked and with defaults filled in. UserError names line, key and the expected."""
+def read_toml(path: Path, shape: Any, also: Callable[[dict[str, Any]], None] | None = None) -> dict[str, Any]:
+    """Return what stands in `path`, checked and with defaults filled in. UserError names line, key and the expected.
+
+    also: checks what a shape cannot say; raises Mismatch.
+    """
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
@@ -35,6 +39,8 @@ def read_toml(path: Path, shape: Any) -> dict[str, Any]:
         raise UserError(f"{path}{where}: this is no TOML: {reason[0].lower()}{reason[1:]}") from error
     try:
         checked: dict[str, Any] = shape.check(values, "")
+        if also is not None:
+            also(checked)
     except Mismatch as error:
         raise UserError(f"{path}{_at_line(text, str(error))}: {error}") from None
     return checked

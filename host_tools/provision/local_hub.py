@@ -7,6 +7,8 @@ from typing import Any
 
 from host_tools.errors import UserError
 from host_tools.hub.client import HubClient
+from host_tools.provision.documents import registry_requests
+from host_tools.provision.inventory import Entry
 
 
 class LocalHub:
@@ -21,9 +23,23 @@ class LocalHub:
         self.ca_der = root_certificate(Path(about["ca_file"]))
 
     def enrol(self, device: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
-        """Make `device`, or find it, and return the hub's document of it; keys are kept if it was there."""
+        """Make `device`, or find it, and return the hub's document of it; a given key or type replaces the old."""
         made: dict[str, Any] = self._client.ask("PUT", "devices", device, body=document)
+        if document is not None and made["authentication"] != document["authentication"]:
+            made = self._client.ask("PATCH", "devices", device, body=document)
         return made
+
+    def enrol_entry(self, entry: Entry) -> None:
+        """Make a device of the inventory known."""
+        self.enrol(entry.device, registry_requests([entry])[0][0])
+
+    def trust(self, name: str, authority: str) -> None:
+        """Welcome devices whose certificate was signed by `authority`, PEM."""
+        self._client.ask("PUT", "authorities", name, body={"pem": authority})
+
+    def group_key(self, name: str) -> str:
+        """Return the primary key of a DPS group, which is made if it is not there."""
+        return str(self._client.ask("PUT", "enrollments", "group", name, body={})["primary_key"])
 
     def key(self, device: str) -> str:
         """Return the primary key of `device`, which is made if it is not there."""

@@ -41,3 +41,25 @@ async def run_tool(module: str, *arguments: object) -> tuple[int, str]:
     said, _ = await process.communicate()
     assert process.returncode is not None
     return process.returncode, said.decode()
+
+
+async def run_fieldpost(folder: Path, *words: object, timeout_s: float = 150) -> tuple[int, str, str]:
+    """Run the command in `folder` as a user does; return exit code, stdout and stderr."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-c",
+        "from host_tools.cli import main; main()",
+        *map(str, words),
+        cwd=folder,
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(timeout_s):
+            out, err = await process.communicate()
+    except TimeoutError:
+        process.kill()
+        raise
+    assert process.returncode is not None
+    return process.returncode, out.decode(), err.decode()

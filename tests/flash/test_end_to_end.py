@@ -5,9 +5,7 @@ matters, and every step on the way can be cut and repeated. Everything runs as a
 process of its own, the board and the hub on real ports.
 """
 
-import asyncio
 import json
-import sys
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -17,11 +15,10 @@ import pytest
 from host_tools.emulator.bare import BareBoard, BarePico, stand_in_firmware
 from host_tools.hub import Hub, read_messages
 from host_tools.hub.service.admin import AdminApi
-from tests.flash.bare_bench import on_the_table
+from tests.flash.bare_bench import on_the_table, run_fieldpost
 
 SSID = "shed"
 PASSWORD = "pass word 7"
-TIMEOUT_S = 150
 
 
 class Bench:
@@ -42,25 +39,9 @@ class Bench:
 
     async def fieldpost(self, *words: object) -> tuple[int, str, str]:
         """Return exit code, stdout and stderr."""
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-c",
-            "from host_tools.cli import main; main()",
-            *map(str, words),
-            cwd=self.folder,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            stdin=asyncio.subprocess.DEVNULL,
-        )
-        try:
-            async with asyncio.timeout(TIMEOUT_S):
-                out, err = await process.communicate()
-        except TimeoutError:
-            process.kill()
-            raise
-        assert process.returncode is not None
-        assert PASSWORD not in (out + err).decode()
-        return process.returncode, out.decode(), err.decode()
+        code, out, err = await run_fieldpost(self.folder, *words)
+        assert PASSWORD not in out + err
+        return code, out, err
 
     def records(self, device: str) -> list[dict[str, Any]]:
         return [

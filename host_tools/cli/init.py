@@ -1,0 +1,85 @@
+"""`fieldpost init`: asks the few questions and writes fieldpost.toml, and the secrets apart from it."""
+
+import os
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from host_tools.config import Secrets, read_secrets, read_settings, settings_text, write_secrets
+from host_tools.config.secrets import ENVIRONMENT
+from host_tools.config.secrets import FILE as SECRETS_FILE
+from host_tools.config.settings import FILE, LOCAL
+from host_tools.errors import UserError
+
+_GITIGNORE = ".gitignore"
+
+
+def run(
+    hub: Annotated[str | None, typer.Option(help="local, or the host name of an Azure IoT hub.")] = None,
+    network: Annotated[list[str] | None, typer.Option(help="A Wi-Fi network; repeatable.")] = None,
+    interval_ms: Annotated[
+        int | None, typer.Option(min=50, max=86_400_000, help="Milliseconds between two readings.")
+    ] = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a fieldpost.toml that is there.")] = False,
+) -> None:
+    """Write fieldpost.toml in this folder. What is not given as an option is asked for, on a terminal.
+
+    Passwords are asked for, or come from the environment; there is no option for them.
+    """
+    path = Path(FILE)
+    if path.exists() and not force:
+        raise UserError(f"{path} is there already: change it with an editor, or replace it with --force")
+    can_ask = sys.stdin.isatty()
+    if hub is None:
+        hub = typer.prompt("Hub: local, or the host name of an Azure IoT hub", default=LOCAL) if can_ask else LOCAL
+    if network is None:
+        network = _ask_networks() if can_ask else []
+    if interval_ms is None:
+        interval_ms = typer.prompt("Milliseconds between two readings", default=1000, type=int) if can_ask else 1000
+    passwords = dict(read_secrets(Path()).wifi)
+    missing = [ssid for ssid in network if ssid not in passwords]
+    if can_ask:
+        for ssid in missing:
+            passwords[ssid] = typer.prompt(f"Password of '{ssid}'", hide_input=True)
+    written = settings_text(None if hub == LOCAL else hub, network, interval_ms)
+    _write_checked(path, written)
+    if passwords and not os.environ.get(ENVIRONMENT):
+        print(f"{write_secrets(Path(), Secrets(passwords))}: passwords, for you alone")
+        _keep_out_of_git()
+    print(f"{path}: change it as you like; it is checked whenever it is used")
+    for ssid in [] if can_ask else missing:
+        print(f"network '{ssid}' has no password yet: write it into {SECRETS_FILE} or {ENVIRONMENT}", file=sys.stderr)
+
+
+def _ask_networks() -> list[str]:
+    networks: list[str] = []
+    while ssid := typer.prompt("Wi-Fi network (empty to end)", default="", show_default=False):
+        networks.append(ssid)
+    return networks
+
+
+def _write_checked(path: Path, text: str) -> None:
+    """Write the file once what stands in it has been found to be right."""
+    partial = path.with_name(path.name + ".partial")
+    try:
+        partial.write_text(text, encoding="utf-8")
+        read_settings(partial)
+        partial.replace(path)
+    except OSError as error:
+        raise UserError(f"cannot write {path}: {error.strerror}") from error
+    except UserError as error:
+        raise UserError(str(error).replace(partial.name, path.name)) from None
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def _keep_out_of_git() -> None:
+    ignore = Path(_GITIGNORE)
+    if not Path(".git").exists():
+        return
+    lines = ignore.read_text(encoding="utf-8").splitlines() if ignore.exists() else []
+    if SECRETS_FILE not in lines:
+        ignore.write_text("\n".join([*lines, SECRETS_FILE, ""]), encoding="utf-8")
+        print(f"{ignore}: names {SECRETS_FILE}, so that git leaves it alone")
