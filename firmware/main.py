@@ -17,11 +17,17 @@ def log(line):
 
 
 def settings_and_identity():
-    """Return what config.json and identity.json say; the checks leave the heap when they are done."""
+    """Return what config.json and identity.json say."""
     from fieldpost import config
 
-    del sys.modules["fieldpost.config"]
     return config.load("/config.json", "/identity.json")
+
+
+def unload(name):
+    """Take a module that has done its work off the heap: its package and the interpreter forget it."""
+    del sys.modules["fieldpost." + name]
+    package, _, last = ("fieldpost." + name).rpartition(".")
+    delattr(sys.modules[package], last)
 
 
 def main():
@@ -31,9 +37,13 @@ def main():
         # Restarting would change nothing: leave the prompt to whoever puts the configuration right.
         log("not started: %s" % error)
         return
+    unload("config")
     port = open_port(settings, identity)
     try:
-        Device(settings, identity, port, log).run()
+        device = Device(settings, identity, port, log)
+        unload("ring.recovery")
+        unload("ring.search")
+        device.run()
     except Exception as error:
         log("stopped: %s: %s; restarting in %d s" % (type(error).__name__, error, _RESTART_PAUSE_MS // 1000))
         with open("/last_error.txt", "w") as file:

@@ -8,13 +8,14 @@ import json
 import sys
 from binascii import a2b_base64
 
-from fieldpost import compat
+from fieldpost import __version__, compat
 from fieldpost.agent import Agent
 from fieldpost.clock import Clock
+from fieldpost.commands.context import Context
 from fieldpost.commands.executor import Commands
 from fieldpost.commands.journal import Journal
 from fieldpost.commands.outputs import Outputs
-from fieldpost.commands.vocabulary import Vocabulary
+from fieldpost.commands.vocabulary import Vocabulary, user_words
 from fieldpost.hubs.azure import AzureDialect
 from fieldpost.limits import BATCH_BYTES_MIN, GC_THRESHOLD_BYTES, URGENT_WINDOW_BATCHES
 from fieldpost.links.umqtt import UmqttLink
@@ -66,13 +67,11 @@ class Device:
             port.ask_time_ms,
             log,
         )
-        self.outputs = Outputs(config["pins"], _open_pins(config["pins"], port))
+        pins = config["pins"]
+        self.outputs = Outputs(pins, {name: _open_pin(pins[name], port) for name in pins}, self.clock.uptime_ms)
+        self.context = Context(self.outputs, self.ring, self.agent, self._about)
         self.commands = Commands(
-            Vocabulary(config["pins"]),
-            self.outputs,
-            Journal(journal),
-            self.agent.answer,
-            self.clock.utc_ms,
+            Vocabulary(pins, self._user_words()), self.context, Journal(journal), self.agent.answer, self.clock.utc_ms
         )
         batch = config["batch"]
         readings = Renderer(self.ring, timelines[0], schemas)
@@ -87,10 +86,11 @@ class Device:
         self.session = Session(self.link, self.outbox, dialect, self.commands, Backoff(compat.random_below))
         self.commands.done_callback = self.session.command_done
         self.agent.connect(self.session, self.commands)
-        self.agent.begin(port.reset_cause())
+        self._cause = port.reset_cause()
+        self.agent.begin(self._cause)
 
     def run(self):
-        """Run until interrupted; outputs are safe when it ends, however it ends."""
+        """Run until interrupted, or until a restart is asked for; outputs are safe when it ends, however it ends."""
         if compat.is_micropython:
             gc.collect()
             gc.threshold(GC_THRESHOLD_BYTES)
@@ -101,13 +101,44 @@ class Device:
                 if self.agent.stalled() is None:
                     watchdog.feed()
                 self._report()
+                if self.wants_restart:
+                    break
                 self.link.wait(wait_ms)
         finally:
-            self.outputs.make_safe()
+            self.make_safe()
             self.link.close()
+        self.ring.sync()
+        self.port.reset()
+
+    @property
+    def wants_restart(self):
+        """Whether a restart was asked for and its answer has had the time to leave."""
+        return self.context.reboot_ms is not None and self.clock.uptime_ms >= self.context.reboot_ms
+
+    def make_safe(self):
+        """Set every output to its safe level."""
+        self.outputs.make_safe(self.clock.uptime_ms)
 
     def _make_sensor(self):
         return Bme280(self.port.i2c(), self.config["sensors"][0]["address"])
+
+    def _user_words(self):
+        try:
+            return user_words()
+        except Exception as error:  # the user's file may raise anything; a device without it is better than none
+            self._log("user_commands.py cannot be used: %s: %s" % (type(error).__name__, error))
+            return ()
+
+    def _about(self):
+        """Return what `agent.info` answers."""
+        return (
+            ("version", __version__),
+            ("board", self.config["board"]),
+            ("boot", self.boot),
+            ("cause", self._cause),
+            ("uptime_s", self.clock.uptime_ms // 1000),
+            ("free_bytes", gc.mem_free() if compat.is_micropython else None),
+        )
 
     def _report(self):
         interval_ms = self.config["status_interval_ms"]
@@ -138,12 +169,12 @@ class Device:
         }
 
 
-def _open_pins(pins, port):
-    """Return the pin objects by name; outputs begin at their safe level."""
-    return {
-        name: port.input(pin["gpio"]) if pin["direction"] == "input" else port.output(pin["gpio"], pin["safe"])
-        for name, pin in pins.items()
-    }
+def _open_pin(pin, port):
+    """Return the pin object that a configured pin stands for; outputs begin at their safe level."""
+    direction = pin["direction"]
+    if direction == "output":
+        return port.output(pin["gpio"], pin["safe"])
+    return getattr(port, direction)(pin["gpio"])
 
 
 def open_port(config, identity):

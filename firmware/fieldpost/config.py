@@ -24,10 +24,16 @@ from fieldpost.limits import (
     URGENT_SECTORS_MIN,
     WINDOW_BATCHES_MAX,
 )
-from fieldpost.shapes import Base64, Choice, Fields, Integer, ListOf, MapOf, Mismatch, Optional, Text, name
+from fieldpost.shapes import Base64, Choice, Fields, Integer, ListOf, MapOf, Mismatch, Optional, Text, mismatch, name
 
-PIN_COMMANDS = ("gpio.set", "gpio.get", "gpio.pulse")
-INPUT_COMMANDS = ("gpio.get",)
+# By direction: what a pin may be asked.
+PIN_COMMANDS = {
+    "output": ("gpio.set", "gpio.get", "gpio.toggle", "gpio.pulse", "gpio.pattern"),
+    "input": ("gpio.get",),
+    "pwm": ("pwm.set",),
+    "adc": ("adc.read",),
+}
+_DRIVEN = ("output", "pwm")
 
 # Where each port keeps its ring, and what it must be told to find it.
 _RING_KINDS = {
@@ -94,14 +100,29 @@ def _check_pins(pins):
         if pin["gpio"] in owners:
             raise Mismatch("%s.gpio is %d: pins.%s has it" % (where, pin["gpio"], owners[pin["gpio"]]))
         owners[pin["gpio"]] = pin_name
-        if pin["direction"] == "output":
-            if pin["safe"] is None:
-                raise Mismatch("%s.safe is missing: expected the level, 0 or 1, that harms nobody" % where)
-            continue
-        if pin["safe"] is not None:
-            raise Mismatch("%s.safe does not belong to an input" % where)
-        for command in pin["commands"]:
-            Choice(*INPUT_COMMANDS).check(command, "%s.commands of an input" % where)
+        check_pin(pins, pin_name)
+
+
+def check_pin(pins, pin_name):
+    """Raise Mismatch unless what is said of a pin fits its direction and the other pins; fill in what follows."""
+    pin = pins[pin_name]
+    where = "pins." + pin_name
+    direction = pin["direction"]
+    for index in range(len(pin["commands"])):
+        Choice(*PIN_COMMANDS[direction]).check(pin["commands"][index], "%s.commands[%d]" % (where, index))
+    if direction == "output" and pin["safe"] is None:
+        raise Mismatch("%s.safe is missing: expected the level, 0 or 1, that harms nobody" % where)
+    if direction == "pwm":
+        if pin["safe"]:
+            raise mismatch(where + ".safe", pin["safe"], "0, which is off")
+        pin["safe"] = 0
+    if direction not in _DRIVEN:
+        for key in ("safe", "on_max_ms", "off_min_ms", "not_with"):
+            if pin[key] is not None:
+                raise Mismatch("%s.%s does not belong to direction %s" % (where, key, direction))
+    for other in pin["not_with"] or ():
+        if other == pin_name or other not in pins or pins[other]["direction"] not in _DRIVEN:
+            raise mismatch(where + ".not_with", other, "the name of another output")
 
 
 def _read(path):
@@ -124,17 +145,25 @@ def _read(path):
     return value
 
 
+def pin_shape():
+    """Return the shape of one of the configuration's `pins`; `check_pin` sees what spans its fields."""
+    duration = Integer(1, PULSE_MS_MAX, "milliseconds")
+    return Fields(
+        ("gpio", Integer(0, 63)),
+        ("direction", Optional(Choice("output", "input", "pwm", "adc"), "output")),
+        ("safe", Optional(Choice(0, 1))),
+        ("commands", ListOf(Text(24, "a command"), 8)),
+        ("pulse_max_ms", Optional(duration, 10_000)),
+        ("on_max_ms", Optional(duration)),
+        ("off_min_ms", Optional(duration)),
+        ("not_with", Optional(ListOf(name(PIN_NAME_CHARS_MAX), PINS_MAX))),
+    )
+
+
 def _config_shape():
     """Return the shape of config.json; made anew each time: kept, its tables would only fill the heap."""
     host = Text(253, "a host name")  # RFC 1035 section 2.3.4
     gpio = Integer(0, 63)
-    pin = Fields(
-        ("gpio", gpio),
-        ("direction", Optional(Choice("output", "input"), "output")),
-        ("safe", Optional(Choice(0, 1))),
-        ("commands", ListOf(Choice(*PIN_COMMANDS), len(PIN_COMMANDS))),
-        ("pulse_max_ms", Optional(Integer(1, PULSE_MS_MAX, "milliseconds"), 10_000)),
-    )
     return Fields(
         ("device", name(64)),
         ("board", name(64)),
@@ -188,7 +217,7 @@ def _config_shape():
             "sensors",
             ListOf(Fields(("driver", Choice("bme280")), ("address", Optional(Choice(118, 119), 119))), 1, 1),
         ),
-        ("pins", Optional(MapOf(name(PIN_NAME_CHARS_MAX), pin, PINS_MAX), {})),
+        ("pins", Optional(MapOf(name(PIN_NAME_CHARS_MAX), pin_shape(), PINS_MAX), {})),
         ("wifi", Optional(ListOf(Fields(("ssid", _ssid())), 8), ())),
         ("ntp_hosts", Optional(ListOf(host, 4, 1), ("pool.ntp.org",))),
         ("watchdog_ms", Optional(Integer(2000, 60_000, "milliseconds"), 8000)),

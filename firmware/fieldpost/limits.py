@@ -49,6 +49,9 @@ URGENT_SECTORS_MIN = const(6)
 JOURNAL_SECTORS_MIN = const(4)  # two of them are full for certain: 380 notes, three for an id at the most
 PINS_MAX = const(32)
 PIN_NAME_CHARS_MAX = const(24)
+PATTERN_DURATIONS_MAX = const(32)
+PWM_HZ_MAX = const(40_000)
+REBOOT_DELAY_MS = const(2_000)  # for the answer, and the acknowledgement behind it, to leave first
 PULSE_MS_MAX = const(3_600_000)  # a pulse holds up the commands behind it, so an hour is generous
 
 # --- configuration --------------------------------------------------------------------------------

@@ -10,12 +10,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from fieldpost.config import PIN_COMMANDS
+from fieldpost.config import check_pin, pin_shape
 from fieldpost.limits import (
     JOURNAL_SECTORS_MIN,
     PIN_NAME_CHARS_MAX,
     PINS_MAX,
-    PULSE_MS_MAX,
     RING_SECTORS_MAX,
     URGENT_SECTORS_MIN,
 )
@@ -37,13 +36,6 @@ _PARTITION = Fields(
     ("type", Choice("app", "data")),
     ("offset", _in_flash),
     ("bytes", _in_flash),
-)
-_PIN = Fields(
-    ("gpio", _gpio),
-    ("direction", Optional(Choice("output", "input"), "output")),
-    ("safe", Optional(Choice(0, 1))),
-    ("commands", ListOf(Choice(*PIN_COMMANDS), len(PIN_COMMANDS))),
-    ("pulse_max_ms", Optional(Integer(1, PULSE_MS_MAX, "milliseconds"))),
 )
 _RING = Fields(
     ("kind", Choice("partition", "lent", "file")),
@@ -74,7 +66,7 @@ _BOARD = Fields(
         ),
     ),
     ("sensors", ListOf(Fields(("driver", Choice("bme280")), ("address", Choice(118, 119))), 1, 1)),
-    ("pins", MapOf(name(PIN_NAME_CHARS_MAX), _PIN, PINS_MAX)),
+    ("pins", MapOf(name(PIN_NAME_CHARS_MAX), pin_shape(), PINS_MAX)),
 )
 
 
@@ -160,10 +152,8 @@ def _check_gpios(board: dict[str, Any]) -> None:
     owners = {gpio: "reserved_gpios" for gpio in board["reserved_gpios"]}
     uses = [("i2c.scl", board["i2c"]["scl"], True), ("i2c.sda", board["i2c"]["sda"], True)]
     for pin_name, pin in board["pins"].items():
-        output = pin["direction"] == "output"
-        if output and pin["safe"] is None:
-            raise Mismatch(f"pins.{pin_name}.safe is missing: expected the level, 0 or 1, that harms nobody")
-        uses.append((f"pins.{pin_name}.gpio", pin["gpio"], output))
+        check_pin(board["pins"], pin_name)
+        uses.append((f"pins.{pin_name}.gpio", pin["gpio"], pin["direction"] in ("output", "pwm")))
     for where, gpio, drives in uses:
         if gpio in owners:
             raise mismatch(where, gpio, f"one that is free; {owners[gpio]} has it")

@@ -9,7 +9,7 @@ and sectors that read as erased but are still weak.
 _ERASED = 0xFF
 
 
-class PowerCut(Exception):
+class PowerCut(BaseException):
     """The supply failed inside an operation; nothing works until `power_up`."""
 
 

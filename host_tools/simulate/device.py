@@ -11,6 +11,7 @@ from typing import Any
 
 from fieldpost.agent import Agent
 from fieldpost.clock import Clock
+from fieldpost.commands.context import Context
 from fieldpost.commands.executor import Commands
 from fieldpost.commands.journal import Journal
 from fieldpost.commands.outputs import Outputs
@@ -116,7 +117,11 @@ class Device:
         }
         self.outputs = Outputs(pin_settings, pins)
         self.commands = Commands(
-            Vocabulary(pin_settings), self.outputs, Journal(journal), self.agent.answer, self.clock.utc_ms
+            Vocabulary(pin_settings),
+            Context(self.outputs, self.ring, self.agent, tuple),
+            Journal(journal),
+            self.agent.answer,
+            self.clock.utc_ms,
         )
         window, records_max = settings.window, settings.records_max
         readings = Renderer(self.ring, timelines[0], schemas).text

@@ -104,8 +104,9 @@ class StubDevice:
         self.stall = None
         self.turns = 0
         self.events = []
+        self.boot = 1
+        self.wants_restart = False
         self.agent = SimpleNamespace(
-            boot=1,
             step=self.step,
             stalled=lambda: self.stall,
             sensor_failures=0,
@@ -114,7 +115,7 @@ class StubDevice:
         self.session = SimpleNamespace(state="down", last_error="")
         self.ring = SimpleNamespace(pending=7, lost=0, sync=lambda: self.events.append("sync"))
         self.outbox = SimpleNamespace(acked_records=0)
-        self.outputs = SimpleNamespace(make_safe=lambda: self.events.append("safe"))
+        self.make_safe = lambda: self.events.append("safe")
         self.link = SimpleNamespace(wait=lambda ms: None, close=lambda: self.events.append("closed"))
         self.on_turn = lambda: None
 

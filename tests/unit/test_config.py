@@ -4,7 +4,8 @@ import json
 import os
 
 from fieldpost import config
-from fieldpost.commands.vocabulary import WORDS
+from fieldpost.commands.analog_words import ANALOG_WORDS
+from fieldpost.commands.gpio_words import GPIO_WORDS
 from fieldpost.errors import ConfigError
 from support import raises
 
@@ -81,8 +82,8 @@ def test_the_message_names_file_key_value_and_what_is_expected():
         (relay + ("safe",), None, "is missing: expected the level, 0 or 1, that harms nobody"),
         (relay + ("gpio",), None, "is missing: expected an integer from 0 to 63"),
         (relay + ("gpio",), 4, "is 4: pins.button has it"),
-        (relay + ("commands",), "gpio.set", 'is "gpio.set": expected a list, number of entries: 0 to 3'),
-        (("pins", "button", "safe"), 0, "does not belong to an input"),
+        (relay + ("commands",), "gpio.set", 'is "gpio.set": expected a list, number of entries: 0 to 8'),
+        (("pins", "button", "safe"), 0, "does not belong to direction input"),
         (("pins",), [], "is a list of 0: expected an object of up to 32 entries"),
         (("port",), "esp8266", 'is "esp8266": expected one of esp32, rp2, linux'),
         (("hub", "host"), "", 'is "": expected a host name of 1 to 253 characters'),
@@ -120,11 +121,31 @@ def test_places_in_lists_are_numbered():
         'config.json: sensors[0].driver is "dht22": expected bme280'
     )
     assert message_for(("pins", "relay", "commands"), ["gpio.set", "gpio.blink"]) == (
-        'config.json: pins.relay.commands[1] is "gpio.blink": expected one of gpio.set, gpio.get, gpio.pulse'
+        'config.json: pins.relay.commands[1] is "gpio.blink": expected one of gpio.set, gpio.get, gpio.toggle, '
+        "gpio.pulse, gpio.pattern"
     )
     assert message_for(("pins", "button", "commands"), ["gpio.set"]) == (
-        'config.json: pins.button.commands of an input is "gpio.set": expected gpio.get'
+        'config.json: pins.button.commands[0] is "gpio.set": expected gpio.get'
     )
+
+
+def test_what_is_said_of_a_pin_fits_its_direction_and_the_other_pins():
+    relay = ("pins", "relay")
+    for path, value, expected in (
+        (relay + ("not_with",), ["relay"], 'pins.relay.not_with is "relay": expected the name of another output'),
+        (relay + ("not_with",), ["pump"], 'pins.relay.not_with is "pump": expected the name of another output'),
+        (relay + ("not_with",), ["button"], 'pins.relay.not_with is "button": expected the name of another output'),
+        (relay + ("on_max_ms",), 0, "pins.relay.on_max_ms is 0: expected an integer from 1 to 3600000 (milliseconds)"),
+        (("pins", "button", "on_max_ms"), 5, "pins.button.on_max_ms does not belong to direction input"),
+        (("pins", "fan"), {"gpio": 5, "direction": "pwm", "safe": 1, "commands": []}, "pins.fan.safe is 1: expected 0"),
+        (
+            ("pins", "fan"),
+            {"gpio": 5, "direction": "pwm", "commands": ["gpio.set"]},
+            'pins.fan.commands[0] is "gpio.set": expected pwm.set',
+        ),
+    ):
+        message = message_for(path, value)
+        assert message.startswith("config.json: " + expected), message
 
 
 def test_long_values_are_shortened():
@@ -177,7 +198,8 @@ def test_identity_is_checked_and_its_secrets_are_never_shown():
 
 def test_every_pin_command_of_the_vocabulary_can_be_configured():
     # config may not import commands, so that it stays loadable by itself; here is where the two meet.
-    assert set(config.PIN_COMMANDS) == {word.name for word in WORDS if word.name.startswith("gpio.")}
+    asked = [command for commands in config.PIN_COMMANDS.values() for command in commands]
+    assert set(asked) == {word.name for word in GPIO_WORDS + ANALOG_WORDS}
 
 
 def test_files_are_read_and_named():

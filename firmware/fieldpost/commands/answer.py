@@ -10,6 +10,14 @@ longest that IoT Hub takes, always fits whole.
 
 from fieldpost.limits import COMMAND_NAME_CHARS_MAX, RESULT_TEXT_BYTES_MAX
 
+
+class Raw:
+    """A value that is JSON already, such as a decimal number that no float may touch."""
+
+    def __init__(self, text):
+        self.text = text
+
+
 _FRAME_BYTES = len('{"id":"","status":"interrupted"}')
 
 
@@ -17,7 +25,7 @@ def encode(message_id, status, name, result):
     """Return the answer as bytes.
 
     status: one of journal.STATUSES. name: as it was asked for, "" if there was none.
-    result: pairs of key and value (str, int, bool); only the value of the key "reason" may be shortened.
+    result: pairs of key and value (str, int, bool, Raw); only the value of the key "reason" may be shortened.
     """
     text = '{"id":"%s","status":"%s"' % (escaped(message_id, RESULT_TEXT_BYTES_MAX - _FRAME_BYTES), status)
     if name:
@@ -85,6 +93,10 @@ def _members(result, room):
 def _value(value):
     if isinstance(value, str):
         return '"%s"' % escaped(value, RESULT_TEXT_BYTES_MAX)
+    if isinstance(value, Raw):
+        return value.text
+    if value is None:
+        return "null"
     if isinstance(value, bool):
         return "true" if value else "false"
     return "%d" % value

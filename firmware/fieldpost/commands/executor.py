@@ -1,6 +1,6 @@
 """Commands, one at a time, in the order in which they came: each has one effect and one answer.
 
-    submit -> queue -> judge -> journal BEGUN -> act -> [ACTED] -> answer -> DONE -> acknowledge
+    submit -> queue -> judge -> check -> journal BEGUN -> act -> [ACTED] -> answer -> DONE -> acknowledge
 
 `answer` stores a record before it returns; ACTED is noted for commands that must not be repeated. A command
 that was not acknowledged is delivered again (IoT Hub: at least once), and what happens then depends on where
@@ -46,7 +46,7 @@ from fieldpost.shapes import Mismatch
 
 
 class Commands:
-    """vocabulary, outputs, journal: see those modules. answer(text): stores an answer (bytes) durably.
+    """vocabulary, context, journal: see those modules. answer(text): stores an answer (bytes) durably.
 
     utc_ms(): Unix time in ms, or None while it is not known. `done_callback(token)`, set by whoever submits,
     is called once for each command that is finished, with the token of its newest delivery.
@@ -55,7 +55,7 @@ class Commands:
     command that was known already. journal_faults: notes that the flash did not take.
     """
 
-    def __init__(self, vocabulary, outputs, journal, answer, utc_ms):
+    def __init__(self, vocabulary, context, journal, answer, utc_ms):
         self.done_callback = None
         self.done = 0
         self.refused = 0
@@ -64,7 +64,8 @@ class Commands:
         self.repeated = 0
         self.journal_faults = 0
         self._vocabulary = vocabulary
-        self._outputs = outputs
+        self._context = context
+        self._outputs = context.outputs
         self._journal = journal
         self._answer = answer
         self._utc_ms = utc_ms
@@ -135,13 +136,21 @@ class Commands:
             self._leave(command)
 
     def _act(self, command, state, now_ms):
+        word = command.word
+        if word.check is not None:
+            try:
+                word.check(self._context, command.arguments, now_ms)
+            except Mismatch as mismatch:
+                status = STATUS_INTERRUPTED if state == BEGUN else STATUS_REFUSED
+                self._finish(command, status, (("reason", str(mismatch)),))
+                return
         if command.key is not None and state != BEGUN and not self._noted(self._journal.begun, command.key):
             self._finish(command, STATUS_FAILED, (("reason", "the journal takes no notes: nothing was done"),))
             return
         try:
-            result = command.word.act(self._outputs, command.arguments, now_ms)
-        except OSError as error:
-            self._acted(command, STATUS_FAILED, (("reason", "the hardware failed: %s" % error),))
+            result = word.act(self._context, command.arguments, now_ms)
+        except Exception as error:  # words of the user's own may raise anything, and the agent goes on
+            self._acted(command, STATUS_FAILED, (("reason", _failure(error)),))
             return
         if hasattr(result, "step"):
             self._running = result
@@ -149,7 +158,10 @@ class Commands:
             self._acted(command, STATUS_DONE, result)
 
     def _go_on(self, command, now_ms):
-        ended = self._running.step(now_ms)
+        try:
+            ended = self._running.step(now_ms)
+        except Exception as error:
+            ended = STATUS_FAILED, (("reason", _failure(error)),)
         if ended is not None:
             self._running = None
             self._acted(command, *ended)
@@ -190,3 +202,10 @@ class Commands:
             self.interrupted += 1
         else:
             self.failed += 1
+
+
+def _failure(error):
+    """Return in words why an act failed."""
+    if isinstance(error, OSError):
+        return "the hardware failed: %s" % error
+    return str(error) if isinstance(error, Mismatch) else "%s: %s" % (type(error).__name__, error)

@@ -40,7 +40,12 @@ def permitted(vocabulary, name, arguments, command_id):
         if word.name not in settings["commands"]:
             raise Mismatch("%s is not allowed for pin %s" % (word.name, pin))
         for argument, setting in word.pin_maxima:
-            Integer(1, settings[setting], "for pin " + pin).check(arguments[argument], argument)
+            shape = Integer(1, settings[setting], "for pin " + pin)
+            value = arguments[argument]
+            for index in range(len(value)) if isinstance(value, list) else ():
+                shape.check(value[index], "%s[%d]" % (argument, index))
+            if not isinstance(value, list):
+                shape.check(value, argument)
     if word.repetition == ONCE and not command_id:
         raise Mismatch("%s must not be repeated, so it needs a message id" % word.name)
     return word, arguments

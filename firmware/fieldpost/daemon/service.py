@@ -23,6 +23,7 @@ class Service:
         self._notify = notify
         self._journal = journal
         self._is_stopping = False
+        self._wants_restart = False
         self._next_feed_s = 0.0
         self._next_status_s = 0.0
         self._status = ""
@@ -42,9 +43,9 @@ class Service:
         device = self._device
         self._journal.write(
             NOTICE,
-            "started: boot %d, %d records wait" % (device.agent.boot, device.ring.pending),
+            "started: boot %d, %d records wait" % (device.boot, device.ring.pending),
             event="started",
-            boot=device.agent.boot,
+            boot=device.boot,
             pending=device.ring.pending,
         )
         self._notify.ready(self._status_line())
@@ -55,6 +56,10 @@ class Service:
                 self._feed(now_s)
                 self._tell_changes()
                 self._tell_status(now_s)
+                if device.wants_restart:
+                    self._journal.write(NOTICE, "restarting, as the hub asked", event="restart")
+                    self._wants_restart = True
+                    break
                 device.link.wait(min(wait_ms, _TURN_MS_MAX))
             self._notify.stopping("storing what is left")
             self._drain()
@@ -62,6 +67,8 @@ class Service:
         finally:
             self._close()
         self._journal.write(NOTICE, "stopped: %d records wait" % pending, event="stopped", pending=pending)
+        if self._wants_restart:
+            self._port.reset()
 
     def _feed(self, now_s):
         stalled = self._device.agent.stalled()
@@ -134,7 +141,7 @@ class Service:
     def _close(self):
         device = self._device
         for name, act in (
-            ("outputs", device.outputs.make_safe),
+            ("outputs", device.make_safe),
             ("link", device.link.close),
             ("ring", device.ring.sync),
             ("file", self._port.close),

@@ -47,6 +47,18 @@ class Board:
         """Return an input pin."""
         return machine.Pin(gpio, machine.Pin.IN)
 
+    def pwm(self, gpio):
+        """Return a PWM pin that starts low."""
+        from fieldpost.ports.analog import PwmPin  # takes memory, and few boards need it
+
+        return PwmPin(gpio)
+
+    def adc(self, gpio):
+        """Return a pin that measures. ValueError if the chip cannot measure there."""
+        from fieldpost.ports.analog import AdcPin
+
+        return AdcPin(gpio)
+
     def watchdog(self):
         """Start the hardware watchdog; it cannot be stopped again. Returns an object with feed()."""
         return machine.WDT(timeout=self._config["watchdog_ms"])

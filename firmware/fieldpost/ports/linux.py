@@ -9,7 +9,7 @@ import os
 import sys
 import time
 
-from fieldpost.errors import SensorError
+from fieldpost.errors import ConfigError, SensorError
 from fieldpost.ports.file_region import FileRegion
 
 # systemd-timesyncd makes this file when the clock has been set (systemd-timesyncd.service(8)).
@@ -60,6 +60,17 @@ class Port:
     def input(self, gpio):
         """Return an input pin."""
         return _Line(gpio, None, self._log)
+
+    def pwm(self, gpio):
+        """Return a PWM pin that starts low (Blinka's pwmio)."""
+        return _Pwm(gpio)
+
+    def adc(self, gpio):
+        """A Raspberry Pi has no converter: ConfigError."""
+        raise ConfigError(
+            "config.json: a pin with gpio %d is to measure: expected direction output, input or pwm on a Raspberry Pi, "
+            "which has no analogue inputs" % gpio
+        )
 
     def ask_time_ms(self):
         """Return UTC in ms since 1970, as the system keeps it. OSError while the system still waits for a time server.
@@ -156,6 +167,37 @@ class _Line:
             pin._value = self._first_level
             pin.init(mode=pin.OUT)
         return pin
+
+
+class _Pwm:
+    """A PWM pin: its level is 0, or a tuple of duty in thousandths and frequency in hertz. Opened when first used."""
+
+    def __init__(self, gpio):
+        self._gpio = gpio
+        self._pwm = None
+
+    def value(self, level=None):
+        """Return 0 or 1, whether the pin is ever high, or set the level. Raises OSError if the pin cannot be had."""
+        if level is None:
+            return 1 if self._pwm is not None and self._pwm.duty_cycle else 0
+        if self._pwm is None and not level:
+            return None  # a pin that nobody has driven is low
+        duty_permille, frequency_hz = level or (0, 1000)
+        try:
+            if self._pwm is None:
+                import board
+                import pwmio
+
+                pin = getattr(board, "D%d" % self._gpio)
+                self._pwm = pwmio.PWMOut(pin, frequency=frequency_hz, variable_frequency=True)
+            if level:
+                self._pwm.frequency = frequency_hz
+            self._pwm.duty_cycle = duty_permille * 65535 // 1000
+        except (AttributeError, *_FAILURES) as error:
+            self._pwm = None
+            advice = "GPIO %d cannot be used for PWM: %s" % (self._gpio, _advice(error, "gpio"))
+            raise OSError(getattr(error, "errno", None) or errno.EIO, advice) from error
+        return None
 
 
 def _advice(error, group):

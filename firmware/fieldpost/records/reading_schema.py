@@ -56,6 +56,10 @@ class ReadingSchema:
             at += size
         return ",".join(pieces)
 
+    def named(self, values):
+        """Return pairs of name and decimal text. values: integers, in order."""
+        return [(quantity[0], decimal(value, quantity[3])) for quantity, value in zip(self._quantities, values)]
+
 
 def id_of(payload):
     """Return the schema id of a reading."""

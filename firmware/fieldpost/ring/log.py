@@ -18,7 +18,6 @@ from fieldpost.limits import RECORD_BYTES_MAX, RING_SECTORS_MAX, RING_SECTORS_MI
 from fieldpost.ring import frame, sector
 from fieldpost.ring.directory import first_number, sector_of
 from fieldpost.ring.reader import Reader
-from fieldpost.ring.recovery import recover
 
 
 class Ring:
@@ -31,6 +30,8 @@ class Ring:
     """
 
     def __init__(self, region, scratch=None):
+        from fieldpost.ring.recovery import recover  # a board takes it off the heap when its rings are open
+
         _check_geometry(region)
         if scratch is None:
             scratch = memoryview(bytearray(2 * region.page_bytes))
@@ -110,6 +111,19 @@ class Ring:
             return False
         self._erase(self.newest + 1)
         self._is_erased_ahead = True
+        return True
+
+    def drop_oldest_sector(self):
+        """Erase the oldest sector but never the open one; return whether there was one to erase.
+
+        What was not forgotten in it is lost, and reported as whatever overflows is.
+        """
+        if self.first_kept == self.next_number or self._oldest_sector == self.newest:
+            return False
+        self.region.erase(self._oldest_sector % self.sectors)
+        self.region.sync()
+        self._oldest_sector += 1
+        self._first_kept = self._doomed_last = 0
         return True
 
     def reader(self):

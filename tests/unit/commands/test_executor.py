@@ -70,7 +70,7 @@ def test_a_repeat_while_it_waits_or_runs_only_brings_the_newer_token():
 
 def test_what_may_not_act_is_refused_with_its_reason_and_moves_nothing():
     cases = (
-        ("gpio.blink", {}, "no such command: expected one of gpio.get, gpio.pulse, gpio.set, ping"),
+        ("gpio.blink", {}, "no such command: expected one of agent.info, agent.reboot, gpio.get, gpio.pattern"),
         ("gpio.set", {}, "pin is missing: expected a name"),
         ("gpio.set", {"pin": 26, "value": 1}, "pin is 26: expected a name"),
         ("gpio.set", {"pin": "pump", "value": 1}, 'pin is "pump": expected one of button, led, relay'),
@@ -207,7 +207,7 @@ def test_outputs_made_safe_cut_a_pulse_short_and_the_answer_says_so():
     boot = Boot()
     boot.send("p", "gpio.pulse", pin="relay", width_ms=100)
     boot.run(50)
-    boot.outputs.make_safe()
+    boot.outputs.make_safe(boot.now_ms)
     boot.run()
     assert boot.statuses() == ["interrupted"] and boot.pins["relay"].edges == [1, 0]
 

@@ -2,16 +2,30 @@
 
 import json
 
+from fieldpost.commands.context import Context
 from fieldpost.commands.executor import Commands
 from fieldpost.commands.journal import Journal
 from fieldpost.commands.outputs import Outputs
 from fieldpost.commands.vocabulary import Vocabulary
+from fieldpost.records.reading_schema import ReadingSchema
 
 PINS = {
-    "relay": {"safe": 0, "commands": ["gpio.set", "gpio.get", "gpio.pulse"], "pulse_max_ms": 10_000},
+    "relay": {
+        "safe": 0,
+        "commands": ["gpio.set", "gpio.get", "gpio.pulse", "gpio.toggle", "gpio.pattern"],
+        "pulse_max_ms": 10_000,
+    },
     "led": {"safe": 1, "commands": ["gpio.set"], "pulse_max_ms": 10_000},
     "button": {"safe": None, "commands": ["gpio.get"], "pulse_max_ms": 10_000},
 }
+
+
+class Agent:
+    """What the words ask of an agent."""
+
+    def __init__(self):
+        self.last_reading = None
+        self.reading_schema = ReadingSchema("temperature,i2,-2,C;pressure,u3,-2,hPa")
 
 
 class Pin:
@@ -72,16 +86,17 @@ class Boot:
     now_ms starts at 0; utc_ms is what the clock says, None while it is not known.
     """
 
-    def __init__(self, ring=None, answers=None, pins=None):
+    def __init__(self, ring=None, answers=None, pins=None, settings=PINS, words=(), queue=None):
         self.ring = ListRing([]) if ring is None else ring
         self.answers = [] if answers is None else answers
-        self.pins = pins or {name: Pin(PINS[name]["safe"] or 0) for name in PINS}
+        self.pins = pins or {name: Pin(settings[name]["safe"] or 0) for name in settings}
         self.acknowledged = []
         self.now_ms = 0
         self.utc_ms = 1_800_000_000_000
-        self.outputs = Outputs(PINS, self.pins)
+        self.outputs = Outputs(settings, self.pins)
+        self.context = Context(self.outputs, queue, Agent(), lambda: (("version", "1"), ("boot", 3)))
         self.commands = Commands(
-            Vocabulary(PINS), self.outputs, Journal(self.ring), self.store_answer, lambda: self.utc_ms
+            Vocabulary(settings, words), self.context, Journal(self.ring), self.store_answer, lambda: self.utc_ms
         )
         self.commands.done_callback = self.acknowledged.append
 

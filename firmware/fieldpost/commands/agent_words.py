@@ -1,0 +1,78 @@
+"""Commands to the agent itself.
+
+    ping                    LEVEL   an answer comes
+    sensor.read             LEVEL   the newest reading
+    agent.info              LEVEL   which board and firmware, how long it runs
+    agent.reboot            ONCE    it restarts, when this answer is on its way
+    queue.stats             LEVEL   what waits in the ring, and what was lost
+    queue.purge  confirm    ONCE    sectors of readings that wait are dropped, and reported as lost
+
+`confirm` is the id of the ring, as `queue.stats` tells it.
+"""
+
+from fieldpost.commands.answer import Raw
+from fieldpost.commands.journal import STATUS_DONE
+from fieldpost.commands.word import LEVEL, ONCE, Word
+from fieldpost.limits import REBOOT_DELAY_MS
+from fieldpost.shapes import Mismatch, Text
+
+
+def _ping(context, arguments, now_ms):
+    return ()
+
+
+def _sensor_read(context, arguments, now_ms):
+    agent = context.agent
+    if agent.last_reading is None:
+        raise OSError("there is no reading yet")
+    return tuple([(key, Raw(text)) for key, text in agent.reading_schema.named(agent.last_reading)])
+
+
+def _info(context, arguments, now_ms):
+    return context.about()
+
+
+def _reboot(context, arguments, now_ms):
+    context.reboot_ms = now_ms + REBOOT_DELAY_MS
+    return (("in_ms", REBOOT_DELAY_MS),)
+
+
+def _stats(context, arguments, now_ms):
+    ring = context.ring
+    return (
+        ("ring", "%08x" % ring.ring_id),
+        ("pending", ring.pending),
+        ("oldest", ring.oldest),
+        ("next", ring.next_number),
+        ("lost", ring.lost),
+        ("damaged", ring.damaged),
+        ("sectors", ring.sectors),
+    )
+
+
+def _check_purge(context, arguments, now_ms):
+    if arguments["confirm"] != "%08x" % context.ring.ring_id:
+        raise Mismatch("confirm must be the ring's id, which queue.stats tells")
+
+
+class _Purge:
+    """One sector a step: an erase takes its time."""
+
+    def __init__(self, context, arguments, now_ms):
+        self._ring = context.ring
+        self._pending = context.ring.pending
+
+    def step(self, now_ms):
+        if self._ring.drop_oldest_sector():
+            return None
+        return STATUS_DONE, (("dropped", max(0, self._pending - self._ring.pending)),)
+
+
+AGENT_WORDS = (
+    Word("ping", LEVEL, (), _ping),
+    Word("sensor.read", LEVEL, (), _sensor_read),
+    Word("agent.info", LEVEL, (), _info),
+    Word("agent.reboot", ONCE, (), _reboot),
+    Word("queue.stats", LEVEL, (), _stats),
+    Word("queue.purge", ONCE, (("confirm", Text(8, "the ring's id")),), _Purge, check=_check_purge),
+)

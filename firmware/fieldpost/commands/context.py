@@ -1,0 +1,16 @@
+"""What the words can reach: pins, readings, the queue, and the agent itself."""
+
+
+class Context:
+    """outputs, ring: see those modules; ring is the one of the readings.
+
+    agent: last_reading and reading_schema. about(): pairs that describe the device as it is now.
+    reboot_ms: the uptime at which a restart that was asked for is due, or None.
+    """
+
+    def __init__(self, outputs, ring, agent, about):
+        self.outputs = outputs
+        self.ring = ring
+        self.agent = agent
+        self.about = about
+        self.reboot_ms = None
