@@ -12,6 +12,7 @@ from host_tools.cli import (
     flash,
     hub,
     init,
+    method,
     outage,
     power,
     provision,
@@ -21,6 +22,7 @@ from host_tools.cli import (
     service,
     simulate,
     status,
+    twin,
     version,
 )
 from host_tools.errors import UserError
@@ -34,7 +36,22 @@ app = typer.Typer(
     rich_markup_mode=None,
 )
 app.callback()(version.options)
-for verb in (flash, init, provision, emulate, send, outage, power, sensor, audit, status, boards, simulate):
+for verb in (
+    flash,
+    init,
+    provision,
+    emulate,
+    send,
+    method,
+    twin,
+    outage,
+    power,
+    sensor,
+    audit,
+    status,
+    boards,
+    simulate,
+):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(hub.app, name="hub")
 app.add_typer(bench.app, name="bench")

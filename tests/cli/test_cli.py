@@ -66,6 +66,13 @@ def test_without_a_board_the_boards_are_listed():
         (["send", "kitchen", "ping"], "board 'kitchen' is not running"),
         (["send", "kitchen", "gpio.set", "relay"], "'relay' is not KEY=VALUE"),
         (["send", "kitchen", "gpio.set", "pin=a", "pin=b"], "'pin' stands there twice"),
+        (["method", "kitchen", "ping"], "board 'kitchen' is not running"),
+        (["method", "kitchen", "gpio.get", "relay"], "'relay' is not KEY=VALUE"),
+        (["method", "kitchen", "ping", "--timeout", "6m"], "waits 300 s at most"),
+        (["twin", "kitchen"], "board 'kitchen' is not running"),
+        (["twin", "kitchen", "set"], "name what to set: write it like pins.relay=1"),
+        (["twin", "kitchen", "get", "pins.relay=1"], "'get' takes no properties"),
+        (["twin", "kitchen", "set", "pins..relay=1"], "'pins..relay' is no property"),
         (["outage", "kitchen", "long"], "'long' is no duration"),
         (["sensor", "kitchen", "temperature=warm"], "temperature=warm is no number"),
         (["audit", "kitchen"], "there is no board 'kitchen' on this machine"),
@@ -102,7 +109,7 @@ def test_an_identity_that_is_wrong_is_named_without_its_secrets(tmp_path):
 
 
 def test_every_verb_explains_itself():
-    for verb in ("flash", "send", "outage", "power", "sensor", "audit", "status", "boards"):
+    for verb in ("flash", "send", "method", "twin", "outage", "power", "sensor", "audit", "status", "boards"):
         shown = fieldpost(verb, "--help")
         assert shown.returncode == 0
         assert verb in shown.stdout

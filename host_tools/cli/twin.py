@@ -1,0 +1,88 @@
+"""`fieldpost twin BOARD [get | set PATH=VALUE...]`: what a board shall be, and what it says it is."""
+
+import json
+from enum import StrEnum
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from host_tools.cli.arguments import AsJson, BoardName, pairs
+from host_tools.errors import UserError
+from host_tools.lab.client import ask
+from host_tools.lab.desired import leaves, nested
+from host_tools.lab.folder import LabFolder
+from host_tools.lab.quantities import duration_s
+
+_SLACK_S = 10.0  # the lab gives up first, and can say why
+
+
+class Action(StrEnum):
+    """What can be done with a twin."""
+
+    GET = "get"
+    SET = "set"
+
+
+def run(
+    board: BoardName,
+    action: Annotated[Action, typer.Argument(help="Show the twin, or change what is desired.")] = Action.GET,
+    assignments: Annotated[
+        list[str] | None, typer.Argument(metavar="[PATH=VALUE]...", help="A value of null removes the property.")
+    ] = None,
+    timeout: Annotated[str, typer.Option(help="How long to wait until the board has dealt with it.")] = "10s",
+    as_json: AsJson = False,
+) -> None:
+    """Show a board's twin, or set desired properties and wait until the board reports them.
+
+    For example: twin emulator set pins.relay=1 settings.sample_interval_ms=500
+    """
+    patch = nested(pairs(assignments or []))
+    wait_s = duration_s(timeout)
+    if action == Action.GET:
+        if patch:
+            raise UserError("'get' takes no properties: write set in its place to change them")
+        found = ask(LabFolder(board), "twin", {})
+        if as_json:
+            print(json.dumps(found))
+        else:
+            _show(board, found)
+        return
+    if not patch:
+        raise UserError("name what to set: write it like pins.relay=1")
+    found = ask(LabFolder(board), "set_twin", {"patch": patch, "timeout_s": wait_s}, timeout_s=wait_s + _SLACK_S)
+    if as_json:
+        print(json.dumps(found))
+    else:
+        _show_outcome(board, found)
+    if found["status"] != "applied":
+        raise typer.Exit(1)
+
+
+def _show(board: str, twin: dict[str, Any]) -> None:
+    desired, reported = dict(leaves(twin["desired"])), dict(leaves(twin["reported"]))
+    versions = desired.pop("$version"), reported.pop("$version")
+    table = Table("property", "desired", "reported", box=None, pad_edge=False, header_style="dim")
+    for path in sorted({*desired, *reported}):
+        is_due = path in desired and desired[path] != reported.get(path)
+        table.add_row(path, _text(desired, path), _text(reported, path), style="yellow" if is_due else None)
+    console = Console()
+    console.print(f"{board}: desired version {versions[0]}, reported version {versions[1]}", highlight=False)
+    console.print(table)
+
+
+def _show_outcome(board: str, found: dict[str, Any]) -> None:
+    if found["status"] == "none":
+        print(f"{board}: desired version {found['version']} is not reported yet: {found['reason']}")
+        return
+    print(f"{board}: desired version {found['version']} {found['status']}")
+    table = Table.grid(padding=(0, 2))
+    for one in found["properties"]:
+        reported = json.dumps(one["reported"])
+        table.add_row(f"  {one['path']}", reported if one["reason"] is None else f"refused: {one['reason']}")
+    Console().print(table)
+
+
+def _text(values: dict[str, Any], path: str) -> str:
+    return json.dumps(values[path]) if path in values else "-"
