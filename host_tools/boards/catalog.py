@@ -22,8 +22,9 @@ from fieldpost.shapes import Choice, Fields, Integer, ListOf, MapOf, Mismatch, O
 
 from host_tools.boards.board import SECTOR_BYTES, Board, Partition, Storage
 from host_tools.errors import UserError
+from host_tools.shipped import shipped
 
-BOARDS = Path(__file__).parents[2] / "boards"
+BOARDS = shipped("boards")
 _FILE = "board.toml"
 _FLASH_BYTES_MAX = 1 << 27
 _HEAP_BYTES_MIN = 32_768  # below this the interpreter cannot hold the agent

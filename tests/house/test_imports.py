@@ -40,8 +40,9 @@ _ANY_HOST = {
 }  # fmt: skip
 HOST = {
     "errors": set(),
-    "toolchain": {"errors"},
-    "boards": {"errors"},
+    "shipped": set(),
+    "toolchain": {"errors", "shipped"},
+    "boards": {"errors", "shipped"},
     "config": {"errors"},
     "flash": {"errors", "toolchain", "boards", "hub"},
     "provision": {"errors", "hub"},
