@@ -114,25 +114,17 @@ class _Scan:
         A sector whose erase was cut looks much like one whose first page is gone. That it was opened tells a
         header with a few wrong bits, or, where the ring itself was the last to write, that no other page was used.
         """
+        state = self._state
+        if state.tail_page < self._pages:
+            return  # no other sector was opened yet
         self._begin(sequence, 0)
         after_header = frame.aligned(sector.HEADER_BYTES, self._align)
         head = self._page[: sector.HEADER_BYTES]
-        state = self._state
-        is_newest_full = state.tail_page == self._pages
-        if not is_newest_full or is_blank(self._page, after_header) or sector.unpack(head) is not None:
+        if is_blank(self._page, after_header) or sector.unpack(head) is not None:
             return
-        age = _age_of(state, sequence)
+        age, first_number = _age_of(state, sequence), state.next_number + self.torn
         expected = bytearray(sector.HEADER_BYTES)
-        sector.pack(
-            expected,
-            state.sectors,
-            age,
-            state.ring_id,
-            state.lost,
-            sequence,
-            state.next_number + self.torn,
-            state.cursor,
-        )
+        sector.pack(expected, state.sectors, age, state.ring_id, state.lost, sequence, first_number, state.cursor)
         if sector.differing_bits(head, expected) > _ROTTEN_BITS_MAX:
             if age < state.sectors - 1:
                 return
