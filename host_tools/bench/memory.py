@@ -40,6 +40,7 @@ payload = bytes(64)
 start = held()
 from fieldpost.ports.block_region import BlockRegion
 from fieldpost.ring.log import Ring
+Ring(BlockRegion(device, range(16))).reader()  # some modules are imported when they are first needed
 code = held() - start
 region = BlockRegion(device, range(16))
 start = held()
