@@ -12,6 +12,7 @@ from fieldpost.limits import (
     ALARM_INTERVAL_MS,
     CLOCK_REFRESH_MS,
     CLOCK_RETRY_MS,
+    HEALTHY_AGE_MS_MAX,
     IDLE_WAIT_MS_MAX,
     RESULT_TEXT_BYTES_MAX,
     SENSOR_RETRY_MS,
@@ -34,22 +35,14 @@ class Agent:
     def __init__(self, config, readings, urgent, clock, schemas, make_sensor, network, ask_time_ms, log):
         self.session = None
         self.commands = None
-        self.reading_schema = None
-        self.last_reading = None
-        self.sensor_failures = 0
-        self._sample_interval_ms = config["sample_interval_ms"]
+        self.samplers = [Sampler("sensor", make_sensor, config["sample_interval_ms"], clock.uptime_ms)]
         self._readings = readings
         self._urgent = urgent
         self._clock = clock
         self._schemas = schemas
-        self._make_sensor = make_sensor
-        self._sensor = None
-        self._sensor_alarm = False  # whether the hub was told that the sensor fails
-        self._next_alarm_ms = clock.uptime_ms
         self._network = network
         self._ask_time_ms = ask_time_ms
         self._log = log
-        self._next_sample_ms = clock.uptime_ms
         self._next_clock_ms = clock.uptime_ms
         self._health = Health(("sense", "send", "obey"), clock.uptime_ms)
 
@@ -57,6 +50,25 @@ class Agent:
         """Hand over the two parts that answer through this agent."""
         self.session = session
         self.commands = commands
+
+    def add_sensor(self, name, make_sensor, interval_ms):
+        """Read one sensor more. name: what alarms call it. interval_ms: between two readings."""
+        self.samplers.append(Sampler(name, make_sensor, interval_ms, self._clock.uptime_ms))
+
+    @property
+    def last_reading(self):
+        """The newest reading of the first sensor, None before there is one."""
+        return self.samplers[0].last_reading
+
+    @property
+    def reading_schema(self):
+        """What the numbers of `last_reading` are."""
+        return self.samplers[0].reading_schema
+
+    @property
+    def sensor_failures(self):
+        """How often a sensor could not be found or read."""
+        return sum([sampler.failures for sampler in self.samplers])
 
     def begin(self, cause):
         """Append the record that says that this boot began, and why (one of records.schema.CAUSES)."""
@@ -71,15 +83,15 @@ class Agent:
         now_ms = self._clock.advance(ticks)
         self._network.step(ticks)
         self._learn_time(now_ms)
-        self._sense(now_ms)
+        next_sample_ms = self._sense(now_ms)
         self._readings.sync_old_group()
         self.commands.step(now_ms)
         self._health.alive("obey", now_ms)
         self.session.step(now_ms)
         self._health.alive("send", now_ms)
-        if self._next_sample_ms - now_ms > IDLE_WAIT_MS_MAX // 2 and not self._readings.ring.maintain():
+        if next_sample_ms - now_ms > IDLE_WAIT_MS_MAX // 2 and not self._readings.ring.maintain():
             self._urgent.ring.maintain()
-        wait_ms = min(IDLE_WAIT_MS_MAX, self._next_sample_ms - now_ms)
+        wait_ms = min(IDLE_WAIT_MS_MAX, next_sample_ms - now_ms)
         command_wait_ms = self.commands.wait_ms(now_ms)
         if command_wait_ms is not None:
             wait_ms = min(wait_ms, command_wait_ms)
@@ -90,46 +102,57 @@ class Agent:
         return self._health.stalled(self._clock.uptime_ms)
 
     def _sense(self, now_ms):
-        # Waiting for the next moment is this duty done: it may be a day away.
-        self._health.alive("sense", now_ms)
-        if now_ms < self._next_sample_ms:
-            return
+        """Read what is due; return when the next sensor is."""
+        next_sample_ms = None
+        for sampler in self.samplers:
+            if now_ms >= sampler.next_ms:
+                self._health.alive("sense", now_ms)
+                self._sample(sampler, now_ms)
+            if next_sample_ms is None or sampler.next_ms < next_sample_ms:
+                next_sample_ms = sampler.next_ms
+        if next_sample_ms - now_ms > HEALTHY_AGE_MS_MAX // 2:
+            self._health.alive("sense", now_ms)  # nothing is due for so long: silence is no sign of trouble
+        return next_sample_ms
+
+    def _sample(self, sampler, now_ms):
         try:
-            if self._sensor is None:
-                self._sensor = self._make_sensor()
-                if self.reading_schema is None:
-                    self._explain(self._sensor.schema)
-            reading = self._sensor.read()
+            if sampler.sensor is None:
+                sampler.sensor = sampler.make_sensor()
+                if sampler.reading_schema is None or sampler.reading_schema.text != sampler.sensor.schema:
+                    self._explain(sampler)
+            reading = sampler.sensor.read()
         except SensorError as error:
-            self._sensor_failed(now_ms, str(error))
+            self._sensor_failed(sampler, now_ms, str(error))
             return
-        self._readings.reading(self.reading_schema, reading)
-        self.last_reading = reading
-        if self._sensor_alarm:
-            self._sensor_alarm = False
-            self._alarm("works")
+        self._readings.reading(sampler.reading_schema, reading)
+        sampler.last_reading = reading
+        sampler.error = ""
+        if sampler.is_alarmed:
+            sampler.is_alarmed = False
+            self._alarm(sampler, "works")
         # Keep the rhythm; what a stall made impossible is not made up by a burst.
-        self._next_sample_ms = max(self._next_sample_ms + self._sample_interval_ms, now_ms)
+        sampler.next_ms = max(sampler.next_ms + sampler.interval_ms, now_ms)
 
-    def _explain(self, text):
-        self.reading_schema = ReadingSchema(text)
-        self._schemas.add(self.reading_schema)
-        self._readings.use(self.reading_schema)
+    def _explain(self, sampler):
+        sampler.reading_schema = ReadingSchema(sampler.sensor.schema)
+        self._schemas.add(sampler.reading_schema)
+        self._readings.use(sampler.reading_schema)
 
-    def _sensor_failed(self, now_ms, reason):
-        if self.sensor_failures == 0 or self._sensor is not None:
+    def _sensor_failed(self, sampler, now_ms, reason):
+        if reason != sampler.error:
+            sampler.error = reason
             self._log(reason)
-        self.sensor_failures += 1
-        self._sensor = None
-        self._next_sample_ms = now_ms + max(SENSOR_RETRY_MS, self._sample_interval_ms)
+        sampler.failures += 1
+        sampler.sensor = None
+        sampler.next_ms = now_ms + max(SENSOR_RETRY_MS, sampler.interval_ms)
         # One that comes and goes must not fill the urgent lane.
-        if not self._sensor_alarm and now_ms >= self._next_alarm_ms:
-            self._sensor_alarm = True
-            self._next_alarm_ms = now_ms + ALARM_INTERVAL_MS
-            self._alarm("failed", reason)
+        if not sampler.is_alarmed and now_ms >= sampler.next_alarm_ms:
+            sampler.is_alarmed = True
+            sampler.next_alarm_ms = now_ms + ALARM_INTERVAL_MS
+            self._alarm(sampler, "failed", reason)
 
-    def _alarm(self, state, reason=None):
-        alarm = {"alarm": "sensor", "state": state, "failures": self.sensor_failures}
+    def _alarm(self, sampler, state, reason=None):
+        alarm = {"alarm": sampler.name, "state": state, "failures": sampler.failures}
         if reason is not None:
             alarm["reason"] = reason[:_ALARM_REASON_CHARS_MAX]
         text = json.dumps(alarm).encode()
@@ -154,3 +177,20 @@ class Agent:
         if first:
             self._readings.learned_time()
             self._urgent.learned_time()
+
+
+class Sampler:
+    """One sensor and what is known of it. error: what is wrong now, "" if nothing is."""
+
+    def __init__(self, name, make_sensor, interval_ms, now_ms):
+        self.name = name
+        self.make_sensor = make_sensor
+        self.interval_ms = interval_ms
+        self.next_ms = now_ms
+        self.sensor = None
+        self.reading_schema = None
+        self.last_reading = None
+        self.failures = 0
+        self.error = ""
+        self.is_alarmed = False  # whether the hub was told that it fails
+        self.next_alarm_ms = now_ms

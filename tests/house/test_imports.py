@@ -31,7 +31,7 @@ FIRMWARE = {
     # The one place that knows both sides.
     "assembly": _CORE | {"agent", "links", "sensors", "ports"},
     # The service around it, on Linux.
-    "daemon": _CORE | {"assembly", "ports"},
+    "daemon": _CORE | {"assembly", "ports", "sensors"},
 }
 
 _ANY_HOST = {
@@ -78,7 +78,7 @@ _ENTRANCES = {
     "host_tools.service.front",
 }
 # Imported by a name that is put together when it runs: assembly.open_port, and the emulated board's own files.
-_BY_NAME = ("fieldpost.ports.", "host_tools.emulator.chip")
+_BY_NAME = ("fieldpost.ports.", "fieldpost.daemon.sensors.", "host_tools.emulator.chip")
 
 
 def _modules() -> dict[str, Path]:

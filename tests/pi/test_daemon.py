@@ -110,10 +110,11 @@ class StubDevice:
             step=self.step,
             stalled=lambda: self.stall,
             sensor_failures=0,
-            last_reading=None,
+            samplers=[],
         )
         self.session = SimpleNamespace(state="down", last_error="")
         self.ring = SimpleNamespace(pending=7, lost=0, sync=lambda: self.events.append("sync"))
+        self.urgent = SimpleNamespace(pending=0, lost=0, sync=lambda: self.events.append("sync urgent"))
         self.outbox = SimpleNamespace(acked_records=0)
         self.make_safe = lambda: self.events.append("safe")
         self.link = SimpleNamespace(wait=lambda ms: None, close=lambda: self.events.append("closed"))
@@ -123,6 +124,8 @@ class StubDevice:
         self.turns += 1
         self.on_turn()
         return 0
+
+    def poll(self): ...
 
     def close(self):
         self.events.append("file")
@@ -162,4 +165,4 @@ def test_whatever_ends_the_loop_the_ring_is_synced_and_closed_and_outputs_are_sa
     device.on_turn = lambda: (_ for _ in ()).throw(OSError(5, "the card is gone"))
     with pytest.raises(OSError, match="the card is gone"):
         Service(device, device, StubNotify(), Journal({})).run()
-    assert device.events == ["safe", "closed", "sync", "file"]
+    assert device.events == ["safe", "closed", "sync urgent", "sync", "file"]

@@ -127,9 +127,9 @@ async def test_trouble_with_the_bus_is_told_counted_and_recovered(pi):
     pi.hardware.wires.is_stuck = False
     before = len(readings(pi))
     await until(lambda: len(readings(pi)) > before, pi.said)
-    await until(lambda: pi.said().count("the sensor answers again after") == 2, pi.said)
+    await until(lambda: pi.said().count("bme280 answers again after") == 2, pi.said)
     assert pi.process.poll() is None
-    assert any("sensor failed" in line for line in pi.systemd.messages())
+    assert any("sensors failed" in line for line in pi.systemd.messages())
 
 
 async def test_pins_without_permission_cost_commands_not_readings(pi):

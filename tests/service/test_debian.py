@@ -107,10 +107,10 @@ async def test_a_life_of_the_package(bench, packages):
     readings = next(ring for ring in stats["rings"] if ring["role"] == "readings")
     assert readings["hours"] >= 2 and readings["lost_reported"] == 0
 
-    machine.run("kill", "-9", main)
+    machine.run("systemctl", "kill", "--signal=KILL", "fieldpost")
     await goes_on("kill -9: ")
     assert machine.show("NRestarts") == "1"
-    machine.run("kill", "-STOP", machine.show("MainPID"))
+    machine.run("systemctl", "kill", "--signal=STOP", "fieldpost")
     machine.until_true(lambda: machine.show("NRestarts") == "2")
     await goes_on("watchdog: ")
     assert "Watchdog timeout" in machine.run("journalctl", "-u", "fieldpost")

@@ -1,22 +1,40 @@
-"""A Device whose log follows a sensor's trouble from one cause to the next, not only its beginning."""
+"""A Device with as many sensors as its configuration names (see daemon.sensors)."""
 
 from fieldpost.assembly import Device
+from fieldpost.daemon.sensors import catalog
 from fieldpost.errors import SensorError
 
 
 class ServiceDevice(Device):
-    """As Device. log: callable that takes one line."""
+    """As Device. config: as `daemon.settings.load` returns it."""
 
-    _sensor_error = ""
+    def __init__(self, config, identity, port, log):
+        super().__init__(config, identity, port, log)
+        first, *others = config["sensors"]
+        sampler = self.agent.samplers[0]
+        sampler.name = _name(first)
+        sampler.interval_ms = first["interval_ms"]
+        for settings in others:
+            self.agent.add_sensor(
+                _name(settings), lambda settings=settings: self._make(settings), settings["interval_ms"]
+            )
+
+    def poll(self):
+        """Let the sensors look that count between readings."""
+        for sampler in self.agent.samplers:
+            poll = getattr(sampler.sensor, "poll", None)
+            if poll is not None:
+                try:
+                    poll()
+                except SensorError:
+                    sampler.next_ms = self.clock.uptime_ms  # reading it now tells, counts and tries again
 
     def _make_sensor(self):
-        try:
-            sensor = super()._make_sensor()
-        except SensorError as error:
-            # The agent itself tells the first one.
-            if self.agent.sensor_failures and str(error) != self._sensor_error:
-                self._log(str(error))
-            self._sensor_error = str(error)
-            raise
-        self._sensor_error = ""
-        return sensor
+        return self._make(self.config["sensors"][0])
+
+    def _make(self, settings):
+        return catalog.make(self.port, settings, self.config["plug_ins"])
+
+
+def _name(settings):
+    return settings.get("label") or settings["driver"]

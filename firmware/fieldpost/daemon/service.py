@@ -30,9 +30,7 @@ class Service:
         self._stalled = None
         self._session_state = ""
         self._session_error = ""
-        self._sensor_failures = 0
-        self._last_reading = None
-        self._was_failing = False
+        self._failing = set()  # names of sensors
 
     def stop(self):
         """Let `run` come to its end."""
@@ -43,15 +41,16 @@ class Service:
         device = self._device
         self._journal.write(
             NOTICE,
-            "started: boot %d, %d records wait" % (device.boot, device.ring.pending),
+            "started: boot %d, %d records wait" % (device.boot, self._pending()),
             event="started",
             boot=device.boot,
-            pending=device.ring.pending,
+            pending=self._pending(),
         )
         self._notify.ready(self._status_line())
         try:
             while not self._is_stopping:
                 wait_ms = device.agent.step(ticks_ms())
+                device.poll()
                 now_s = time.monotonic()
                 self._feed(now_s)
                 self._tell_changes()
@@ -63,7 +62,7 @@ class Service:
                 device.link.wait(min(wait_ms, _TURN_MS_MAX))
             self._notify.stopping("storing what is left")
             self._drain()
-            pending = device.ring.pending
+            pending = self._pending()
         finally:
             self._close()
         self._journal.write(NOTICE, "stopped: %d records wait" % pending, event="stopped", pending=pending)
@@ -93,20 +92,18 @@ class Service:
                 WARNING, "no connection to the hub: " + session.last_error, event="disconnected", state=session.state
             )
         self._session_state = session.state
-        agent = self._device.agent
-        if agent.sensor_failures == self._sensor_failures and agent.last_reading is not self._last_reading:
-            if self._was_failing:
+        for sampler in self._device.agent.samplers:
+            if sampler.error:
+                self._failing.add(sampler.name)
+            elif sampler.name in self._failing:
+                self._failing.remove(sampler.name)
                 self._journal.write(
                     INFO,
-                    "the sensor answers again after %d failures" % agent.sensor_failures,
+                    "%s answers again after %d failures" % (sampler.name, sampler.failures),
                     event="sensor_recovered",
-                    failures=agent.sensor_failures,
+                    sensor=sampler.name,
+                    failures=sampler.failures,
                 )
-            self._was_failing = False
-        elif agent.sensor_failures != self._sensor_failures:
-            self._was_failing = True
-        self._sensor_failures = agent.sensor_failures
-        self._last_reading = agent.last_reading
 
     def _tell_status(self, now_s):
         if now_s < self._next_status_s:
@@ -121,29 +118,36 @@ class Service:
         device = self._device
         line = "%s; %d records wait, %d confirmed, %d lost" % (
             device.session.state,
-            device.ring.pending,
+            self._pending(),
             device.outbox.acked_records,
-            device.ring.lost,
+            device.ring.lost + device.urgent.lost,
         )
         if device.agent.sensor_failures:
-            line += "; sensor failed %d times" % device.agent.sensor_failures
+            line += "; sensors failed %d times" % device.agent.sensor_failures
         return line
+
+    def _pending(self):
+        return self._device.ring.pending + self._device.urgent.pending
 
     def _drain(self):
         """Make durable first; then let the hub confirm what it has been sent, for as long as that is polite."""
         device = self._device
-        device.ring.sync()
+        self._sync()
         deadline_s = time.monotonic() + _DRAIN_S
-        while device.session.state == "ready" and device.ring.pending and time.monotonic() < deadline_s:
+        while device.session.state == "ready" and self._pending() and time.monotonic() < deadline_s:
             device.session.step(device.clock.advance(ticks_ms()))
             device.link.wait(20)
+
+    def _sync(self):
+        self._device.urgent.sync()
+        self._device.ring.sync()
 
     def _close(self):
         device = self._device
         for name, act in (
             ("outputs", device.make_safe),
             ("link", device.link.close),
-            ("ring", device.ring.sync),
+            ("rings", self._sync),
             ("file", self._port.close),
         ):
             try:

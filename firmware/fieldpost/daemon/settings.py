@@ -4,18 +4,41 @@ import json
 import os
 
 from fieldpost import config
+from fieldpost.daemon.sensors import catalog
 from fieldpost.errors import ConfigError
 from fieldpost.limits import CONFIG_BYTES_MAX
+from fieldpost.shapes import Choice, Fields, Integer, Mismatch, Optional, Text
 
 IDENTITY_NAME = "identity.json"
+
+_SERVICE = Fields(
+    # Where the state is told to `fieldpost top`; $RUNTIME_DIRECTORY/agent.sock if it is not given.
+    ("socket", Optional(Text(100, "a path"))),
+    # Prometheus: on the socket as well, or on a port of 127.0.0.1.
+    ("metrics", Optional(Choice("off", "socket", "port"), "off")),
+    ("metrics_port", Optional(Integer(1, 65_535), 9751)),
+)
 
 
 def load(config_path, identity_path):
     """Return (config, identity), checked and complete. Raises ConfigError that names the file.
 
-    identity_path: None for systemd's credential of that name (systemd.exec(5), LoadCredential=).
+    The configuration's `sensors` may be any of `daemon.sensors`, and files in `sensors/` beside config.json; its
+    `service` is what only a service has. identity_path: None for systemd's credential of that name
+    (systemd.exec(5), LoadCredential=).
     """
-    settings = config.check_config(_read(config_path))
+    given = _read(config_path)
+    if not isinstance(given, dict):
+        raise ConfigError("%s: expected an object" % config_path)
+    sensors, service = given.pop("sensors", None), given.pop("service", {})
+    # Boards know one sensor; the core checks everything else.
+    settings = config.check_config(dict(given, sensors=[{"driver": "bme280"}]))
+    settings["plug_ins"] = os.path.join(os.path.dirname(os.path.abspath(config_path)), "sensors")
+    settings["sensors"] = catalog.check(sensors, settings["plug_ins"], settings["sample_interval_ms"])
+    try:
+        settings["service"] = _SERVICE.check(service, "service")
+    except Mismatch as mismatch:
+        raise ConfigError("config.json: %s" % mismatch) from None
     return settings, config.check_identity(_read(identity_path or credential_path()))
 
 

@@ -7,6 +7,7 @@ One JSON object is one message and is answered with one:
     {"bus": 1, "address": 119, "write": "f4" or null, "read": 8}  {"data": "..."} or {"errno": 121}
     {"gpio": 17, "output": true, "level": 1}                      {"level": 1}
     {"gpio": 22}                                                  {"level": 0}
+    {"watch": 22}                                                 {}, then {"level": 1} for every change from outside
 """
 
 from __future__ import annotations
@@ -46,6 +47,7 @@ class PiHardware:
         self.pins = Pins(self._registers)
         self._listener: socket.socket | None = None
         self._connections: list[socket.socket] = []
+        self._watching: dict[int, list[socket.socket]] = {}
         self._lock = threading.Lock()
 
     def start(self) -> None:
@@ -54,6 +56,15 @@ class PiHardware:
         self._listener.bind(str(self.path))
         self._listener.listen()
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def drive(self, gpio: int, level: int) -> None:
+        """Drive an input from outside; whoever counts its edges is told of a change."""
+        with self._lock:
+            is_edge = self.pins[gpio].level != level
+            self.pins.drive(gpio, level)
+            for connection in self._watching.get(gpio, []) if is_edge else []:
+                with contextlib.suppress(OSError):  # its process may have gone
+                    connection.send(json.dumps({"level": level}).encode())
 
     def stop(self) -> None:
         """Close every connection."""
@@ -81,8 +92,10 @@ class PiHardware:
                 if not message:
                     return
                 with self._lock:
-                    answer = self._answer(json.loads(message))
-                connection.send(json.dumps(answer).encode())
+                    asked = json.loads(message)
+                    connection.send(json.dumps(self._answer(asked)).encode())
+                    if "watch" in asked:
+                        self._watching.setdefault(asked["watch"], []).append(connection)
             except OSError:
                 return
 
@@ -99,6 +112,8 @@ class PiHardware:
             except NotAcknowledged as error:
                 is_absent = error.number == errno.ENODEV
                 return {"errno": _NO_ACKNOWLEDGEMENT if is_absent else error.number}
+        if "watch" in asked:
+            return {}
         gpio = asked["gpio"]
         if "output" in asked:
             self.pins.changed_by_program(gpio, asked["output"], asked["level"])

@@ -7,6 +7,7 @@ compiled half of gpiod (linux/gpio.h), and the listing of /dev in which Blinka l
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import io
 import json
@@ -45,6 +46,19 @@ class Hardware:
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self._socket.connect(path)
+        self.path = path
+
+    def fileno(self) -> int:
+        """Return what `select` waits for."""
+        return self._socket.fileno()
+
+    def waiting(self) -> list[dict[str, Any]]:
+        """Return what came unasked, without waiting for more."""
+        found = []
+        with contextlib.suppress(BlockingIOError):
+            while data := self._socket.recv(65_536, socket.MSG_DONTWAIT):
+                found.append(json.loads(data))
+        return found
 
     def ask(self, **message: Any) -> dict[str, Any]:
         """Return the answer to one message. Raises the OSError that it names."""
@@ -192,23 +206,36 @@ class _Request:
     """Lines held by this process. Like the Pi's pin controllers it leaves a released output as it was."""
 
     chip_name = "gpiochip0"
-    fd = -1
 
     def __init__(self, hardware: Hardware, offsets: list[int]) -> None:
         self._hardware = hardware
+        self._edges: Hardware | None = None
+        self._wanted: tuple[int, ...] = ()
         self.offsets = offsets
+
+    @property
+    def fd(self) -> int:
+        return -1 if self._edges is None else self._edges.fileno()
 
     @property
     def num_lines(self) -> int:
         return len(self.offsets)
 
     def reconfigure_lines(self, config: _LineConfig) -> None:
-        from gpiod.line import Direction
+        from gpiod.line import Direction, Edge
 
         for offset, settings in config.settings.items():
             if settings.direction != Direction.AS_IS.value:
                 is_output = settings.direction == Direction.OUTPUT.value
                 self._hardware.ask(gpio=offset, output=is_output, level=int(settings.output_value))
+            if settings.edge_detection != Edge.NONE.value:
+                self._wanted = {Edge.RISING.value: (1,), Edge.FALLING.value: (0,)}.get(settings.edge_detection, (0, 1))
+                self._edges = Hardware(self._hardware.path)
+                self._edges.ask(watch=offset)
+
+    def read_edge_events(self, max_events: int | None) -> list[Any]:
+        assert self._edges is not None
+        return [edge for edge in self._edges.waiting() if edge["level"] in self._wanted]
 
     def get_values(self, offsets: list[int], values: list[Any]) -> None:
         from gpiod.line import Value
