@@ -24,6 +24,7 @@ from host_tools.cli import (
     simulate,
     status,
     twin,
+    top,
     version,
 )
 from host_tools.errors import UserError
@@ -53,6 +54,7 @@ for verb in (
     status,
     boards,
     simulate,
+    top,
 ):
     app.command(verb.__name__.rpartition(".")[2])(verb.run)
 app.add_typer(hub.app, name="hub")

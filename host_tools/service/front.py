@@ -14,6 +14,7 @@ from host_tools.errors import UserError
 from host_tools.lab.quantities import duration_s
 from host_tools.queue import commands as queue
 from host_tools.service import commands as service
+from host_tools.service import top
 
 _QUEUE = Path("/var/lib/fieldpost/queue")
 
@@ -38,6 +39,10 @@ def _parser() -> argparse.ArgumentParser:
     _queue_verbs(
         verbs.add_parser("queue", help="what waits in the queue").add_subparsers(required=True, metavar="VERB")
     )
+    verb = verbs.add_parser("top", help="the live state of the service")
+    verb.add_argument("--json", action="store_true", help="once, as JSON")
+    verb.add_argument("--socket", type=Path, default=top.SOCKET, help="default: %(default)s")
+    verb.set_defaults(run=lambda o: top.run(o.socket, o.json))
     return parser
 
 

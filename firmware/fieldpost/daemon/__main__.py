@@ -42,11 +42,14 @@ def _run(options, journal):
     os.environ.setdefault("BLINKA_SKIP_DEPENDENCY_CHECK", "1")
     # Late: a wrong configuration is told in no time, also where the drivers are missing.
     from fieldpost.daemon.device import ServiceDevice
+    from fieldpost.daemon.listening import endpoints
     from fieldpost.ports.linux import Port
 
     port = Port(config, identity, journal.warn)
     notify = Notify(os.environ)
-    service = Service(ServiceDevice(config, identity, port, journal.warn), port, notify, journal)
+    device = ServiceDevice(config, identity, port, journal.warn)
+    listening = endpoints(device, config["service"], os.environ, journal.warn)
+    service = Service(device, port, notify, journal, listening)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: service.stop())
     service.run()

@@ -14,14 +14,15 @@ _TURN_MS_MAX = 100
 class Service:
     """Runs a Device until `stop` is called, from a signal handler if need be.
 
-    notify, journal: see those modules.
+    notify, journal: see those modules. endpoints: asked between two steps (see endpoint.Endpoint).
     """
 
-    def __init__(self, device, port, notify, journal):
+    def __init__(self, device, port, notify, journal, endpoints=()):
         self._device = device
         self._port = port
         self._notify = notify
         self._journal = journal
+        self._endpoints = endpoints
         self._is_stopping = False
         self._wants_restart = False
         self._next_feed_s = 0.0
@@ -55,6 +56,8 @@ class Service:
                 self._feed(now_s)
                 self._tell_changes()
                 self._tell_status(now_s)
+                for endpoint in self._endpoints:
+                    endpoint.poll(now_s)
                 if device.wants_restart:
                     self._journal.write(NOTICE, "restarting, as the hub asked", event="restart")
                     self._wants_restart = True
@@ -149,6 +152,7 @@ class Service:
             ("link", device.link.close),
             ("rings", self._sync),
             ("file", self._port.close),
+            *[("endpoint", endpoint.close) for endpoint in self._endpoints],
         ):
             try:
                 act()
