@@ -23,8 +23,8 @@ from host_tools.cli import (
     service,
     simulate,
     status,
-    twin,
     top,
+    twin,
     version,
 )
 from host_tools.errors import UserError
