@@ -11,7 +11,7 @@ from rich.table import Table
 from host_tools.cli.arguments import AsJson, BoardName, pairs
 from host_tools.errors import UserError
 from host_tools.lab.client import ask
-from host_tools.lab.desired import leaves, nested
+from host_tools.lab.desired import leaves, nested, verdict
 from host_tools.lab.folder import LabFolder
 from host_tools.lab.quantities import duration_s
 
@@ -61,14 +61,19 @@ def run(
 
 
 def _show(board: str, twin: dict[str, Any]) -> None:
+    """Print what is desired, with what the board made of it, and below what else the board reports."""
     desired, reported = dict(leaves(twin["desired"])), dict(leaves(twin["reported"]))
-    versions = desired.pop("$version"), reported.pop("$version")
-    table = Table("property", "desired", "reported", box=None, pad_edge=False, header_style="dim")
-    for path in sorted({*desired, *reported}):
-        is_due = path in desired and desired[path] != reported.get(path)
-        table.add_row(path, _text(desired, path), _text(reported, path), style="yellow" if is_due else None)
     console = Console()
-    console.print(f"{board}: desired version {versions[0]}, reported version {versions[1]}", highlight=False)
+    versions = f"desired version {desired.pop('$version')}, reported version {reported.pop('$version')}"
+    console.print(f"{board}: {versions}", highlight=False)
+    table = Table("property", "desired", "reported", "", box=None, pad_edge=False, header_style="dim")
+    for path, value in desired.items():
+        said, actual = verdict(twin["reported"], path)
+        status = "not reported yet" if said is None else _described(said["status"], said.get("reason"))
+        table.add_row(path, json.dumps(value), json.dumps(actual), status)
+    for path, value in reported.items():
+        if not any(path == known or path.startswith(known + ".") for known in desired):
+            table.add_row(path, "", json.dumps(value), "")
     console.print(table)
 
 
@@ -79,10 +84,9 @@ def _show_outcome(board: str, found: dict[str, Any]) -> None:
     print(f"{board}: desired version {found['version']} {found['status']}")
     table = Table.grid(padding=(0, 2))
     for one in found["properties"]:
-        reported = json.dumps(one["reported"])
-        table.add_row(f"  {one['path']}", reported if one["reason"] is None else f"refused: {one['reason']}")
+        table.add_row(f"  {one['path']}", json.dumps(one["reported"]), _described(one["status"], one["reason"]))
     Console().print(table)
 
 
-def _text(values: dict[str, Any], path: str) -> str:
-    return json.dumps(values[path]) if path in values else "-"
+def _described(status: str, reason: str | None) -> str:
+    return status if reason is None else f"{status}: {reason}"

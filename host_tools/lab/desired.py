@@ -1,10 +1,11 @@
-"""What became of desired properties: the board reports each under the name that it was asked for.
+"""What became of desired properties: the board says so beside what it reports.
 
-    desired   {"pins": {"relay": 1}, "settings": {"sample_interval_ms": 5}, "$version": 7}
-    reported  {"pins": {"relay": 1}, "desired_version": 7, "errors": {"settings": {"sample_interval_ms": "why"}}}
+    desired   {"pins": {"relay": 1}, "settings": {"sample_interval_ms": 5000}, "$version": 4}
+    reported  {"pins": {"relay": {"value": 1, "status": "done", "version": 4}},
+               "settings": {"sample_interval_ms": 5000, "status": "trial", "version": 4}}
 
-`desired_version` is the newest version that the board has dealt with; `errors` holds, in the place of a property or
-of what it lies in, why it was not taken. A property that is removed is no longer reported.
+The nearest object around a property that has `status` and `version` is the verdict on it: which version of the
+desired properties the board has dealt with, how, and, if it has not taken it, the `reason`.
 """
 
 from collections.abc import Iterator
@@ -15,23 +16,24 @@ from host_tools.errors import UserError
 
 Json = dict[str, Any]
 
-VERSION_KEY = "desired_version"
-ERRORS_KEY = "errors"
+# "trial": the board works with it and takes it back by itself if it does it no good.
+_TAKEN = ("done", "applied", "trial", "removed")
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one property. reason: why the board did not take it, or None."""
+    """What became of one property. status: the board's word for it; reason: why it was not taken, or None."""
 
     path: str
     desired: Any
     reported: Any
-    reason: str | None
+    status: str
+    reason: str | None = None
 
     @property
     def is_applied(self) -> bool:
-        """Whether the board reports what was asked for."""
-        return self.reason is None and self.desired == self.reported
+        """Whether the board has taken it."""
+        return self.status in _TAKEN
 
 
 def nested(assignments: Json) -> Json:
@@ -65,31 +67,29 @@ def leaves(document: Json, before: str = "") -> Iterator[tuple[str, Any]]:
 def outcomes(patch: Json, version: int, reported: Json) -> list[Outcome] | None:
     """Return what became of each property of `patch`, or None while the board has not dealt with all of them.
 
-    version: of the desired properties that hold the patch. A board that reports no version has dealt with what
-    it reports as it was asked for.
+    version: of the desired properties that hold the patch. What is removed (None) is the board's no longer.
     """
-    dealt_with = reported.get(VERSION_KEY)
-    if dealt_with is not None and dealt_with < version:
-        return None
-    errors = reported.get(ERRORS_KEY) or {}
-    found = [
-        Outcome(path, value, _at(reported, path), None if dealt_with is None else _reason(errors, path))
-        for path, value in leaves(patch)
-    ]
-    return found if all(one.is_applied or one.reason is not None for one in found) else None
+    found = []
+    for path, value in leaves(patch):
+        said, actual = verdict(reported, path)
+        if value is None:
+            found.append(Outcome(path, None, actual, "removed"))
+        elif said is None or said["version"] < version:
+            return None
+        else:
+            status = str(said["status"])
+            reason = None if status in _TAKEN else str(said.get("reason", "the board gives no reason"))
+            found.append(Outcome(path, value, actual, status, reason))
+    return found
 
 
-def _at(document: Json, path: str) -> Any:
-    """Return what stands at a dotted path, or None."""
-    place: Any = document
+def verdict(reported: Json, path: str) -> tuple[Json | None, Any]:
+    """Return the verdict on a property, or None, and the value that is reported for it, or None."""
+    found = None
+    place: Any = reported
     for name in path.split("."):
         place = place.get(name) if isinstance(place, dict) else None
-    return place
-
-
-def _reason(errors: Json, path: str) -> str | None:
-    """Return why the property at `path`, or something around it, was not taken."""
-    place: Any = errors
-    for name in path.split("."):
-        place = place.get(name) if isinstance(place, dict) else place
-    return None if place is None else str(place)
+        if isinstance(place, dict) and isinstance(place.get("version"), int) and "status" in place:
+            found = place
+            place = place.get("value", place)
+    return found, place

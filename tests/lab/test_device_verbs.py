@@ -86,23 +86,24 @@ async def test_desired_properties_are_applied_when_they_are_reported(tmp_path):
     def answer(topic, body):
         if not topic.startswith(DESIRED):
             return []
-        patch = json.loads(body)
-        version = patch.pop("$version")
-        return [(REPORT, {"pins": {"relay": 0}}), (REPORT, {**patch, "desired_version": version})]
+        version = json.loads(body)["$version"]
+        return [(REPORT, {"pins": {"relay": {"value": 1, "status": "done", "version": v}}}) for v in (1, version)]
 
     async with lab_with_device(tmp_path, answer) as (verbs, _):
         found = await verbs.handle("set_twin", {"patch": {"pins": {"relay": 1}}, "timeout_s": 5})
         assert (found["status"], found["version"]) == ("applied", 2)
-        assert found["properties"] == [{"path": "pins.relay", "desired": 1, "reported": 1, "reason": None}]
+        assert found["properties"] == [
+            {"path": "pins.relay", "desired": 1, "reported": 1, "status": "done", "reason": None}
+        ]
         twin = await verbs.handle("twin", {})
     assert twin["desired"] == {"pins": {"relay": 1}, "$version": 2}
-    assert twin["reported"]["desired_version"] == 2
+    assert twin["reported"]["pins"]["relay"]["version"] == 2
 
 
 async def test_a_property_that_the_board_refuses_says_why(tmp_path):
     def answer(topic, body):
-        report = {"desired_version": json.loads(body)["$version"], "errors": {"pins": {"relay": "expected 0 or 1"}}}
-        return [(REPORT, report)] if topic.startswith(DESIRED) else []
+        verdict = {"status": "refused", "version": json.loads(body)["$version"], "reason": "expected 0 or 1"}
+        return [(REPORT, {"pins": {"relay": verdict}})] if topic.startswith(DESIRED) else []
 
     async with lab_with_device(tmp_path, answer) as (verbs, _):
         found = await verbs.handle("set_twin", {"patch": {"pins": {"relay": 5}}, "timeout_s": 5})
