@@ -1,36 +1,60 @@
 """`fieldpost emulate BOARD`: a board without a program, to be flashed like one that has just been unpacked."""
 
 import asyncio
+import dataclasses
+import json
 import signal
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
 import typer
+import uvloop
 
 from host_tools import boards
 from host_tools.emulator.bare import BareBoard, check_kind, new_board, stand_in_firmware
 from host_tools.errors import UserError
+from host_tools.lab import fleet
 from host_tools.lab.folder import state_folder
 from host_tools.lab.hardware import board_shape
+from host_tools.lab.quantities import duration_s, rate_hz
 from host_tools.toolchain import micropython
 
 _HUB_PORT = 8883
+_FLEET = "Many boards"
 
 
 def run(
-    board: Annotated[str, typer.Argument(help="The kind of board: esp32, pico_w.")],
+    board: Annotated[str | None, typer.Argument(help="The kind of board: esp32, pico_w.")] = None,
     name: Annotated[str | None, typer.Option(help="Its name; a board of that name keeps its flash.")] = None,
     hub: Annotated[str, typer.Option(help="HOST:PORT of the hub that it will reach.")] = f"127.0.0.1:{_HUB_PORT}",
     stand_in: Annotated[
         Path | None, typer.Option(help="Write a small firmware file for this board here, and end.")
     ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what the board prints.")] = False,
+    count: Annotated[
+        int | None,
+        typer.Option("--boards", help="So many boards with the agent, at a hub of their own.", rich_help_panel=_FLEET),
+    ] = None,
+    rate: Annotated[str, typer.Option(help="Readings of each, such as 1/s.", rich_help_panel=_FLEET)] = "1/s",
+    length: Annotated[str, typer.Option("--for", help="How long, such as 5m.", rich_help_panel=_FLEET)] = "1m",
+    as_json: Annotated[
+        bool, typer.Option("--json", help="Print one JSON object last.", rich_help_panel=_FLEET)
+    ] = False,
 ) -> None:
-    """Put a new emulated board on the table, until Ctrl-C.
+    """Put a new emulated board on the table, until Ctrl-C; or run many of them at a local hub, and audit each.
 
-    It has nothing in its flash but what was flashed before: `./flash.sh BOARD --port PORT` does that.
+    A new board has nothing in its flash but what was flashed before: `./flash.sh BOARD --port PORT` does that. With
+    --boards they are flashed already, and every reading of every one is to arrive: exit 1 if one does not.
     """
+    if count is not None:
+        if board is not None:
+            raise UserError("--boards makes boards of its own: leave the kind of board out")
+        _run_fleet(count, rate_hz(rate), duration_s(length), as_json)
+        return
+    if board is None:
+        raise UserError("which kind of board? esp32 or pico_w; or --boards N for many with the agent")
     spec = boards.load(board)
     check_kind(board)
     if stand_in is not None:
@@ -45,6 +69,23 @@ def run(
     if verbose:
         bare.on_line(lambda line: print(f"board: {line}", file=sys.stderr, flush=True))
     asyncio.run(_until_stopped(bare))
+
+
+def _run_fleet(count: int, rate: float, seconds: float, as_json: bool) -> None:
+    folder = state_folder() / "fleet"
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=folder, prefix="run-") as made:
+        outcome = uvloop.run(
+            fleet.run(
+                Path(made), count, round(1000 / rate), seconds, lambda line: print(line, file=sys.stderr, flush=True)
+            )
+        )
+    if as_json:
+        print(json.dumps({**dataclasses.asdict(outcome), "ok": outcome.is_whole}))
+    else:
+        print("\n".join(fleet.lines(outcome)))
+    if not outcome.is_whole:
+        raise typer.Exit(1)
 
 
 async def _until_stopped(bare: BareBoard) -> None:

@@ -69,7 +69,7 @@ class FrontDoor(asyncio.Protocol):
             self._leave()
             transport.close()
 
-    def _speaker(self, begun: bytes) -> asyncio.Protocol:
+    def _speaker(self, begun: bytes) -> AmqpConnection | HttpConnection | Connection:
         if begun.startswith(_AMQP):
             return AmqpConnection(self._hub)
         if ord("A") <= begun[0] <= ord("Z"):

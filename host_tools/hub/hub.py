@@ -191,8 +191,7 @@ class Hub:
         for open_connection in list(self.connections):
             open_connection.close("the hub stops")
         if self._writer is not None:
-            await asyncio.to_thread(self._writer.close)
-            await asyncio.sleep(0)  # what the last commit has to say is said in the loop
+            await self._writer.close()
         for server in self._servers:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(server.wait_closed(), _STOP_TIMEOUT_S)

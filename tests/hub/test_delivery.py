@@ -61,7 +61,7 @@ def in_a_world(scenario):
             try:
                 await scenario(world)
             finally:
-                await asyncio.to_thread(world.writer.close)
+                await world.writer.close()
                 world.database.close()
 
         run(whole())

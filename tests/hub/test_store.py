@@ -16,8 +16,7 @@ GOOD = (1, "dev1", 1, event_packet.encode("dev1", {}, {}, b"x"))
 
 
 async def settled(writer):
-    await asyncio.to_thread(writer.close)
-    await asyncio.sleep(0.01)
+    await writer.close()
 
 
 def test_a_group_that_fails_is_told_to_everyone_in_it_and_the_next_is_written(run, tmp_path):
@@ -177,3 +176,38 @@ def test_rows_of_several_messages_are_numbered_through_and_read_from_anywhere(ru
     with contextlib.closing(database.open_for_reading(tmp_path)) as connection:
         assert events.last_sequence(connection) == 6
         assert [events.last_sequence_until(connection, ms) for ms in (5, 10, 25, 30)] == [0, 3, 4, 6]
+
+
+def test_while_the_disk_is_slow_a_thread_writes_and_order_stays(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(writer_module, "_SLOW_S", -1.0)
+
+    async def scenario():
+        numbers = []
+        writer = Writer(database.open_for_writing(tmp_path), asyncio.get_running_loop(), lambda error: None)
+        for index in range(60):
+            packet = event_packet.encode("dev1", {}, {}, b"%d" % index)
+            writer.submit(events.INSERT, (*GOOD[:-1], packet), numbers.append)
+            if index % 7 == 0:
+                await asyncio.sleep(0.001)
+        await settled(writer)
+        assert numbers == list(range(1, 61))
+
+    run(scenario())
+    assert [message.body for message in read_messages(tmp_path)] == [b"%d" % index for index in range(60)]
+
+
+def test_the_log_is_moved_into_the_file_before_it_grows_long(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(writer_module, "_LOG_BYTES_MAX", 100_000)
+
+    async def scenario():
+        writer = Writer(database.open_for_writing(tmp_path), asyncio.get_running_loop(), lambda error: None)
+        for _ in range(60):
+            done = asyncio.get_running_loop().create_future()
+            packet = event_packet.encode("dev1", {}, {}, b"x" * 20_000)
+            writer.submit(events.INSERT, (*GOOD[:-1], packet), done.set_result)
+            await done
+        assert (tmp_path / "hub.sqlite3").stat().st_size > 60 * 20_000 * 0.8
+        assert (tmp_path / "hub.sqlite3-wal").stat().st_size < 400_000
+        await settled(writer)
+
+    run(scenario())

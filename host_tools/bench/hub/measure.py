@@ -16,10 +16,11 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from host_tools.bench import Report
-from host_tools.bench.hub import servers
-from host_tools.bench.hub.servers import Server
+from host_tools.bench.hub import mosquitto as peer
+from host_tools.bench.hub.mosquitto import Mosquitto
 from host_tools.errors import UserError
-from host_tools.hub import Hub, sas
+from host_tools.hub import Hub, process, sas
+from host_tools.hub.process import HubProcess
 
 CONNECTIONS: Final = 20
 WINDOWS: Final = (16, 1)
@@ -87,8 +88,8 @@ async def _measure(folder: Path, effort: Effort, report: Report) -> Figures:
     steps = effort.turns * len(WINDOWS) * len(rates)
     acknowledged = step = 0
     async with contextlib.AsyncExitStack() as stack:
-        hub = await stack.enter_async_context(servers.hub(data))
-        mosquitto = await stack.enter_async_context(servers.mosquitto(folder, data))
+        hub = await stack.enter_async_context(process.running(data))
+        mosquitto = await stack.enter_async_context(peer.running(folder, data))
         loads = {
             name: await stack.enter_async_context(_load(server, data, identities[:CONNECTIONS]))
             for name, server in (("hub", hub), ("mosquitto", mosquitto))
@@ -107,7 +108,7 @@ async def _measure(folder: Path, effort: Effort, report: Report) -> Figures:
     if stored < acknowledged:
         raise UserError(f"no figures: {acknowledged} messages were acknowledged and {stored} are in the file")
     report(f"{effort.tls_connections} connections", 0.92)
-    async with servers.hub(data) as hub:
+    async with process.running(data) as hub:
         before_mb = hub.rss_mb
         began = time.perf_counter()
         async with _load(hub, data, identities[: effort.tls_connections]) as many:
@@ -150,15 +151,15 @@ class _Load:
 
 
 @contextlib.asynccontextmanager
-async def _load(server: Server, data: Path, identities: list[dict[str, str]]) -> AsyncIterator[_Load]:
-    process = await asyncio.create_subprocess_exec(
+async def _load(server: HubProcess | Mosquitto, data: Path, identities: list[dict[str, str]]) -> AsyncIterator[_Load]:
+    client = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
         "host_tools.bench.hub.load",
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
     )
-    load = _Load(process)
+    load = _Load(client)
     order = {
         "port": server.port,
         "ca_file": str(data / "ca.pem"),
@@ -170,9 +171,9 @@ async def _load(server: Server, data: Path, identities: list[dict[str, str]]) ->
         await load.ask(order, _CONNECT_S)
         yield load
     finally:
-        if process.returncode is None:
-            process.kill()
-        await process.wait()
+        if client.returncode is None:
+            client.kill()
+        await client.wait()
 
 
 async def _identities(data: Path, count: int) -> list[dict[str, str]]:

@@ -115,7 +115,7 @@ class Decoder:
         self._buffer = bytearray()
         self._start = 0
 
-    def feed(self, data: bytes) -> None:
+    def feed(self, data: bytes | memoryview) -> None:
         """Take bytes; `packets` gives what they complete."""
         self._buffer += data
 
@@ -145,7 +145,15 @@ class Decoder:
         found = scan(self._buffer, self._start, prefix, count_max)
         if found is not None:
             self._start = found.end
+            if self._start == len(self._buffer):
+                self._buffer.clear()
+                self._start = 0
         return found
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether everything that came has been given."""
+        return self._start == len(self._buffer)
 
     def _head(self, start: int) -> tuple[int, int] | None:
         """Return (start, end) of the body of the packet at `start`, or None if its head is incomplete."""

@@ -38,7 +38,11 @@ _TIMER_S_MAX: Final = 86_400.0
 KEEP_ALIVE_S_MAX: Final = 1767.0
 
 
-class Connection(asyncio.Protocol):
+# What the network has brought, until it is in a decoder: for all connections, since each is done with it at once.
+_INCOMING: Final = memoryview(bytearray(128 * 1024))
+
+
+class Connection(asyncio.BufferedProtocol):
     """The server side of one connection."""
 
     def __init__(self, hub: Hub) -> None:
@@ -67,14 +71,22 @@ class Connection(asyncio.Protocol):
         self._hub.connections.add(self)
         self._set_timer("CONNECT", CONNECT_TIMEOUT_S, lambda: self.close("no CONNECT in time"))
 
-    def data_received(self, data: bytes) -> None:
+    def get_buffer(self, sizehint: int) -> memoryview:
+        return _INCOMING
+
+    def buffer_updated(self, nbytes: int) -> None:
+        self.data_received(_INCOMING[:nbytes])
+
+    def data_received(self, data: bytes | memoryview) -> None:
+        """Take bytes, which may be overwritten afterwards."""
         self._last_heard = self._loop.time()
         self._decoder.feed(data)
         try:
-            while self._transport is not None:
-                if isinstance(self.session, Session) and self.session.take_telemetry(self._decoder):
+            decoder = self._decoder
+            while self._transport is not None and not decoder.is_empty:
+                if isinstance(self.session, Session) and self.session.take_telemetry(decoder):
                     continue
-                packet = self._decoder.next_packet()
+                packet = decoder.next_packet()
                 if packet is None:
                     return
                 self._handle(packet)
@@ -137,13 +149,15 @@ class Connection(asyncio.Protocol):
         """`count` more messages of `size` bytes in all were taken from the peer and are not durable."""
         self._uncommitted += count
         self._uncommitted_bytes += size
-        self._choose_reading()
+        if self._uncommitted >= UNCOMMITTED_MAX or self._uncommitted_bytes >= UNCOMMITTED_BYTES_MAX:
+            self._choose_reading()
 
     def let_go(self, size: int, count: int = 1) -> None:
         """They are durable now."""
         self._uncommitted -= count
         self._uncommitted_bytes -= size
-        self._choose_reading()
+        if not self._is_reading:
+            self._choose_reading()
 
     # --- inside ---
 

@@ -14,11 +14,13 @@ from typing import Final
 _KIND_MASK: Final = 0xF4
 _KIND: Final = 0x30
 _QOS_1: Final = 0x02
-# In a topic: what no topic name may have (3.3.2.1, 1.5.3), and escapes of bytes that may be no UTF-8.
-_NOT_PLAIN: Final = re.compile(rb"[+#\0]|%[89A-Fa-f]|%(?![0-7][0-9A-Fa-f])")
+# What no topic name may have (3.3.2.1, 1.5.3), and escapes of what may be no UTF-8.
+_FORBIDDEN: Final = (b"+", b"#", b"\0")
+_ESCAPE_NOT_PLAIN: Final = re.compile(rb"%(?![0-7][0-9A-Fa-f])")
 # Beyond this the exact limit of a message has to be looked at.
 _PACKET_BYTES_MAX: Final = 32 * 1024
 _PUBACK: Final = b"\x40\x02"
+_NO_ID: Final = b"\0\0"
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,10 +38,11 @@ def scan(buffer: bytearray, start: int, prefix: bytes, count_max: int) -> Teleme
 
     prefix: the device's topic for telemetry as far as its properties.
     """
-    at, end, count = start, len(buffer), 0
+    at, end = start, len(buffer)
     shortest = len(prefix)
-    acknowledgements = bytearray()
-    while at + 4 < end and count < count_max:
+    bags: list[bytearray] = []
+    packet_ids: list[bytes | bytearray] = [b""]
+    while at + 4 < end and len(bags) < count_max:
         first = buffer[at]
         length = buffer[at + 1]
         body = at + 2
@@ -55,21 +58,27 @@ def scan(buffer: bytearray, start: int, prefix: bytes, count_max: int) -> Teleme
         if first & _KIND_MASK != _KIND or stop > end or length > _PACKET_BYTES_MAX:
             break
         topic = body + 2
-        topic_bytes = buffer[body] << 8 | buffer[body + 1]
-        payload = topic + topic_bytes
-        if topic_bytes < shortest or payload + 2 > stop or not buffer.startswith(prefix, topic):
-            break
-        bag = buffer[topic + shortest : payload]
-        if not bag.isascii() or _NOT_PLAIN.search(bag):
+        payload = topic + (buffer[body] << 8 | buffer[body + 1])
+        if payload < topic + shortest or payload + 2 > stop or not buffer.startswith(prefix, topic):
             break
         if first & _QOS_1:
             packet_id = buffer[payload : payload + 2]
-            if packet_id == b"\0\0":
+            if packet_id == _NO_ID:
                 break
-            acknowledgements += _PUBACK
-            acknowledgements += packet_id
+            packet_ids.append(packet_id)
+        bags.append(buffer[topic + shortest : payload])
         at = stop
-        count += 1
-    if not count:
+    if not bags:
         return None
-    return Telemetry(bytes(memoryview(buffer)[start:at]), count, bytes(acknowledgements), at)
+    # All at once, which costs little more than one of them.
+    if not _are_plain(b"&".join(bags)):
+        return scan(buffer, start, prefix, 1) if len(bags) > 1 else None
+    return Telemetry(bytes(memoryview(buffer)[start:at]), len(bags), _PUBACK.join(packet_ids), at)
+
+
+def _are_plain(bags: bytes) -> bool:
+    return (
+        bags.isascii()
+        and not any(forbidden in bags for forbidden in _FORBIDDEN)
+        and (b"%" not in bags or _ESCAPE_NOT_PLAIN.search(bags) is None)
+    )

@@ -18,9 +18,6 @@ from host_tools.hub.store import event_packet
 FILE_NAME: Final = "hub.sqlite3"
 VERSION: Final = 3
 
-# 16 MiB of log before it is moved into the file: writing waits for that.
-_CHECKPOINT_PAGES: Final = 4096
-
 _SCHEMA: Final = """
 CREATE TABLE IF NOT EXISTS devices (
     id TEXT PRIMARY KEY,
@@ -113,7 +110,6 @@ def open_for_writing(directory: Path) -> sqlite3.Connection:
             )
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA synchronous = FULL")
-        connection.execute(f"PRAGMA wal_autocheckpoint = {_CHECKPOINT_PAGES}")
         migrations = "".join(_MIGRATIONS[older] for older in range(version, VERSION)) if version else ""
         if 0 < version < 3:
             connection.create_function("as_packet", 5, _as_packet, deterministic=True)

@@ -1,9 +1,10 @@
-"""One thread that writes, and commits everything that came while it was committing.
+"""Writes, and commits everything that came while it was committing: a message costs a share of one sync.
 
-So a message costs a share of one sync instead of a sync of its own, and the event loop never waits for the disk.
+    loop    submit b c d ...       BEGIN b c d COMMIT, done b c d
+    thread  ... the same, while the disk is slow or the log is moved into the file
 
-    loop    submit a  submit b c d ...                 done a        done b c d
-    thread            BEGIN a COMMIT  BEGIN b c d COMMIT
+Where a sync takes a fraction of a millisecond, handing it to another thread and hearing of its end costs more than the
+sync itself, so the event loop does it. As soon as one takes long, a thread does it, until they are quick again.
 """
 
 from __future__ import annotations
@@ -11,18 +12,28 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import queue
 import sqlite3
-import threading
+import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 log = logging.getLogger("fieldpost.hub")
 
 # Bounds the time that the first of a group waits for the rest of it.
-_STATEMENTS_PER_COMMIT_MAX: Final = 2000
+_JOBS_PER_COMMIT_MAX: Final = 500
 _ROWS_PER_STATEMENT_MAX: Final = 256
+# A commit that takes longer is not for the event loop; nor are so many after it.
+_SLOW_S: Final = 0.005
+_GROUPS_AFTER_A_SLOW_ONE: Final = 20
+# How long another writer of the file is waited for.
+_BUSY_S: Final = 5.0
+_BUSY_STEP_S: Final = 0.01
+# What is written before the log is moved into the file: about 16 MiB.
+_LOG_BYTES_MAX: Final = 16 << 20
+# A row is a share of a page at least.
+_ROW_BYTES: Final = 256
 
 Done = Callable[[int], None]
 Failed = Callable[[Exception], None]
@@ -71,8 +82,16 @@ class _Job(NamedTuple):
     failed: Failed | None
 
 
+class _Outcome(NamedTuple):
+    """Row ids, or why there are none; and how long it took."""
+
+    row_ids: list[int]
+    error: Exception | None
+    seconds: float
+
+
 class Writer:
-    """Statements are written in the order of `submit`.
+    """Statements are written in the order of `submit`, which is called in the event loop.
 
     failed: called in the event loop when a commit fails. Nothing of that group is stored and no `done` of it is
     called; the next group is tried anew, since a full disk may be emptied.
@@ -83,48 +102,93 @@ class Writer:
         self._loop = loop
         self._failed = failed
         self._next_numbers: dict[InsertOfSpans, int] = {}
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
-        self._thread = threading.Thread(target=self._run, name="hub-writer", daemon=True)
-        self._thread.start()
+        self._jobs: list[_Job] = []
+        self._is_due = False
+        self._thread = ThreadPoolExecutor(1, "hub-writer")
+        self._is_thread_at_work = False
+        # So many groups more go to the thread.
+        self._for_the_thread = 0
+        self._bytes_in_log = 0
+        self._idle: asyncio.Future[None] | None = None
+        # Who else writes into the file may be waited for in the thread, not here.
+        connection.execute("PRAGMA busy_timeout = 0")
+        connection.execute("PRAGMA wal_autocheckpoint = 0")
 
     def submit(
         self, statement: str | Insert, values: Sequence[Any], done: Done | None = None, failed: Failed | None = None
     ) -> None:
         """Write soon, then call `done` with the row id, or `failed`; both in the event loop, after the commit."""
-        self._jobs.put(_Job(statement, values, done, failed))
+        self._jobs.append(_Job(statement, values, done, failed))
+        self._be_due()
 
-    def close(self) -> None:
-        """Commit what is waiting and close the file. Blocks for the length of a commit."""
-        self._jobs.put(None)
-        self._thread.join()
-        self._connection.close()
+    async def close(self) -> None:
+        """Commit what is waiting and close the file."""
+        while self._jobs or self._is_thread_at_work:
+            self._idle = self._loop.create_future()
+            self._be_due()
+            await self._idle
+        # Closing moves the log into the file.
+        await self._loop.run_in_executor(self._thread, self._connection.close)
+        self._thread.shutdown()
 
-    def _run(self) -> None:
-        is_open = True
-        while is_open:
-            group, is_open = self._next_group()
-            if not group:
-                continue
+    def _be_due(self) -> None:
+        if not self._is_due and not self._is_thread_at_work:
+            self._is_due = True
+            self._loop.call_soon(self._turn)
+
+    def _turn(self) -> None:
+        self._is_due = False
+        group, self._jobs = self._jobs[:_JOBS_PER_COMMIT_MAX], self._jobs[_JOBS_PER_COMMIT_MAX:]
+        if not self._for_the_thread and self._bytes_in_log < _LOG_BYTES_MAX:
+            outcome = self._write(group)
+            if not _is_busy(outcome.error):
+                self._end(group, outcome)
+                return
+        self._is_thread_at_work = True
+        future = self._thread.submit(self._write_patiently, group)
+        future.add_done_callback(
+            lambda ended: self._loop.call_soon_threadsafe(self._thread_ended, group, ended.result())
+        )
+
+    def _thread_ended(self, group: list[_Job], outcome: _Outcome) -> None:
+        self._is_thread_at_work = False
+        self._for_the_thread = max(0, self._for_the_thread - 1)
+        self._end(group, outcome)
+
+    def _end(self, group: list[_Job], outcome: _Outcome) -> None:
+        if outcome.seconds > _SLOW_S:
+            self._for_the_thread = _GROUPS_AFTER_A_SLOW_ONE
+        if outcome.error is None:
+            _group_done(group, outcome.row_ids)
+        else:
+            self._group_failed(group, outcome.error)
+        if self._jobs:
+            self._be_due()
+        elif self._idle is not None and not self._idle.done():
+            self._idle.set_result(None)
+
+    def _write_patiently(self, group: list[_Job]) -> _Outcome:
+        """In the thread: wait for who else writes, and move a long log into the file."""
+        deadline = time.monotonic() + _BUSY_S
+        outcome = self._write(group)
+        while _is_busy(outcome.error) and time.monotonic() < deadline:
+            time.sleep(_BUSY_STEP_S)
+            outcome = self._write(group)
+        if self._bytes_in_log >= _LOG_BYTES_MAX and outcome.error is None:
+            self._bytes_in_log = 0
             try:
-                row_ids = self._commit(group)
-            except Exception as error:  # whatever it is, a silent end of this thread would hang every device
-                self._loop.call_soon_threadsafe(self._group_failed, group, error)
-            else:
-                self._loop.call_soon_threadsafe(_group_done, group, row_ids)
+                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+            except sqlite3.Error as error:
+                log.warning("the log of the store could not be moved into its file: %s", error)
+        return outcome
 
-    def _next_group(self) -> tuple[list[_Job], bool]:
-        """Return what waits, at least one job unless this is the end; and whether more may come."""
-        job = self._jobs.get()
-        group: list[_Job] = []
+    def _write(self, group: list[_Job]) -> _Outcome:
+        began = time.monotonic()
         try:
-            while job is not None:
-                group.append(job)
-                if len(group) == _STATEMENTS_PER_COMMIT_MAX:
-                    return group, True
-                job = self._jobs.get_nowait()
-        except queue.Empty:
-            return group, True
-        return group, False
+            row_ids = self._commit(group)
+        except Exception as error:  # whatever it is, silence would hang every device
+            return _Outcome([], error, 0.0)
+        return _Outcome(row_ids, None, time.monotonic() - began)
 
     def _commit(self, group: list[_Job]) -> list[int]:
         execute = self._connection.execute
@@ -143,6 +207,7 @@ class Writer:
                     row_ids += [0] * len(rows)
                 else:
                     row_ids += [execute(statement, row).lastrowid or 0 for row in rows]
+                self._bytes_in_log += sum(_ROW_BYTES + len(row[-1]) for row in rows if row and _has_length(row[-1]))
             execute("COMMIT")
         except Exception:
             self._next_numbers.clear()
@@ -189,6 +254,15 @@ def _insert(connection: sqlite3.Connection, insert: Insert, rows: list[Sequence[
         last = connection.execute(insert.of_rows(count), list(itertools.chain.from_iterable(some))).lastrowid or 0
         row_ids += range(last - count + 1, last + 1)
     return row_ids
+
+
+def _has_length(value: Any) -> bool:
+    return isinstance(value, bytes | str)
+
+
+def _is_busy(error: Exception | None) -> bool:
+    """Whether somebody else writes into the file just now."""
+    return isinstance(error, sqlite3.OperationalError) and error.sqlite_errorcode == sqlite3.SQLITE_BUSY
 
 
 def _group_done(group: list[_Job], row_ids: list[int]) -> None:

@@ -1,0 +1,325 @@
+"""Many emulated boards at one hub: how a hub bears them, and whether every reading of every board arrives.
+
+    one board is flashed as always -> its image is stamped with the others' names and keys -> all start
+    -> the time passes -> the sensors come off, everything drains -> power off -> each board is audited
+
+Each board is a MicroPython process with the agent and flash of its own, over TLS; the hub is a process too. Stamping is
+how boards are made in numbers: names and keys have one length, and littlefs keeps no checksum over a file's data.
+"""
+
+import asyncio
+import base64
+import json
+import os
+import resource
+import ssl
+import time
+from collections.abc import Callable
+from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from host_tools.audit import Finding, judge, read_tail
+from host_tools.boards import Board
+from host_tools.emulator.board import EmulatedBoard
+from host_tools.emulator.flash_file import IMAGE, describe_image
+from host_tools.emulator.shape import BoardShape
+from host_tools.errors import UserError
+from host_tools.flash import install
+from host_tools.hub import Hub, process, read_messages
+from host_tools.hub.store.events import StoredMessage
+from host_tools.lab.hardware import board_in_shape, board_shape, ring_regions, unplug
+from host_tools.toolchain import firmware, micropython
+
+BOARDS_MAX = 9999
+_BOARD = "emulator"
+_SSID = "bench"
+_TEMPLATE = 0
+# Boards that are switched on or off at once: a TLS handshake costs each of them the better part of a second.
+_AT_ONCE = 20
+_START_S_PER_BOARD = 10.0
+_DRAIN_S_MAX = 300.0
+_POLL_S = 1.0
+# Pipes, sockets and images of one board in this process.
+_FILES_PER_BOARD = 16
+
+Report = Callable[[str], object]
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What came of a fleet.
+
+    conversions: readings that the sensors were asked for. silent: boards that never got through to the hub.
+    waiting: records that were still on the boards at the end. board_cpu_ms_per_s: of one board while the run lasted;
+    hub_cpu_s: of the hub in that time.
+    """
+
+    boards: int
+    interval_ms: int
+    seconds: float
+    started_in_s: float
+    conversions: int
+    messages: int
+    records: int
+    duplicates: int
+    lost_reported: int
+    waiting: int
+    missing: int
+    gaps: int
+    unreadable: int
+    resets: int
+    silent: tuple[str, ...]
+    hub_rss_mb: float
+    hub_cpu_s: float
+    board_cpu_ms_per_s: float
+
+    @property
+    def is_whole(self) -> bool:
+        """Whether everything arrived, from every board."""
+        return not (self.missing or self.gaps or self.unreadable or self.waiting or self.silent)
+
+
+async def run(folder: Path, count: int, interval_ms: int, seconds: float, report: Report) -> Outcome:
+    """Run so many boards in a folder that is theirs alone. UserError if they cannot be made or do not come up."""
+    if not 1 <= count <= BOARDS_MAX:
+        raise UserError(f"{count} boards: 1 to {BOARDS_MAX} are possible")
+    _allow_files((count + 1) * _FILES_PER_BOARD + 256)
+    spec = board_in_shape(_BOARD, None)
+    program = await asyncio.to_thread(micropython.find_or_install, report)
+    keys = await _make_devices(folder / "hub", count + 1)
+    async with AsyncExitStack() as stack:
+        hub = await stack.enter_async_context(process.running(folder / "hub"))
+        report("flashing one board with mpremote")
+        await _flash_template(folder, spec, program, hub.port, keys[_TEMPLATE], interval_ms, report)
+        report(f"stamping {count} images")
+        shape = board_shape(spec)
+        await asyncio.to_thread(_stamp, folder, shape, keys)
+        boards = [
+            EmulatedBoard(_home(folder, number), _name(number), shape, program, ("127.0.0.1", hub.port), seed=number)
+            for number in range(1, count + 1)
+        ]
+        for board in boards:
+            stack.push_async_callback(board.close)
+        return await _Fleet(folder, spec, boards, hub, interval_ms, report).run(seconds)
+
+
+class _Fleet:
+    def __init__(
+        self,
+        folder: Path,
+        spec: Board,
+        boards: list[EmulatedBoard],
+        hub: process.HubProcess,
+        interval_ms: int,
+        report: Report,
+    ) -> None:
+        self._folder = folder
+        self._spec = spec
+        self._boards = boards
+        self._hub = hub
+        self._interval_ms = interval_ms
+        self._report = report
+
+    async def run(self, seconds: float) -> Outcome:
+        began = time.monotonic()
+        for start in range(0, len(self._boards), _AT_ONCE):
+            some = self._boards[start : start + _AT_ONCE]
+            await asyncio.gather(*(board.power_on() for board in some))
+            await self._until(lambda some=some: all(map(_is_online, some)), _START_S_PER_BOARD * _AT_ONCE)  # type: ignore[misc]
+            self._report(f"{start + len(some)} of {len(self._boards)} boards are on")
+        started_in_s = time.monotonic() - began
+        silent = [board.name for board in self._boards if not _is_online(board)]
+        if len(silent) == len(self._boards):
+            last = " | ".join(list(self._boards[0].console)[-3:])
+            raise UserError(f"no board came up; the first one's last words: {last or 'none'}")
+        self._report(f"all on after {started_in_s:.0f} s; {seconds:.0f} s begin")
+        cpu_s, hub_cpu_s = self._boards_cpu_s(), _cpu_s(self._hub.pid)
+        await asyncio.sleep(seconds)
+        board_ms = (self._boards_cpu_s() - cpu_s) * 1000 / seconds / len(self._boards)
+        hub_cpu_s = _cpu_s(self._hub.pid) - hub_cpu_s
+        address = self._spec.sensors[0]["address"]
+        for board in self._boards:
+            unplug(board.i2c, address, board.bme280)
+        self._report("sensors off; what waits is delivered")
+        await self._until(lambda: all(map(self._is_drained, self._boards)), _DRAIN_S_MAX)
+        rss_mb = self._hub.rss_mb
+        for start in range(0, len(self._boards), _AT_ONCE):
+            await asyncio.gather(*(board.power_off() for board in self._boards[start : start + _AT_ONCE]))
+        self._report("weighing what arrived")
+        findings = await asyncio.to_thread(self._judge)
+
+        def total(count: str) -> int:
+            return sum(finding.total(count) for finding in findings)
+
+        return Outcome(
+            boards=len(self._boards),
+            interval_ms=self._interval_ms,
+            seconds=seconds,
+            started_in_s=started_in_s,
+            conversions=sum(board.bme280.conversions for board in self._boards),
+            messages=sum(finding.messages for finding in findings),
+            records=total("delivered_unique"),
+            duplicates=total("duplicates"),
+            lost_reported=total("lost_reported"),
+            waiting=total("waiting"),
+            missing=total("missing"),
+            gaps=total("gaps"),
+            unreadable=sum(finding.unreadable for finding in findings),
+            resets=sum(len(board.reset_causes) - 1 for board in self._boards),
+            silent=tuple(silent),
+            hub_rss_mb=rss_mb,
+            hub_cpu_s=hub_cpu_s,
+            board_cpu_ms_per_s=board_ms,
+        )
+
+    def _boards_cpu_s(self) -> float:
+        return sum(board.cpu_seconds for board in self._boards)
+
+    async def _until(self, is_so: Callable[[], bool], seconds: float) -> bool:
+        deadline = time.monotonic() + seconds
+        while not is_so():
+            if time.monotonic() > deadline:
+                return False
+            await asyncio.sleep(_POLL_S)
+        return True
+
+    def _is_drained(self, board: EmulatedBoard) -> bool:
+        tails = [read_tail(region) for region in ring_regions(board, self._spec)]
+        return all(tail is None or not tail.waiting for tail in tails)
+
+    def _judge(self) -> list[Finding]:
+        """One pass over the store for all of them."""
+        by_device: dict[str, list[StoredMessage]] = {board.name: [] for board in self._boards}
+        tails = {
+            board.name: [tail for region in ring_regions(board, self._spec) if (tail := read_tail(region)) is not None]
+            for board in self._boards
+        }
+        for message in read_messages(self._folder / "hub"):
+            if message.device_id in by_device:
+                by_device[message.device_id].append(message)
+        return [judge(name, messages, tails[name]) for name, messages in by_device.items()]
+
+
+def lines(outcome: Outcome) -> list[str]:
+    """Return what came of it, for people."""
+    rate = outcome.messages / (outcome.seconds or 1)
+    found = [
+        f"{outcome.boards} boards, one reading every {outcome.interval_ms} ms, {outcome.seconds:.0f} s"
+        f" after {outcome.started_in_s:.0f} s until all were on",
+        f"{outcome.conversions} readings begun, {outcome.records} records in {outcome.messages} messages at the hub,"
+        f" {outcome.duplicates} of them twice",
+        f"missing {outcome.missing}, gaps {outcome.gaps}, reported lost {outcome.lost_reported},"
+        f" still waiting {outcome.waiting}, resets {outcome.resets}",
+        f"a board: {outcome.board_cpu_ms_per_s:.1f} ms of processor each second; the hub: {outcome.hub_cpu_s:.1f} s in"
+        f" all, {outcome.hub_rss_mb:.0f} MB, about {rate:.0f} messages/s",
+    ]
+    if outcome.silent:
+        found.append(f"never heard of: {', '.join(outcome.silent[:10])}")
+    return found
+
+
+async def _make_devices(data: Path, count: int) -> list[str]:
+    """Make devices in the hub's folder and return their keys."""
+    hub = Hub(data)
+    await hub.start()
+    try:
+        return [hub.devices.create(_name(number)).primary_key for number in range(count)]
+    finally:
+        await hub.stop()
+
+
+async def _flash_template(
+    folder: Path, spec: Board, program: Path, port: int, key: str, interval_ms: int, report: Report
+) -> None:
+    home = _home(folder, _TEMPLATE)
+    name = _name(_TEMPLATE)
+    config = spec.device_config(
+        device=name,
+        hub_host="localhost",
+        hub_port=port,
+        sample_interval_ms=interval_ms,
+        wifi=[{"ssid": _SSID}],
+    )
+    ca_der = base64.b64encode(_ca_der(folder / "hub" / "ca.pem")).decode()
+    identity: dict[str, Any] = {
+        "device_id": name,
+        "key": key,
+        "ca_der": ca_der,
+        "wifi_passwords": {_SSID: "any"},
+    }
+    board = EmulatedBoard(home, name, board_shape(spec), program, ("127.0.0.1", port))
+    try:
+        await board.power_on()
+        tree = await asyncio.to_thread(firmware.build, folder / "firmware", report)
+        await asyncio.to_thread(install, str(board.serial_port), tree, config, identity, report)
+    finally:
+        await board.close()
+
+
+def _stamp(folder: Path, shape: BoardShape, keys: list[str]) -> None:
+    """Write the images of all boards but the first from that of the first."""
+    image = bytearray((_home(folder, _TEMPLATE) / IMAGE).read_bytes())
+    queue = shape.partition("queue")
+    # The first one may have begun its ring before its power went.
+    image[queue.offset : queue.offset + queue.size] = b"\xff" * queue.size
+    name, key = _name(_TEMPLATE).encode(), json.dumps(keys[_TEMPLATE]).encode()
+    places = {part: _places(image, part) for part in (name, key)}
+    if not all(places.values()):
+        raise UserError("name and key cannot be found in the flash of the first board: the file system has changed")
+    for number in range(1, len(keys)):
+        home = _home(folder, number)
+        home.mkdir(parents=True, exist_ok=True)
+        for part, written in ((name, _name(number).encode()), (key, json.dumps(keys[number]).encode())):
+            assert len(part) == len(written)
+            for place in places[part]:
+                image[place : place + len(part)] = written
+        path = home / IMAGE
+        path.touch(mode=0o600)
+        with path.open("r+b") as file:
+            # The firmware's share is empty, and stays a hole.
+            first = min(row.offset for row in shape.partitions if row.label != "factory")
+            file.truncate(shape.flash_bytes)
+            for start in range(0, shape.flash_bytes, first):
+                if any(image[start : start + first]):
+                    file.seek(start)
+                    file.write(image[start : start + first])
+        describe_image(home, shape)
+
+
+def _places(image: bytearray, part: bytes) -> list[int]:
+    found, at = [], image.find(part)
+    while at >= 0:
+        found.append(at)
+        at = image.find(part, at + 1)
+    return found
+
+
+def _ca_der(path: Path) -> bytes:
+    return ssl.PEM_cert_to_DER_cert(path.read_text(encoding="ascii"))
+
+
+def _name(number: int) -> str:
+    return f"board-{number:04}"
+
+
+def _home(folder: Path, number: int) -> Path:
+    return folder / "boards" / _name(number)
+
+
+def _is_online(board: EmulatedBoard) -> bool:
+    return board.status.get("state") == "ready"
+
+
+def _cpu_s(pid: int) -> float:
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def _allow_files(count: int) -> None:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft < count:
+        if hard < count:
+            raise UserError(f"so many boards need {count} open files, this account may have {hard}: see `ulimit -n`")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
