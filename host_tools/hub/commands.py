@@ -5,12 +5,11 @@ Microsoft, "IoT Hub quotas and throttling" and "Understand and invoke direct met
 
 from __future__ import annotations
 
-import json
 from datetime import UTC, datetime
 from typing import Final
 
 from host_tools.errors import UserError
-from host_tools.hub import property_bag
+from host_tools.hub import property_bag, strict_json
 from host_tools.hub.devices import feedback, methods
 
 COMMAND_BYTES_MAX: Final = 64 * 1024
@@ -64,8 +63,8 @@ def check_method(name: str, payload: bytes, response_timeout_s: float, connect_t
         raise UserError(f"method payload of {len(payload)} bytes, limit {methods.PAYLOAD_BYTES_MAX}")
     if payload:
         try:
-            json.loads(payload)
-        except (ValueError, RecursionError) as error:
+            strict_json.loads(payload)
+        except ValueError as error:
             raise UserError(f"the method payload is no JSON: {error}") from error
     if not 0 < response_timeout_s <= methods.TIMEOUT_S_MAX or not 0 <= connect_timeout_s <= methods.TIMEOUT_S_MAX:
         raise UserError(f"a method waits at most {methods.TIMEOUT_S_MAX:g} s for the device and for its answer")

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 import json
 import logging
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
-from host_tools.hub import property_bag
+from host_tools.hub import property_bag, strict_json
 from host_tools.hub.devices import methods
 from host_tools.hub.devices.merge_patch import DocumentRefused, Json
 from host_tools.hub.mqtt import codec, topics
@@ -210,11 +210,11 @@ class Session:
         try:
             self._hub.twins.report(
                 self.device_id,
-                _json(payload),
+                strict_json.loads(payload),
                 lambda version: self._twin_response(204, request_id, version=version),
                 lambda: self._twin_response(500, request_id),
             )
-        except (DocumentRefused, ValueError, RecursionError) as error:
+        except (DocumentRefused, ValueError) as error:
             log.warning("%s: reported properties refused: %s", self.device_id, error)
             self._twin_response(400, request_id, json.dumps({"errorCode": 400004, "message": str(error)}).encode())
 
@@ -227,8 +227,8 @@ class Session:
             raise codec.ProtocolError(f"method response of {len(payload)} bytes, limit {methods.PAYLOAD_BYTES_MAX}")
         if payload.strip():
             try:
-                _json(payload)
-            except (ValueError, RecursionError) as error:
+                strict_json.loads(payload)
+            except ValueError as error:
                 raise codec.ProtocolError(f"method response that is no JSON: {error}") from error
         if not self._hub.methods.answered(self.device_id, response.request_id, response.status, payload):
             log.warning("%s: answer to a method call that nobody waits for (any more)", self.device_id)
@@ -275,12 +275,3 @@ class Session:
             self._wire.write(answer)
         else:
             self._hub.sessions.keep(self.device_id, self._subscriptions, lambda: self._wire.write(answer))
-
-
-def _json(payload: bytes) -> Any:
-    """Return the value; ValueError for what is no JSON, such as the NaN that Python's parser takes."""
-
-    def refuse(constant: str) -> Any:
-        raise ValueError(f"{constant} is no JSON")
-
-    return json.loads(payload, parse_constant=refuse)

@@ -11,7 +11,7 @@ import uuid
 from typing import TYPE_CHECKING, Any, Final
 
 from host_tools.errors import UserError
-from host_tools.hub import sas
+from host_tools.hub import sas, strict_json
 from host_tools.hub.devices import feedback, methods
 from host_tools.hub.devices.merge_patch import DocumentRefused
 from host_tools.hub.devices.registry import Device
@@ -271,8 +271,8 @@ def _exists(device_id: str) -> ServiceError:
 
 def _object(request: Request) -> dict[str, Any]:
     try:
-        given = json.loads(request.body)
-    except (ValueError, RecursionError):
+        given = strict_json.loads(request.body)
+    except ValueError:
         given = None
     if not isinstance(given, dict):
         raise ServiceError(400004, "ArgumentInvalid", "the body is to be a JSON object")

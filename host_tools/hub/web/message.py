@@ -9,6 +9,8 @@ from http import HTTPStatus
 from typing import Any, Final
 from urllib.parse import parse_qsl, unquote
 
+from host_tools.hub import strict_json
+
 HEAD_BYTES_MAX: Final = 32 * 1024
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
 
@@ -35,8 +37,8 @@ class Request:
     def json(self) -> Any:
         """Return the body; HttpError 400 if it is no JSON."""
         try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError) as error:
+            return strict_json.loads(self.body)
+        except ValueError as error:
             raise HttpError(400, f"the body is no JSON: {error}") from error
 
 
