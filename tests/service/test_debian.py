@@ -107,6 +107,23 @@ async def test_a_life_of_the_package(bench, packages):
     readings = next(ring for ring in stats["rings"] if ring["role"] == "readings")
     assert readings["hours"] >= 2 and readings["lost_reported"] == 0
 
+    # Other sensors, and `fieldpost top`, through the same sandbox.
+    config = json.loads(machine.run("cat", "/etc/fieldpost/config.json"))
+    config["sensors"] += [{"driver": "cpu"}, {"driver": "disk"}, {"driver": "tank"}]
+    config["service"] = {"metrics": "socket"}
+    (pi.folder.parent / "bench" / "config.json").write_text(json.dumps(config))
+    (pi.folder.parent / "bench" / "tank.py").write_text(
+        "class Tank:\n    schema = 'level,u2,-2,m'\n    def read(self):\n        return (150,)\n"
+        "def make(port, settings):\n    return Tank()\n"
+    )
+    machine.run("install", "-D", "-m", "0644", "/opt/bench/tank.py", "/etc/fieldpost/sensors/tank.py")
+    machine.run("cp", "/opt/bench/config.json", "/etc/fieldpost/config.json")
+    machine.run("systemctl", "restart", "fieldpost")
+    await until(lambda: {"cpu_load", "disk_free", "level"} <= {k for r in pi.records() for k in r}, timeout_s=60)
+    shown = json.loads(machine.run("fieldpost", "top", "--json"))
+    assert shown["state"] == "ready"
+    assert [sensor["name"] for sensor in shown["sensors"]] == ["bme280", "cpu", "disk", "tank"]
+
     machine.run("systemctl", "kill", "--signal=KILL", "fieldpost")
     await goes_on("kill -9: ")
     assert machine.show("NRestarts") == "1"
