@@ -37,9 +37,20 @@ _VENDORED: Final = (
     "packaging",
     "typing-extensions",
 )
-# Of the agent's ports only Linux's, of the host's tools what reads a queue and looks after the service.
-_PORTS: Final = ("__init__.py", "linux.py", "file_region.py")
-_HOST: Final = ("__init__.py", "errors.py", "boards", "queue", "service", "lab/__init__.py", "lab/quantities.py")
+# Of the agent's ports not those of boards, of the host's tools what reads a queue and looks after the service.
+_BOARD_PORTS: Final = (
+    "analog.py", "block_region.py", "board.py", "esp32.py", "files_region.py", "lent_blocks.py", "rp2.py", "wifi.py",
+)  # fmt: skip
+_HOST: Final = (
+    "__init__.py",
+    "errors.py",
+    "shipped.py",
+    "boards",
+    "queue",
+    "service",
+    "lab/__init__.py",
+    "lab/quantities.py",
+)
 _NOT_INSTALLED: Final = ("service/deb.py",)
 _LIB: Final = Path("usr/lib/fieldpost")
 _EPOCH: Final = 1_700_000_000  # the same sources give the same bytes; SOURCE_DATE_EPOCH overrides it
@@ -74,6 +85,8 @@ def build(
     version = version or project_version()
     if not re.fullmatch(r"[0-9][A-Za-z0-9.+~-]*", version):
         raise UserError(f"'{version}' is no version of a Debian package: it begins with a digit, like 0.1.0")
+    if not (_ROOT / "packaging").is_dir():
+        raise UserError("the package is built from a checkout of the project: run this there")
     if shutil.which("dpkg-deb") is None:
         raise UserError("dpkg-deb is not here: build on Debian, Ubuntu or Raspberry Pi OS")
     out_dir.mkdir(parents=True, exist_ok=True)
@@ -101,7 +114,7 @@ def build(
 def _agent(root: Path) -> None:
     lib = root / _LIB
     for source in sorted((_ROOT / "firmware" / "fieldpost").rglob("*.py")):
-        if source.parent.name != "ports" or source.name in _PORTS:
+        if source.parent.name != "ports" or source.name not in _BOARD_PORTS:
             _copy(source, lib / source.relative_to(_ROOT))
     for name in _HOST:
         place = _ROOT / "host_tools" / name

@@ -8,9 +8,11 @@ block and emptied again. The judge is the audit of the hub's store against the f
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import random
 import shutil
+import struct
 import subprocess
 
 import pytest
@@ -161,3 +163,43 @@ async def test_a_disk_that_goes_read_only_ends_the_service_with_one_line_and_los
     await until(lambda: any(r["boot"] == 2 for r in readings(pi)), pi.said, 60)
     await asyncio.to_thread(pi.stop)
     assert pi.nothing_is_missing()
+
+
+# linux/fs/ext4/ext4.h: EXT4_IOC_SHUTDOWN with EXT4_GOING_FLAGS_NOLOGFLUSH: from now on every access fails, and what
+# has not reached the disk never will.
+_EXT4_IOC_SHUTDOWN = 0x8004587D
+_NO_LOG_FLUSH = struct.pack("I", 2)
+
+
+async def test_a_card_that_is_pulled_and_put_back_has_all_that_was_stored(pi, small_disk):
+    pi.ring = small_disk / "queue"
+    pi.settings["ring"]["path"] = str(pi.ring)
+    image = small_disk.with_name("disk.img")
+    rng = random.Random(3)
+    for episode in range(4):
+        pi.start()
+        before = pi.bme280.conversions
+        await until(lambda before=before: pi.bme280.conversions > before + rng.randrange(1, 30), pi.said)
+        if episode % 2:
+            await pi.end_hub()
+            await asyncio.sleep(rng.uniform(0.1, 0.5))
+        folder = os.open(small_disk, os.O_RDONLY)
+        try:
+            fcntl.ioctl(folder, _EXT4_IOC_SHUTDOWN, _NO_LOG_FLUSH)
+        except OSError as error:
+            pytest.skip(f"this kernel does not pull disks: {error}")
+        finally:
+            os.close(folder)
+        assert await asyncio.to_thread(pi.process.wait, 20) == 1, pi.said()
+        if episode % 2:
+            await pi.begin_hub()
+        subprocess.run(["umount", small_disk], check=True)
+        subprocess.run(["mount", "-o", "loop,errors=remount-ro", image, small_disk], check=True)
+    pi.start()
+    await until(lambda: any(r["boot"] == 5 for r in readings(pi)), pi.said, 60)
+    await asyncio.to_thread(pi.stop)
+    assert pi.nothing_is_missing()
+    finding = pi.finding()
+    assert finding.total("lost_reported") == 0 and finding.total("out_of_order") == 0
+    taken = len({(r["boot"], r["up"]) for r in readings(pi)})
+    assert taken <= pi.bme280.conversions <= taken + 4 + finding.total("waiting")

@@ -1,7 +1,7 @@
-"""A Debian 12 machine with systemd as its first process: debootstrap and systemd-nspawn.
+"""A Debian machine with systemd as its first process: debootstrap and systemd-nspawn.
 
 The root is made once and kept in fieldpost's cache; each machine is a copy of it. It shares the host's network, so
-that a hub on 127.0.0.1 is its hub too.
+that a hub on 127.0.0.1 is its hub too. Debian 12, or what $FIELDPOST_TEST_DEBIAN names.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from pathlib import Path
 from host_tools.toolchain import apt_sources, cache
 
 _PACKAGES = "systemd,systemd-sysv,dbus,python3,ca-certificates,init-system-helpers"
-_SUITE = "bookworm"
+_SUITE = os.environ.get("FIELDPOST_TEST_DEBIAN", "bookworm")
 _PATH = "PATH=/usr/sbin:/usr/bin:/sbin:/bin"
 
 
