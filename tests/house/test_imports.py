@@ -75,8 +75,6 @@ _ENTRANCES = {
     "host_tools.emulator.pi.__main__",
     "host_tools.emulator.pi.hardware",
     "fieldpost.daemon.__main__",
-    "host_tools.bench.pi.on_pi",
-    "host_tools.bench.pi.rival",
     "host_tools.service.front",
 }
 # Imported by a name that is put together when it runs: assembly.open_port, and the emulated board's own files.

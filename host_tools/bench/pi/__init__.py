@@ -1,1 +1,0 @@
-"""What the agent costs a Raspberry Pi, beside what an administrator would otherwise run."""
