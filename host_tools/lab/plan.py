@@ -21,8 +21,9 @@ FLASH_CUTS_MAX = 100_000
 # A board begins with a handful of operations (boot record, sector, anchor) and goes on with one for each reading.
 FLASH_OPERATION_MAX = 16
 REDELIVERED_SHARE = 0.3
-# A pulse that is cut between its journal entry and its edge is, by design, never made up for. A scenario
-# that is to count every effect sends nothing so shortly before a cut.
+# A pulse that is cut between its journal entry and its edge is, by design, answered "interrupted" and never made up
+# for. A scenario that is to count every effect sends nothing so shortly before a cut, and its runner lets what is
+# under way come to its end; cuts in the middle of commands are what tests/power/test_command_cuts.py is for.
 QUIET_BEFORE_CUT_S = 0.5
 _EDGE_S = 1.0  # no command at the very beginning and end of a run
 

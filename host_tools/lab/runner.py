@@ -23,6 +23,9 @@ from host_tools.lab.plan import Plan
 
 DRAIN_S_MAX = 240.0  # longer than the agent's longest back-off and a full ring need
 _DRAIN_POLL_S = 0.2
+_QUIET_POLL_S = 0.02
+# How long a cut waits for commands under way: a pulse that is cut off is, by design, not made up for (plan.py).
+QUIET_S_MAX = 2.0
 FLASH_CUT_S_MAX = 60.0  # a board that samples gets to its next operations long before
 _FLASH_CUTS_PER_REPORT = 20
 PULSE_PIN, LEVEL_PIN = "relay", "led"
@@ -132,10 +135,20 @@ class _Run:
         elif action == "link_up":
             board.link.up()
         elif action == "power_off":
+            await self._commands_at_rest()
             await board.power_off()
         else:
             assert action == "power_on", action
             await board.power_on()
+
+    async def _commands_at_rest(self) -> None:
+        """Wait until no command is under way on the board; what waits at the hub for a link may wait on."""
+        lab = self._lab
+        deadline_s = time.monotonic() + QUIET_S_MAX
+        while time.monotonic() < deadline_s and lab.board.link.is_up and lab.hub.is_connected(lab.device_id):
+            if all(sent in lab.watch.results for sent in self._sent_ids):
+                return
+            await asyncio.sleep(_QUIET_POLL_S)
 
     async def _command(self, action: str) -> None:
         """Send a command whose effect makes an edge: a pulse, or the level that the pin has not."""
