@@ -173,9 +173,11 @@ class _Scan:
         """Return the frame alignment under which most frames are whole: the file does not tell it."""
         sample = sorted(headers, key=lambda index: -headers[index][sector.SEQUENCE])[:4]
 
-        def whole(align: int) -> int:
+        def whole(align: int) -> tuple[int, int]:
             parts = [self._sector(index, ring_id, headers[index][sector.SEQUENCE], align) for index in sample]
-            return sum(len(part.records) + part.acknowledgements for part in parts)
+            frames = sum(len(part.records) + part.acknowledgements for part in parts)
+            # Under a smaller alignment the same frames are found, and the filling between them looks like damage.
+            return frames, -sum(len(part.damage) for part in parts)
 
         return max([int(frame.alignment(unit)) for unit in _UNITS], key=whole)
 

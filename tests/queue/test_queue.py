@@ -78,6 +78,20 @@ def test_all_that_is_kept_is_found(tmp_path, records):
     assert ring.missing() == [] and ring.damage == []
 
 
+@pytest.mark.parametrize("unit_bytes", [16, 32, 256])
+def test_flash_with_larger_program_units_is_read_as_well(tmp_path, unit_bytes):
+    """Parts with ECC or encryption (ring.unit_bytes); the image does not tell which it was."""
+
+    class Part(FileRegion):
+        pass
+
+    Part.unit_bytes = unit_bytes
+    written = Written(tmp_path / "queue", 400, forget=100, region=Part(str(tmp_path / "queue"), SECTORS))
+    ring, kept = found(written.path)
+    assert kept == written.kept()
+    assert ring.cursor == written.ring.cursor and ring.damage == []
+
+
 @pytest.mark.parametrize("seed", range(20))
 def test_a_damaged_ring_gives_back_every_whole_frame_and_invents_none(tmp_path, seed):
     written = Written(tmp_path / "queue", 2500, seed=seed)
