@@ -1,6 +1,6 @@
 """The package in a Debian with systemd: installed, started, killed, hung, upgraded, downgraded, removed, purged.
 
-Goal: what docs/raspberry-pi.md promises an administrator. Method: systemd-nspawn boots a Debian 12 root; the installed
+Goal: what docs/raspberry-pi.md promises an administrator. Method: systemd-nspawn boots a Debian root; the installed
 agent runs under the unit as it is shipped, sandbox included, with emulated hardware below its Blinka, and delivers to
 a hub on the host. The only changes: the start that puts the emulation in, and a shorter WatchdogSec=.
 """
