@@ -187,7 +187,7 @@ class Device:
 
 
 def _what(kind: int, payload: memoryview) -> Any:
-    """Return what the judges must know of a record that may be lost: a reading's count or an answered command's id."""
+    """Return what makes a record known again: the count of a reading, the id of an answered command, else None."""
     data = bytes(payload)[STAMP_BYTES:]
     if kind == schema.READING:
         return int.from_bytes(data[2:6], "little")

@@ -29,16 +29,22 @@ class SimulatedFlash(NorFlash):
         )
         self.reads_in_step = 0
         self._erases_until_cut = -1
+        self._is_late = False
         self._marginal_count = 0
         self._marginal_in_page: dict[int, list[int]] = {}
         self._stuck: dict[int, int] = {}
+
+    def cut_late_at(self, operation: int) -> None:
+        """Cut the power in that operation; a program has done nearly all: a few of its bits read as they like."""
+        self.cut_at(operation)
+        self._is_late = True
 
     def cut_at_erase(self, erases: int) -> None:
         """Cut the power inside the erase that comes after so many others."""
         self._erases_until_cut = erases
 
     def power_up(self) -> None:
-        self._erases_until_cut = -1
+        self.cancel_cut()
         self.reads_in_step = 0
         super().power_up()
 
@@ -46,6 +52,7 @@ class SimulatedFlash(NorFlash):
         """Nothing is planned any more."""
         self._erases_until_cut = -1
         self._cut_in = -1
+        self._is_late = False
 
     def read(self, offset: int, buffer: memoryview) -> None:
         self.reads_in_step += 1
@@ -94,6 +101,18 @@ class SimulatedFlash(NorFlash):
     def stick(self, index: int, bit: int) -> None:
         """From now on that bit cannot be programmed to 0."""
         self._stuck[index] = self._stuck.get(index, 0) | 1 << bit
+
+    def _clear_some_bits(self, offset: int, data: memoryview, whole: int) -> None:
+        if not self._is_late:
+            super()._clear_some_bits(offset, data, whole)
+            return
+        before = bytes(self.memory[offset : offset + len(data)])
+        self._clear_bits(offset, data)
+        for _ in range(1 + self._next_random() % 3):
+            index = self._next_random() % len(data)
+            cleared = before[index] & ~data[index] & 1 << self._next_random() % 8
+            if cleared:
+                self._marginal[offset + index] = cleared
 
     def _note_marginal_bits(self) -> None:
         """Sort the marginal bits by page, so that a read looks at its own only."""

@@ -56,7 +56,7 @@ class Life:
         self.settings = _drawn_settings(world)
         self.flash_may_rot = world.chance(0.25)
         unit_bytes = world.random.choice((1, 1, 4, 16))
-        sector_bytes = world.random.choice((1024, 1024, 1024, 4096))
+        sector_bytes = world.random.choice((1024, 1024, 1024, 1024, 1024, 1024, 2048, 4096))
         self.flash = SimulatedFlash(
             (self.settings.journal_sectors + self.settings.urgent_sectors + self.settings.queue_sectors) * sector_bytes,
             sector_bytes,
@@ -245,7 +245,7 @@ def live(seed: int, years: float, on_trace: Callable[[str], None] | None = None)
 def _drawn_settings(world: World) -> Settings:
     draw = world.random
     return Settings(
-        journal_sectors=4,
+        journal_sectors=3,
         urgent_sectors=draw.choice((6, 6, 12)),
         queue_sectors=draw.choice((4, 6, 8, 16, 16, 32, 64)),
         sample_interval_ms=1000,

@@ -52,7 +52,6 @@ class Storm:
         ]
         if life.flash_may_rot:
             self._kinds += [(2, self._rot), (1, self._stick)]
-        self._weights = [weight for weight, _ in self._kinds]
 
     def rage(self) -> None:
         """Let one storm pass, and repair everything at its end."""
@@ -66,8 +65,10 @@ class Storm:
         # A new configuration, or firmware, begins with a restart.
         life.cut_power()
         life.run_until(world.now_ms + 2 * life.off_ms_max, lambda: life.device is not None)
+        # No two storms are of the same kind: what coincides rarely on average coincides often in some.
+        weights = [weight * draw.random() ** 3 for weight, _ in self._kinds]
         for _ in range(draw.randint(1, 60)):
-            _, strike = draw.choices(self._kinds, self._weights)[0]
+            _, strike = draw.choices(self._kinds, weights)[0]
             strike()
             life.run_until(world.now_ms + world.spread(1, self._pace_ms))
         self._end()
@@ -209,7 +210,16 @@ class Storm:
         self._life.cut_power()
 
     def _cut_in_flash(self) -> None:
-        self._life.flash.cut_at(self._world.spread(1, 60) - 1, scattered=self._world.chance(0.5))
+        self._plan_cut(self._world.spread(1, 60) - 1)
+
+    def _plan_cut(self, operation: int) -> None:
+        """Cut the power in a program or erase to come: between two bytes, with bits in disorder, or at its very end."""
+        flash = self._life.flash
+        way = self._world.random.randrange(3)
+        if way == 0:
+            flash.cut_late_at(operation)
+        else:
+            flash.cut_at(operation, scattered=way == 1)
 
     def _cut_in_erase(self) -> None:
         self._life.flash.cut_at_erase(self._world.spread(1, 4) - 1)
@@ -223,7 +233,7 @@ class Storm:
         for _ in range(self._world.random.randint(2, 6)):
             life.cut_power()
             if self._world.chance(0.7):
-                life.flash.cut_at(self._world.random.randrange(6), scattered=self._world.chance(0.5))
+                self._plan_cut(self._world.random.randrange(6))
             else:
                 life.supply.cut_after(self._world.random.randrange(4))
             life.power_on()

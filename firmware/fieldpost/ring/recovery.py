@@ -97,10 +97,14 @@ class _Scan:
             state.tail_page = self._pages  # neighbours were disturbed: this sector is not to be trusted with more
 
     def holds_frames_without_header(self, sequence):
-        """Return whether the place of `sequence` has frames of that life, although its header is not valid."""
+        """Return whether the place of `sequence` has frames of that life, although its header was not valid.
+
+        A header of this very life may be valid now: its program was cut late, and bits read as they like.
+        """
         start = sequence % self._state.sectors * self._region.sector_bytes
         self._region.read(start, self._page)
-        if sector.unpack(self._page[: sector.HEADER_BYTES]) is not None or is_blank(self._page, 0):
+        header = sector.unpack(self._page[: sector.HEADER_BYTES])
+        if (header is not None and header[sector.SEQUENCE] != sequence) or is_blank(self._page, 0):
             return False
         for index in range(self._pages):
             self._begin(sequence, index)

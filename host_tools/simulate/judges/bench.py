@@ -6,7 +6,7 @@ from typing import Any
 
 from host_tools.simulate.judges import PromiseBroken
 from host_tools.simulate.judges.orders import Orders
-from host_tools.simulate.judges.readings import Readings, is_reading
+from host_tools.simulate.judges.readings import Readings, count_of, is_reading, values_of
 from host_tools.simulate.judges.stream import Stream
 
 _READINGS_REMEMBERED = 8_000
@@ -30,6 +30,8 @@ class Bench:
         if ring_id not in self.streams:
             self.streams[ring_id] = Stream(ring_id, sectors, erases)
             self.streams[ring_id].damages = self._damages
+            self.streams[ring_id].what_of = _what_of
+            self.streams[ring_id].content_of = _content_of
             self.streams[ring_id].on_lost = self._on_lost
         return self.streams[ring_id]
 
@@ -72,7 +74,9 @@ class Bench:
         known = self._ids.setdefault(body, message_id)
         if known != message_id:
             raise PromiseBroken(f"the same message came as {known} and as {message_id}")
-        numbers = ([record["n"] for record in message["records"]], message.get("lost", []))
+        # A record whose append was cut may read as whole now and as torn then; all others may not.
+        stream = self.streams[message["q"]]
+        numbers = [record["n"] for record in message["records"] if stream.was_appended(record["n"])]
         if self._bodies.setdefault(message_id, numbers) != numbers:
             raise PromiseBroken(f"message id {message_id} stands for two contents")
         if len(self._ids) > _MESSAGES_REMEMBERED:
@@ -83,3 +87,20 @@ class Bench:
     def _on_lost(self, what: Any) -> None:
         if isinstance(what, str):
             self.orders.answer_lost(what)
+
+
+def _what_of(record: dict[str, Any]) -> int | str | None:
+    """Return a reading's count, the id of the command that a result answers, or None."""
+    if is_reading(record):
+        return count_of(record)
+    return str(record["id"]) if record.get("event") == "result" else None
+
+
+def _content_of(record: dict[str, Any]) -> Any:
+    """Return what must not change when a record comes again.
+
+    Its time of day may have been corrected, and a reading whose schema was overwritten comes as bytes.
+    """
+    if is_reading(record):
+        return values_of(record), record["boot"], record["up"]
+    return {key: value for key, value in record.items() if key != "t"}

@@ -23,7 +23,7 @@ class Readings:
 
     def delivered(self, ring_id: str, record: dict[str, Any]) -> None:
         """A record that is a reading has arrived for the first time."""
-        values = _values(record)
+        values = values_of(record)
         if "event" in record:
             self.undecoded += 1
         count = values[0]
@@ -52,7 +52,13 @@ def is_reading(record: dict[str, Any]) -> bool:
     return "count" in record or record.get("event") == "reading"
 
 
-def _values(record: dict[str, Any]) -> tuple[int, ...]:
+def count_of(record: dict[str, Any]) -> int:
+    """Return which reading of its sensor a record is."""
+    return values_of(record)[0]
+
+
+def values_of(record: dict[str, Any]) -> tuple[int, ...]:
+    """Return the integers of a reading, whether the device knew its schema or not."""
     if "count" in record:
         names = [name for name in ("temperature", "pressure") if name in record]
         return (record["count"], *(round(record[name] * 100) for name in names))

@@ -35,6 +35,8 @@ class Stream:
         self.delivered = 0
         self.repeated = 0
         self.damages = 0  # cuts and rotten bits so far: each explains some lost numbers
+        self.what_of: Callable[[dict[str, Any]], Any] = lambda record: None
+        self.content_of: Callable[[dict[str, Any]], Any] = lambda record: record
         self.on_lost: Callable[[Any], None] = lambda what: None
         self._sectors = sectors
         self._erases = erases
@@ -44,7 +46,7 @@ class Stream:
         self._unexplained = 0
 
     def appended(self, number: int, what: Any) -> None:
-        """An append has returned `number`. what: whatever `on_lost` and the caller want to know of it."""
+        """An append has returned `number`. what: `what_of` says the same of the record when it arrives."""
         if number <= self.newest:
             raise PromiseBroken(f"{self.ring_id}: number {number} was given again, {self.newest} was given before")
         if number <= self.through:
@@ -52,10 +54,9 @@ class Stream:
         self.newest = number
         self._appended[number] = Appended(what, self._erases())
 
-    def what_of(self, number: int) -> Any:
-        """Return what `appended` was told of a number, or None."""
-        entry = self._appended.get(number)
-        return None if entry is None else entry.what
+    def was_appended(self, number: int) -> bool:
+        """Return whether an append returned this number, not too long ago."""
+        return number in self._appended
 
     def message(self, records: list[dict[str, Any]], lost: list[list[int]]) -> list[dict[str, Any]]:
         """Take one message; return the records that arrive for the first time."""
@@ -88,7 +89,10 @@ class Stream:
 
     def _take(self, record: dict[str, Any]) -> bool:
         number = record["n"]
-        content = {key: value for key, value in record.items() if key != "t"}
+        entry = self._appended.get(number)
+        if entry is not None and entry.what != self.what_of(record):
+            raise PromiseBroken(f"{self.ring_id}: number {number} was given to {entry.what} and came as {record}")
+        content = self.content_of(record)
         if number <= self.through:
             self.repeated += 1
             if number in self._content:
