@@ -9,7 +9,7 @@ from host_tools.emulator.nor_flash import NorFlash
 READS_PER_STEP_MAX = 200_000  # a core that reads more in one step runs in circles
 
 
-class Runaway(Exception):
+class Runaway(BaseException):
     """The core does not come back from a step."""
 
 
@@ -113,6 +113,15 @@ class SimulatedFlash(NorFlash):
             cleared = before[index] & ~data[index] & 1 << self._next_random() % 8
             if cleared:
                 self._marginal[offset + index] = cleared
+
+    def _write_once(self, offset: int, length: int) -> None:
+        """A unit whose program was cut before it had cleared a bit is blank: nobody can tell that it was tried."""
+        if self._programmed is not None:
+            for unit in range(offset // self.unit_bytes, (offset + length) // self.unit_bytes):
+                start = unit * self.unit_bytes
+                if self.memory[start : start + self.unit_bytes].count(0xFF) == self.unit_bytes:
+                    self._programmed.discard(unit)
+        super()._write_once(offset, length)
 
     def _note_marginal_bits(self) -> None:
         """Sort the marginal bits by page, so that a read looks at its own only."""

@@ -49,7 +49,7 @@ class Hub:
         self._connection: Connection | None = None
         self._subscribed = False
         self._in_flight: dict[int, Sent] = {}
-        self._packet_id = 0
+        self._owed: set[int] = set()  # packet ids delivered on this connection and not acknowledged, locked or not
         self._last_puback_ms = 0
         network.hub_accepts = self._accept
 
@@ -139,11 +139,17 @@ class Hub:
             self._on_settled(command.id, False)
             return
         command.was_delivered = True
-        self._packet_id += 1
-        packet_id = self._packet_id
+        packet_id = self._free_packet_id()
         self._in_flight[packet_id] = command
         connection.tell_device(("message", command.topic, command.body, packet_id))
         self._world.after(LOCK_MS, lambda: self._unlock(connection, packet_id))
+
+    def _free_packet_id(self) -> int:
+        """Return any small number that this connection does not owe an acknowledgement: others used them before."""
+        limit = len(self._owed) + 4
+        packet_id = self._world.random.choice([number for number in range(1, limit) if number not in self._owed])
+        self._owed.add(packet_id)
+        return packet_id
 
     def _unlock(self, connection: Connection, packet_id: int) -> None:
         if connection is self._connection and packet_id in self._in_flight:
@@ -152,6 +158,7 @@ class Hub:
             self._deliver(command)
 
     def _acknowledged(self, packet_id: int) -> None:
+        self._owed.discard(packet_id)
         command = self._in_flight.pop(packet_id, None)
         if command is not None:
             self.commands.remove(command)
@@ -165,5 +172,5 @@ class Hub:
     def _forget_connection(self) -> None:
         self._subscribed = False
         self._in_flight = {}
-        self._packet_id = 0
+        self._owed = set()
         self._last_puback_ms = 0

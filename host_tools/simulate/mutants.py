@@ -10,9 +10,9 @@ from typing import Any
 from fieldpost.commands import executor, journal
 from fieldpost.commands.outputs import Outputs
 from fieldpost.records.timeline import Timeline
-from fieldpost.ring import frame, log
+from fieldpost.ring import frame, log, recovery
 from fieldpost.ring import sector as sector_header
-from fieldpost.uplink import batch, lane, session
+from fieldpost.uplink import batch, lane
 
 from host_tools.simulate.life import Outcome, live
 
@@ -20,7 +20,6 @@ SEEDS = range(1, 41)  # one of these lives must catch the mutant
 YEARS = 0.0015
 # What needs a rare coincidence is looked for first where it was found last; any change of the world may move it.
 LIKELY_SEEDS = {
-    "a command is acknowledged on a later connection": 17,
     "a batch that is still to leave again counts as overdue": 3,
     "what waits is sent newest first": 3,
 }
@@ -125,14 +124,6 @@ def _waiting_counts_as_sent(original: Any) -> Any:
     return overdue
 
 
-def _token_of_any_connection(original: Any) -> Any:
-    def command_done(self: Any, token: Any) -> None:
-        if self.state != session.DOWN:
-            self._link.puback(token[1])
-
-    return command_done
-
-
 def _pulse_ends_late(original: Any) -> Any:
     return lambda self, now_ms: original(self, now_ms - 10_000)
 
@@ -155,7 +146,7 @@ def _newest_first(original: Any) -> Any:
 MUTANTS: dict[str, Patch] = {
     "the CRC has no seed": (frame, "seed", _constant_crc_seed),
     "a sector without a valid header is not erased again": (log.Ring, "_erase", _skip_erase_without_header),
-    "the last number before a cut is given again": (log, "recover", _last_number_again),
+    "the last number before a cut is given again": (recovery, "recover", _last_number_again),
     "forgotten when sent, not when acknowledged": (lane.Lane, "_send_new", _forget_when_sent),
     "a closed connection counts as an acknowledgement": (lane.Lane, "disconnected", _close_confirms),
     "lost numbers are not reported": (batch.Batch, "_add_lost", _lost_kept_secret),
@@ -164,7 +155,6 @@ MUTANTS: dict[str, Patch] = {
     "what waits is sent newest first": (lane.Lane, "disconnected", _newest_first),
     "the number of a torn record is given again": (frame, "records_torn", _no_number_retired),
     "a batch that is still to leave again counts as overdue": (lane.Lane, "overdue", _waiting_counts_as_sent),
-    "a command is acknowledged on a later connection": (session.Session, "command_done", _token_of_any_connection),
     "the journal's BEGUN is not written": (journal.Journal, "begun", _begun_only_remembered),
     "a command is done before its answer is stored": (executor.Commands, "_finish", _done_before_answer),
     "a command is acknowledged on arrival": (executor.Commands, "_enqueue", _acknowledged_on_arrival),

@@ -27,7 +27,7 @@ class Storm:
     def __init__(self, life: "Life") -> None:
         self._life = life
         self._world = life.world
-        self._commands = 0
+        self._commands_sent = 0
         self._pace_ms = 1000
         self._ends: list[Callable[[], None]] = []  # what repairs the faults that still last
         self._kinds: list[tuple[int, Callable[[], None]]] = [
@@ -48,7 +48,7 @@ class Storm:
             (6, self._cut_in_erase),
             (8, self._cut_in_action),
             (5, self._flutter),
-            (30, self._command),
+            (20, self._commands),
         ]
         if life.flash_may_rot:
             self._kinds += [(2, self._rot), (1, self._stick)]
@@ -258,13 +258,17 @@ class Storm:
 
     # --- commands ----------------------------------------------------------------------------------------
 
+    def _commands(self) -> None:
+        for _ in range(self._world.random.randint(1, 4)):
+            self._command()
+
     def _command(self) -> None:
         life, world = self._life, self._world
         orders = life.bench.orders
         if orders.open_count >= COMMANDS_OPEN_MAX:
             return
-        self._commands += 1
-        command_id = f"command-{self._commands}"
+        self._commands_sent += 1
+        command_id = f"command-{self._commands_sent}"
         free = [name for name in life.pins if orders.is_free(name)]
         pin = world.random.choice(free) if free and world.chance(0.85) else ""
         expires_ms = None

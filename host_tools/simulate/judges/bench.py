@@ -22,7 +22,7 @@ class Bench:
         self.streams: dict[str, Stream] = {}
         self._given = 0
         self._ids: dict[bytes, str] = {}
-        self._bodies: dict[str, Any] = {}
+        self._bodies: dict[str, set[int]] = {}
         self._damages = 0
 
     def ring(self, ring_id: str, sectors: int, erases: Callable[[], int]) -> Stream:
@@ -74,10 +74,11 @@ class Bench:
         known = self._ids.setdefault(body, message_id)
         if known != message_id:
             raise PromiseBroken(f"the same message came as {known} and as {message_id}")
-        # A record whose append was cut may read as whole now and as torn then; all others may not.
+        # Whoever drops a second message of the same id must miss nothing. A record whose append was cut, though, may
+        # read as torn now and as whole then, while another one overflows.
         stream = self.streams[message["q"]]
-        numbers = [record["n"] for record in message["records"] if stream.was_appended(record["n"])]
-        if self._bodies.setdefault(message_id, numbers) != numbers:
+        numbers = {record["n"] for record in message["records"] if stream.was_appended(record["n"])}
+        if not numbers <= self._bodies.setdefault(message_id, numbers):
             raise PromiseBroken(f"message id {message_id} stands for two contents")
         if len(self._ids) > _MESSAGES_REMEMBERED:
             del self._ids[next(iter(self._ids))]
