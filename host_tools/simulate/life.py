@@ -25,6 +25,7 @@ YEAR_MS = 365 * 24 * 3600 * 1000
 CALM_MS_MAX = 20 * 60_000  # within this time after the last fault nothing may wait any more
 PULSE_PINS = 6
 LEVEL_PINS = 3
+_IDLE_STRIDE_MS_MAX = 10_000  # the agent's duties must be seen to live more often than the watchdog bites
 _STRIDE_MS_MAX = 2_000  # while a connection is sought or something is under way
 
 
@@ -157,7 +158,7 @@ class Life:
         self._work = work
         if wait_ms < IDLE_WAIT_MS_MAX:
             return wait_ms
-        self._stride_ms = max(2 * self._stride_ms, wait_ms) if is_idle else wait_ms
+        self._stride_ms = min(max(2 * self._stride_ms, wait_ms), _IDLE_STRIDE_MS_MAX) if is_idle else wait_ms
         if self.is_calm or not self.device.link.is_at_ease:
             self._stride_ms = min(self._stride_ms, _STRIDE_MS_MAX)
         return self._stride_ms
