@@ -13,8 +13,11 @@ import typer
 import uvloop
 
 from host_tools import boards
+from host_tools.emulator import BoardShape, rp2040
 from host_tools.emulator.bare import BareBoard, check_kind, new_board, stand_in_firmware
 from host_tools.errors import UserError
+from host_tools.flash import uf2
+from host_tools.flash.release import release_for
 from host_tools.lab import fleet
 from host_tools.lab.folder import state_folder
 from host_tools.lab.hardware import board_shape
@@ -22,6 +25,7 @@ from host_tools.lab.quantities import duration_s, rate_hz
 from host_tools.toolchain import micropython
 
 _HUB_PORT = 8883
+_MICROPYTHON = "micropython"
 _FLEET = "Many boards"
 
 
@@ -32,6 +36,10 @@ def run(
     stand_in: Annotated[
         Path | None, typer.Option(help="Write a small firmware file for this board here, and end.")
     ] = None,
+    engine: Annotated[
+        str, typer.Option(help="micropython (this machine's), or rp2040: the firmware itself, on rp2040py.")
+    ] = "micropython",
+    firmware: Annotated[Path | None, typer.Option(help="UF2 file for --engine rp2040.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what the board prints.")] = False,
     count: Annotated[
         int | None,
@@ -65,6 +73,11 @@ def run(
         print(stand_in)
         return
     folder = state_folder() / "boards" / (name or board)
+    if engine != _MICROPYTHON:
+        _run_firmware(engine, board, firmware, folder, board_shape(spec), _address(hub))
+        return
+    if firmware is not None:
+        raise UserError("--firmware is for --engine rp2040; a board without a program is flashed by ./flash.sh")
     bare = new_board(board, folder, name or board, board_shape(spec), micropython.find_or_install(), _address(hub))
     if verbose:
         bare.on_line(lambda line: print(f"board: {line}", file=sys.stderr, flush=True))
@@ -88,10 +101,36 @@ def _run_fleet(count: int, rate: float, seconds: float, as_json: bool) -> None:
         raise typer.Exit(1)
 
 
-async def _until_stopped(bare: BareBoard) -> None:
+def _run_firmware(
+    engine: str, board: str, firmware: Path | None, folder: Path, shape: BoardShape, hub: tuple[str, int]
+) -> None:
+    """Run a firmware file on the emulated chip itself, until Ctrl-C."""
+    if engine != "rp2040":
+        raise UserError(f"--engine {engine}: expected micropython or rp2040")
+    if board != "pico_w":
+        raise UserError(f"--engine rp2040 emulates a pico_w, not an {board}")
+    rp2040.check_engine()
+    if firmware is None or not firmware.is_file():
+        raise UserError("--engine rp2040 needs --firmware FILE, such as RPI_PICO_W-20250415-v1.25.0.uf2")
+    uf2.check_file(firmware, release_for(board), shape.partition("storage").offset)
+
+    async def until_stopped() -> None:
+        stopped = _stop_event()
+        await rp2040.run(folder, firmware, shape, hub, stopped, lambda line: print(line, flush=True))
+
+    asyncio.run(until_stopped())
+
+
+def _stop_event() -> asyncio.Event:
+    """Return an event that Ctrl-C sets."""
     stopped = asyncio.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
         asyncio.get_running_loop().add_signal_handler(number, stopped.set)
+    return stopped
+
+
+async def _until_stopped(bare: BareBoard) -> None:
+    stopped = _stop_event()
     await bare.plug_in()
     try:
         print(f"ready: {bare.state} in {bare.directory}", flush=True)

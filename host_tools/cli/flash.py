@@ -16,7 +16,7 @@ import uvloop
 from rich.console import Console
 
 from host_tools import boards
-from host_tools.cli import real_board
+from host_tools.cli import fleet, real_board
 from host_tools.cli.boards import print_table
 from host_tools.errors import UserError
 from host_tools.lab import session
@@ -92,22 +92,35 @@ def run(
     dry_run: Annotated[
         bool, typer.Option("--dry-run", help="Look at the board and print the plan.", rich_help_panel=_REAL)
     ] = False,
+    fleet_csv: Annotated[
+        Path | None,
+        typer.Option(
+            "--fleet", help="Several boards: CSV with device, board, port or drive, firmware.", rich_help_panel=_REAL
+        ),
+    ] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Boards at a time.", rich_help_panel=_REAL)] = 4,
     wait: Annotated[bool, typer.Option(help="Wait for the first reading at the hub.", rich_help_panel=_REAL)] = True,
 ) -> None:
     """Put the agent on a board, and see it run.
 
     An emulated board is started, shown, and put through scenarios with --for.
     """
+    interval_ms = None if rate is None else round(1000 / rate_hz(rate))
+    setting = real_board.Setting(config, hub, interval_ms)
+    what = real_board.What(micropython, wipe, dry_run, wait)
+    if fleet_csv is not None:
+        if port is not None or drive is not None or device is not None or identity is not None:
+            raise UserError("--port, --drive, --device and --identity are for one board: the rows of --fleet say them")
+        fleet.flash(fleet_csv, board, what, setting, jobs, as_json)
+        return
     if board is None:
         print_table(Console())
         return
     boards.load(board)  # an unknown name is told before anything else that may be wrong
-    interval_ms = None if rate is None else round(1000 / rate_hz(rate))
     if board != EMULATOR:
         where = real_board.Where(port, drive)
         who = real_board.Who(device, identity)
-        what = real_board.What(micropython, wipe, dry_run, wait)
-        real_board.flash(board, where, who, what, real_board.Setting(config, hub, interval_ms), as_json)
+        real_board.flash(board, where, who, what, setting, as_json)
         return
     settings = Settings(board, shape, interval_ms or _INTERVAL_MS, hub_port, seed, verbose)
     plan = _plan(length, outage or [], power_cut or [], flash_cuts, commands, redeliver, seed)

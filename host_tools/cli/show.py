@@ -1,6 +1,7 @@
 """How the command line shows work: lines on stderr, and a bar where a terminal is."""
 
 import sys
+from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
@@ -49,6 +50,49 @@ class Bar:
     def close(self) -> None:
         """Take the bar off the screen."""
         self._bars.stop()
+
+
+class _Named:
+    """The progress of one board among several: one line of its own on the terminal."""
+
+    def __init__(self, bars: Progress, name: str) -> None:
+        self._bars = bars
+        self._task = bars.add_task(name, total=1.0, what="waits")
+
+    def __call__(self, line: str) -> None:
+        self._bars.update(self._task, what=line)
+
+    def share(self, stage: str, share: float) -> None:
+        self._bars.update(self._task, what=stage, completed=share)
+
+
+class BoardLines:
+    """A line for each of several boards: bars on a terminal, else lines that begin with the board's name."""
+
+    def __init__(self, names: Sequence[str]) -> None:
+        self._bars: Progress | None = None
+        self._named: dict[str, Lines | _Named] = {}
+        if sys.stderr.isatty():
+            columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[what]}"))
+            self._bars = Progress(*columns, console=Console(stderr=True))
+            self._named.update({name: _Named(self._bars, name) for name in names})
+            self._bars.start()
+        else:
+            self._named.update({name: Lines(name) for name in names})
+
+    def of(self, name: str) -> "Lines | _Named":
+        """Return the progress of one board."""
+        return self._named[name]
+
+    def close(self) -> None:
+        """Leave the lines as they are."""
+        if self._bars is not None:
+            self._bars.stop()
+
+
+def lines(names: Sequence[str]) -> BoardLines:
+    """Return a line for each board."""
+    return BoardLines(names)
 
 
 def progress() -> Lines | Bar:

@@ -33,6 +33,7 @@ class Job:
     port, drive: where it is, if that is known. firmware: a file; None takes the pinned release if one is needed.
     identity: None keeps the board's own. config: given the device's name, returns its config.json. arrived: given
     that name, returns what asks the hub for a first reading; None asks the board alone. wait: for that reading.
+    tree: the agent, built already.
     """
 
     board: Board
@@ -45,6 +46,7 @@ class Job:
     wait: bool = True
     arrived: Callable[[str], first_reading.Arrived] | None = None
     emulated: tuple[Path, ...] = ()
+    tree: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def flash(job: Job, found: Look, progress: Progress) -> str:
     name = _name(job, about)
     config = job.config(name)
     with tempfile.TemporaryDirectory(prefix="fieldpost-") as work:
-        tree = agent.build(Path(work), progress)
+        tree = job.tree or agent.build(Path(work), progress)
         arrived = job.arrived(name) if job.arrived is not None else None
         install(port, tree, config, job.identity, progress)
     if not job.wait:

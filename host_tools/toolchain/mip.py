@@ -27,7 +27,7 @@ def package() -> dict[str, Any]:
     urls = []
     for path in sorted([*firmware.glob("fieldpost/**/*.py"), *firmware.glob("lib/*.py")]):
         name = path.relative_to(firmware).as_posix()
-        if name not in NOT_FOR_BOARDS:
+        if not name.startswith(NOT_FOR_BOARDS):
             urls.append([name.removeprefix("lib/"), f"firmware/{name}"])
     for folder, modules in DRIVERS.items():
         distribution, repository = _SOURCES_OF[folder]

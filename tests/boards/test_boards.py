@@ -8,6 +8,7 @@ import pytest
 from host_tools import boards
 from host_tools.boards.catalog import BOARDS
 from host_tools.errors import UserError
+from host_tools.flash.release import release_for
 
 
 @pytest.mark.parametrize("name", boards.known())
@@ -18,7 +19,15 @@ def test_a_device_accepts_the_configuration_of_every_board(name: str) -> None:
 
 
 def test_the_boards_that_ship() -> None:
-    assert boards.known() == ["emulator", "esp32", "pico_w", "raspberry_pi"]
+    assert boards.known() == [
+        "emulator",
+        "esp32",
+        "esp32c3",
+        "esp32s3",
+        "pico2_w",
+        "pico_w",
+        "raspberry_pi",
+    ]
 
 
 @pytest.mark.parametrize("name", boards.known())
@@ -46,7 +55,7 @@ def test_the_emulator_in_the_shape_of_another_board_has_its_hardware_and_its_own
 
 def test_an_unknown_board_is_answered_with_the_known_ones() -> None:
     with pytest.raises(
-        UserError, match=r"board 'pico' is not known: choose one of emulator, esp32, pico_w, raspberry_pi"
+        UserError, match=r"board 'pico' is not known: choose one of emulator, esp32, esp32c3, esp32s3, pico2_w, pico_w"
     ):
         boards.load("pico")
 
@@ -139,3 +148,12 @@ def test_a_wrong_board_file_names_the_key_and_what_is_expected(
         boards.load(board, tmp_path)
     assert str(raised.value).startswith(f"boards/{board}/board.toml")
     assert said in str(raised.value)
+
+
+@pytest.mark.parametrize("name", ["esp32", "esp32c3", "esp32s3", "pico_w", "pico2_w"])
+def test_every_board_that_is_flashed_has_its_release(name: str) -> None:
+    release = release_for(name)
+    assert f"v{release.version}." in release.file
+    assert release.is_uf2 == (boards.load(name).port == "rp2")
+    assert release.chip == {"pico_w": "rp2040", "pico2_w": "rp2350"}.get(name, name)
+    assert release.offset == (0x1000 if name == "esp32" else 0)

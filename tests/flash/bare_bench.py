@@ -10,7 +10,6 @@ from host_tools import boards
 from host_tools.emulator.bare import BareBoard, new_board
 from host_tools.lab.hardware import board_shape
 
-_SHAPES = {"esp32s3": "esp32", "esp32c3": "esp32", "pico2_w": "pico_w"}
 NOWHERE = ("127.0.0.1", 9)
 
 
@@ -19,7 +18,7 @@ async def on_the_table(
     kind: str, directory: Path, micropython: Path, upstream: tuple[str, int] = NOWHERE, name: str = "bare"
 ) -> AsyncIterator[BareBoard]:
     """Give a board of `kind` with its cable plugged in; unplug it afterwards."""
-    board = new_board(kind, directory, name, board_shape(boards.load(_SHAPES.get(kind, kind))), micropython, upstream)
+    board = new_board(kind, directory, name, board_shape(boards.load(kind)), micropython, upstream)
     await board.plug_in()
     try:
         yield board

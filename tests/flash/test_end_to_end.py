@@ -32,9 +32,9 @@ class Bench:
     def upstream(self) -> tuple[str, int]:
         return ("127.0.0.1", self.hub.port)
 
-    def firmware(self, kind: str) -> Path:
-        path = self.folder / f"{kind}.firmware"
-        path.write_bytes(stand_in_firmware(kind))
+    def firmware(self, kind: str, version: int = 1) -> Path:
+        path = self.folder / f"{kind}-{version}.firmware"
+        path.write_bytes(stand_in_firmware(kind, version))
         return path
 
     async def fieldpost(self, *words: object) -> tuple[int, str, str]:
@@ -82,7 +82,9 @@ def _where(board: BareBoard) -> list[object]:
 
 @pytest.mark.parametrize("kind", ["esp32", "pico_w"])
 async def test_from_nothing_to_a_reading_and_again(bench: Bench, tmp_path: Path, micropython: Path, kind: str) -> None:
-    async with on_the_table(kind, tmp_path / "board", micropython, bench.upstream) as board:
+    # Where `fieldpost emulate` keeps its boards: that is how the tool finds a drive that appears.
+    place = tmp_path / "state" / "fieldpost" / "boards" / kind
+    async with on_the_table(kind, place, micropython, bench.upstream) as board:
         assert board.state == ("loader" if kind == "pico_w" else "dead")
         words = ["flash", kind, *_where(board), "--firmware", bench.firmware(kind), "--device", "shed-1"]
 
@@ -99,14 +101,18 @@ async def test_from_nothing_to_a_reading_and_again(bench: Bench, tmp_path: Path,
         before = bench.readings("shed-1")
         assert before
 
-        # Again, with nothing but the place of the board: it is who it was, and its numbers go on.
-        code, out, err = await bench.fieldpost("flash", kind, "--port", board.serial_port)
+        # The link is cut, readings wait in the ring, and MicroPython itself is flashed anew: nothing is missing.
+        board.board.link.down()
+        await board.board.wait_state(lambda status: status["pending"] >= 5)
+        code, out, err = await bench.fieldpost(
+            "flash", kind, "--port", board.serial_port, "--firmware", bench.firmware(kind, version=2)
+        )
         assert code == 0, err
         assert out.startswith("shed-1: reading "), out
         assert "keep identity, record numbers and unsent readings" in err
-        numbers = [record["n"] for record in bench.records("shed-1")]
-        assert sorted(numbers) == list(range(min(numbers), max(numbers) + 1)), "a number is missing or came twice"
-        assert max(bench.readings("shed-1")) > max(before)
+        numbers = {record["n"] for record in bench.records("shed-1")}
+        assert numbers == set(range(min(numbers), max(numbers) + 1)), "a number is missing"
+        assert max(bench.readings("shed-1")) > max(before) + 5
 
         # Another name would leave readings under the wrong one.
         code, out, err = await bench.fieldpost("flash", kind, "--port", board.serial_port, "--device", "shed-2")
@@ -117,3 +123,32 @@ async def test_from_nothing_to_a_reading_and_again(bench: Bench, tmp_path: Path,
         assert code == 0, err
         assert out.startswith("shed-2: reading "), out
         assert min(record["n"] for record in bench.records("shed-2")) <= min(numbers)
+
+
+async def test_a_fleet_delivers_but_for_the_board_that_is_broken(
+    bench: Bench, tmp_path: Path, micropython: Path
+) -> None:
+    async with (
+        on_the_table("esp32", tmp_path / "a", micropython, bench.upstream, "a") as one,
+        on_the_table("pico_w", tmp_path / "b", micropython, bench.upstream, "b") as other,
+    ):
+        assert isinstance(other, BarePico)
+        rows = [
+            f"fleet-1,esp32,{one.serial_port},,{bench.firmware('esp32')}",
+            f"fleet-2,pico_w,,{other.drive.path},{bench.firmware('pico_w')}",
+            f"fleet-3,esp32,/dev/none,,{bench.firmware('esp32')}",
+        ]
+        (bench.folder / "fleet.csv").write_text("device,board,port,drive,firmware\n" + "\n".join(rows) + "\n")
+        code, out, err = await bench.fieldpost("provision", "--csv", "fleet.csv")
+        assert code == 0, err
+        code, out, err = await bench.fieldpost("flash", "--fleet", "fleet.csv", "--json")
+        report = json.loads(out)
+        assert (code, report["flashed"], report["failed"]) == (1, 2, 1), out + err
+        outcomes = {row["device"]: row["outcome"] for row in report["devices"]}
+        assert outcomes["fleet-1"].startswith("fleet-1: reading ")
+        assert outcomes["fleet-2"].startswith("fleet-2: reading ")
+        assert "/dev/none does not exist" in outcomes["fleet-3"]
+        assert "fieldpost: fleet-3: failed: " in err
+        code, out, err = await bench.fieldpost("provision", "--list", "--json")
+        flashed = {row["device"]: row["outcome"] for row in json.loads(out)}
+        assert flashed == {**{name: outcomes[name] for name in ("fleet-1", "fleet-2")}, "fleet-3": None}

@@ -19,7 +19,7 @@ from host_tools.emulator.nor_flash import NorFlash
 from host_tools.emulator.rom_loader import CHIPS, RomLoader, loader, slip
 from tests.flash.bare_bench import on_the_table, run_tool
 
-FLASH_BYTES = 0x400000
+FLASH_BYTES = {"esp32": 0x400000, "esp32s3": 0x800000, "esp32c3": 0x400000}
 DATA = random.Random(7).randbytes(40_000) + bytes(30_000) + b"\xc0\xdb\xff\x03" * 500
 
 
@@ -47,7 +47,7 @@ async def test_esptool_writes_verifies_and_reads_back(
         assert code == 0, said
         assert (tmp_path / "back").read_bytes() == DATA[:5000]
     image = (tmp_path / "board" / "flash.bin").read_bytes()
-    assert len(image) == FLASH_BYTES
+    assert len(image) == FLASH_BYTES[chip]
     assert image[0x20000 : 0x20000 + len(DATA)] == DATA
     assert image[:0x20000].count(0xFF) == 0x20000
 
@@ -86,7 +86,7 @@ async def test_a_flashed_board_boots_and_a_sync_brings_the_loader_back(tmp_path:
 def test_a_chip_refuses_what_is_damaged_absent_or_for_another() -> None:
     chip = CHIPS["esp32"]
     whole = b"\xff" * chip.boot_offset + esp32_firmware(chip)
-    whole += b"\xff" * (FLASH_BYTES - len(whole))
+    whole += b"\xff" * (FLASH_BYTES["esp32"] - len(whole))
     assert [row.label for row in boot(whole, chip)] == ["nvs", "phy_init", "factory", "vfs"]
     for offset, said in [
         (0x1000, "invalid header"),
@@ -100,7 +100,7 @@ def test_a_chip_refuses_what_is_damaged_absent_or_for_another() -> None:
         with pytest.raises(NotBootable, match=said):
             boot(damaged, chip)
     with pytest.raises(NotBootable, match="invalid header: 0xffffffff"):
-        boot(b"\xff" * FLASH_BYTES, chip)
+        boot(b"\xff" * 0x400000, chip)
     with pytest.raises(NotBootable, match="chip ID"):
         boot(whole[0x1000:] + b"\xff" * 0x1000, CHIPS["esp32s3"])
 
@@ -114,7 +114,7 @@ class Host:
     """Speaks to a loader by hand."""
 
     def __init__(self) -> None:
-        self.flash = NorFlash(FLASH_BYTES // 16, strict=False)
+        self.flash = NorFlash(0x40000, strict=False)
         self.restarts = 0
         self.loader = RomLoader(CHIPS["esp32"], self.flash, MAC, self._restarted)
         self._decoder = slip.Decoder()

@@ -11,6 +11,7 @@ from host_tools.emulator.shape import BoardShape
 from host_tools.errors import UserError
 
 _ESPS = rom_loader.CHIPS
+_FLASH_BYTES = {"esp32": 0x40_0000, "esp32c3": 0x40_0000, "esp32s3": 0x80_0000}
 _PICOS = {"pico_w": bootsel.CHIPS["rp2040"], "pico2_w": bootsel.CHIPS["rp2350"]}
 
 
@@ -31,7 +32,12 @@ def new_board(
     return BareEsp32(directory, name, _ESPS[kind], shape, micropython, upstream)
 
 
-def stand_in_firmware(kind: str) -> bytes:
-    """Return a firmware file that such a board boots. UserError if there is no such board to emulate."""
+def stand_in_firmware(kind: str, version: int = 1) -> bytes:
+    """Return a firmware file that such a board boots; versions differ in every block.
+
+    UserError if there is no such board to emulate.
+    """
     check_kind(kind)
-    return stand_in.pico_firmware(_PICOS[kind]) if kind in _PICOS else stand_in.esp32_firmware(_ESPS[kind])
+    if kind in _PICOS:
+        return stand_in.pico_firmware(_PICOS[kind], version=version)
+    return stand_in.esp32_firmware(_ESPS[kind], _FLASH_BYTES[kind], version=version)

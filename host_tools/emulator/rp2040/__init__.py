@@ -1,0 +1,5 @@
+"""A Pico W on which the official firmware itself runs, instruction by instruction: the optional engine rp2040py."""
+
+from host_tools.emulator.rp2040.engine import check_engine, run
+
+__all__ = ["check_engine", "run"]
