@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from pathlib import Path
@@ -33,7 +34,9 @@ def set_up(
 ) -> int:
     """Write the configuration, and start the service or start it anew."""
     identity = configure.read_identity(identity_file)
-    config = configure.configuration(identity["device_id"].lower(), hub, port, hours, interval_s, address)
+    # A hub allows more characters in an id than config.json does in a name.
+    device = re.sub(r"[^a-z0-9_-]", "-", identity["device_id"].lower())[:64]
+    config = configure.configuration(device, hub, port, hours, interval_s, address)
     configure.write(config, identity)
     kib = config["ring"]["sectors"] * 4
     print(
