@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
+import os
+import pty
 import re
+import signal
 import socket
+import subprocess
+import sys
 import time
 import urllib.request
 
@@ -16,6 +22,7 @@ from typer.testing import CliRunner
 from host_tools.cli import app
 from host_tools.errors import UserError
 from host_tools.service import front, top
+from tests.pi.machine import ROOT
 from tests.pi.until import until
 
 # https://prometheus.io/docs/instrumenting/exposition_formats/
@@ -55,6 +62,31 @@ async def test_top_and_prometheus_show_the_running_service(pi, unused_tcp_port, 
     await asyncio.to_thread(pi.stop)
     with pytest.raises(UserError, match="no service answers"):
         top.fetch(path)
+
+
+async def test_on_a_terminal_top_goes_on_until_ctrl_c(pi):
+    path = pi.folder / "agent.sock"
+    pi.settings["service"] = {"socket": str(path)}
+    pi.start()
+    await until(path.exists, pi.said)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-c", "from host_tools.cli import main; main()", "top", "--socket", str(path)]
+    process = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, cwd=ROOT)
+    os.close(theirs)
+    os.set_blocking(ours, False)
+    shown = b""
+
+    def frames():
+        nonlocal shown
+        with contextlib.suppress(BlockingIOError):
+            shown += os.read(ours, 65_536)
+        return shown.count(b"\x1b[H")
+
+    await until(lambda: frames() >= 3, pi.said)
+    process.send_signal(signal.SIGINT)
+    assert await asyncio.to_thread(process.wait, 10) == 0
+    os.close(ours)
+    assert b"confirmed, " in shown and b"/s; " in shown
 
 
 async def test_metrics_are_off_unless_asked_for(pi):
