@@ -88,17 +88,25 @@ def _run_fleet(count: int, rate: float, seconds: float, as_json: bool) -> None:
     folder = state_folder() / "fleet"
     folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=folder, prefix="run-") as made:
-        outcome = uvloop.run(
-            fleet.run(
-                Path(made), count, round(1000 / rate), seconds, lambda line: print(line, file=sys.stderr, flush=True)
-            )
-        )
+        outcome = uvloop.run(_fleet(Path(made), count, round(1000 / rate), seconds))
     if as_json:
         print(json.dumps({**dataclasses.asdict(outcome), "ok": outcome.is_whole}))
     else:
         print("\n".join(fleet.lines(outcome)))
     if not outcome.is_whole:
         raise typer.Exit(1)
+
+
+async def _fleet(folder: Path, count: int, interval_ms: int, seconds: float) -> fleet.Outcome:
+    running = asyncio.ensure_future(
+        fleet.run(folder, count, interval_ms, seconds, lambda line: print(line, file=sys.stderr, flush=True))
+    )
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, running.cancel)
+    try:
+        return await running
+    except asyncio.CancelledError:
+        raise UserError("stopped before the end: nothing can be said of these boards") from None
 
 
 def _run_firmware(

@@ -28,6 +28,7 @@ from host_tools.emulator.shape import BoardShape
 from host_tools.errors import UserError
 from host_tools.flash import install
 from host_tools.hub import Hub, process, read_messages
+from host_tools.hub.client import HubClient
 from host_tools.hub.store.events import StoredMessage
 from host_tools.lab.hardware import board_in_shape, board_shape, ring_regions, unplug
 from host_tools.toolchain import firmware, micropython
@@ -38,9 +39,9 @@ _SSID = "bench"
 _TEMPLATE = 0
 # Boards that are switched on or off at once: a TLS handshake costs each of them the better part of a second.
 _AT_ONCE = 20
-_START_S_PER_BOARD = 10.0
+_START_S = 120.0
 _DRAIN_S_MAX = 300.0
-_POLL_S = 1.0
+_POLL_S = 0.5
 # Pipes, sockets and images of one board in this process.
 _FILES_PER_BOARD = 16
 
@@ -52,7 +53,8 @@ class Outcome:
     """What came of a fleet.
 
     conversions: readings that the sensors were asked for. silent: boards that never got through to the hub.
-    waiting: records that were still on the boards at the end. board_cpu_ms_per_s: of one board while the run lasted;
+    has_drained: whether each board had nothing left to send at one moment after its last reading; waiting: records that
+    came after that moment, such as that of the sensor's end. board_cpu_ms_per_s: of one board while the run lasted;
     hub_cpu_s: of the hub in that time.
     """
 
@@ -70,6 +72,7 @@ class Outcome:
     gaps: int
     unreadable: int
     resets: int
+    has_drained: bool
     silent: tuple[str, ...]
     hub_rss_mb: float
     hub_cpu_s: float
@@ -78,7 +81,7 @@ class Outcome:
     @property
     def is_whole(self) -> bool:
         """Whether everything arrived, from every board."""
-        return not (self.missing or self.gaps or self.unreadable or self.waiting or self.silent)
+        return self.has_drained and not (self.missing or self.gaps or self.unreadable or self.silent)
 
 
 async def run(folder: Path, count: int, interval_ms: int, seconds: float, report: Report) -> Outcome:
@@ -119,6 +122,7 @@ class _Fleet:
         self._spec = spec
         self._boards = boards
         self._hub = hub
+        self._client = HubClient(folder / "hub")
         self._interval_ms = interval_ms
         self._report = report
 
@@ -127,11 +131,10 @@ class _Fleet:
         for start in range(0, len(self._boards), _AT_ONCE):
             some = self._boards[start : start + _AT_ONCE]
             await asyncio.gather(*(board.power_on() for board in some))
-            await self._until(lambda some=some: all(map(_is_online, some)), _START_S_PER_BOARD * _AT_ONCE)  # type: ignore[misc]
-            self._report(f"{start + len(some)} of {len(self._boards)} boards are on")
+            connected = await self._connected(start + len(some))
+            self._report(f"{connected} of {len(self._boards)} boards are connected")
         started_in_s = time.monotonic() - began
-        silent = [board.name for board in self._boards if not _is_online(board)]
-        if len(silent) == len(self._boards):
+        if not connected:
             last = " | ".join(list(self._boards[0].console)[-3:])
             raise UserError(f"no board came up; the first one's last words: {last or 'none'}")
         self._report(f"all on after {started_in_s:.0f} s; {seconds:.0f} s begin")
@@ -143,7 +146,7 @@ class _Fleet:
         for board in self._boards:
             unplug(board.i2c, address, board.bme280)
         self._report("sensors off; what waits is delivered")
-        await self._until(lambda: all(map(self._is_drained, self._boards)), _DRAIN_S_MAX)
+        has_drained = await self._drained()
         rss_mb = self._hub.rss_mb
         for start in range(0, len(self._boards), _AT_ONCE):
             await asyncio.gather(*(board.power_off() for board in self._boards[start : start + _AT_ONCE]))
@@ -168,7 +171,8 @@ class _Fleet:
             gaps=total("gaps"),
             unreadable=sum(finding.unreadable for finding in findings),
             resets=sum(len(board.reset_causes) - 1 for board in self._boards),
-            silent=tuple(silent),
+            has_drained=has_drained,
+            silent=tuple(finding.device for finding in findings if not finding.messages),
             hub_rss_mb=rss_mb,
             hub_cpu_s=hub_cpu_s,
             board_cpu_ms_per_s=board_ms,
@@ -177,13 +181,22 @@ class _Fleet:
     def _boards_cpu_s(self) -> float:
         return sum(board.cpu_seconds for board in self._boards)
 
-    async def _until(self, is_so: Callable[[], bool], seconds: float) -> bool:
-        deadline = time.monotonic() + seconds
-        while not is_so():
-            if time.monotonic() > deadline:
-                return False
+    async def _connected(self, wanted: int) -> int:
+        """Wait until the hub has so many boards, or for as long as that may take; return how many it has."""
+        deadline = time.monotonic() + _START_S
+        while True:
+            about = await asyncio.to_thread(self._client.ask, "GET", "hub")
+            if about["connected"] >= wanted or time.monotonic() > deadline:
+                return int(about["connected"])
             await asyncio.sleep(_POLL_S)
-        return True
+
+    async def _drained(self) -> bool:
+        """Wait until each board had nothing left to send at one moment; whether they all came to that."""
+        deadline = time.monotonic() + _DRAIN_S_MAX
+        left = self._boards
+        while (left := [board for board in left if not self._is_drained(board)]) and time.monotonic() < deadline:
+            await asyncio.sleep(_POLL_S)
+        return not left
 
     def _is_drained(self, board: EmulatedBoard) -> bool:
         tails = [read_tail(region) for region in ring_regions(board, self._spec)]
@@ -240,6 +253,7 @@ async def _flash_template(
         hub_host="localhost",
         hub_port=port,
         sample_interval_ms=interval_ms,
+        status_interval_ms=0,  # nobody looks at their screens
         wifi=[{"ssid": _SSID}],
     )
     ca_der = base64.b64encode(_ca_der(folder / "hub" / "ca.pem")).decode()
@@ -306,10 +320,6 @@ def _name(number: int) -> str:
 
 def _home(folder: Path, number: int) -> Path:
     return folder / "boards" / _name(number)
-
-
-def _is_online(board: EmulatedBoard) -> bool:
-    return board.status.get("state") == "ready"
 
 
 def _cpu_s(pid: int) -> float:

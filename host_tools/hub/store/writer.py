@@ -23,6 +23,7 @@ log = logging.getLogger("fieldpost.hub")
 
 # Bounds the time that the first of a group waits for the rest of it.
 _JOBS_PER_COMMIT_MAX: Final = 500
+_BYTES_PER_COMMIT_MAX: Final = 4 << 20
 _ROWS_PER_STATEMENT_MAX: Final = 256
 # A commit that takes longer is not for the event loop; nor are so many after it.
 _SLOW_S: Final = 0.005
@@ -138,7 +139,8 @@ class Writer:
 
     def _turn(self) -> None:
         self._is_due = False
-        group, self._jobs = self._jobs[:_JOBS_PER_COMMIT_MAX], self._jobs[_JOBS_PER_COMMIT_MAX:]
+        count = _count_for_a_commit(self._jobs)
+        group, self._jobs = self._jobs[:count], self._jobs[count:]
         if not self._for_the_thread and self._bytes_in_log < _LOG_BYTES_MAX:
             outcome = self._write(group)
             if not _is_busy(outcome.error):
@@ -207,7 +209,7 @@ class Writer:
                     row_ids += [0] * len(rows)
                 else:
                     row_ids += [execute(statement, row).lastrowid or 0 for row in rows]
-                self._bytes_in_log += sum(_ROW_BYTES + len(row[-1]) for row in rows if row and _has_length(row[-1]))
+                self._bytes_in_log += sum(map(_size, rows))
             execute("COMMIT")
         except Exception:
             self._next_numbers.clear()
@@ -256,8 +258,20 @@ def _insert(connection: sqlite3.Connection, insert: Insert, rows: list[Sequence[
     return row_ids
 
 
-def _has_length(value: Any) -> bool:
-    return isinstance(value, bytes | str)
+def _count_for_a_commit(jobs: list[_Job]) -> int:
+    """Return how many of the first jobs are one commit: all, unless that would take long."""
+    size = 0
+    for count, job in enumerate(jobs[:_JOBS_PER_COMMIT_MAX], 1):
+        size += _size(job.values)
+        if size >= _BYTES_PER_COMMIT_MAX:
+            return count
+    return min(len(jobs), _JOBS_PER_COMMIT_MAX)
+
+
+def _size(values: Sequence[Any]) -> int:
+    """Return about how much a row adds to the file; what is long comes last in all of them."""
+    last = values[-1] if values else None
+    return _ROW_BYTES + (len(last) if isinstance(last, bytes | str) else 0)
 
 
 def _is_busy(error: Exception | None) -> bool:
