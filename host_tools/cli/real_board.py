@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from host_tools.cli.provision import inventory
 from host_tools.config import Settings, read_secrets, read_settings
 from host_tools.errors import UserError
 from host_tools.flash import onto_board, read_identity
-from host_tools.flash.first_reading import HubStore
+from host_tools.flash.first_reading import Arrived, HubStore
 from host_tools.flash.onto_board import Job
+from host_tools.flash.prompt import About
 from host_tools.lab.folder import state_folder
 from host_tools.provision import names
 from host_tools.provision.local_hub import LocalHub, identity, root_certificate
@@ -74,6 +76,7 @@ def flash(board: str, where: Where, who: Who, what: What, setting: Setting, as_j
         found = onto_board.look(job, progress)
         print("\n".join(f"  {number}. {line}" for number, line in enumerate(found.plan, 1)), file=sys.stderr)
         if what.dry_run:
+            onto_board.leave(found.device, found.about)
             if as_json:
                 print(json.dumps({"board": board, "found": str(found.device), "plan": found.plan}))
             return
@@ -97,21 +100,22 @@ def make_job(name: str, where: Where, who: Who, what: What, settings: Settings) 
     if who.identity is not None and who.device is not None:
         raise UserError("--identity and --device both say who the board will be: give one of them")
     known = read_identity(who.identity) if who.identity is not None else None
-    hub = None if settings.hub_host is not None else LocalHub(settings.hub_data or state_folder() / "hub")
+    keeps = who.device is None and who.identity is None and settings.path is None
+    hub = _local_hub(settings, keeps)
     if who.device is not None:
         known = _identity(who.device, settings, hub)
     if known is not None and not settings.networks:
         settings = replace(settings, networks=tuple(known["wifi_passwords"]))
     return Job(
         board=board,
-        config=lambda device: _config(board, device, settings, hub),
+        config=lambda device, about: _config(board, device, settings, hub, about if keeps else None),
         identity=known,
         port=where.port,
         drive=where.drive,
         firmware=what.firmware,
         wipe=what.wipe,
         wait=what.wait,
-        arrived=None if hub is None else lambda device: HubStore(hub.folder, device).arrived,
+        arrived=lambda config: _asks(hub, config),
         emulated=emulated_boards(),
     )
 
@@ -157,7 +161,35 @@ def _root(settings: Settings, hub: LocalHub | None) -> bytes:
     )
 
 
-def _config(board: Board, device: str, settings: Settings, hub: LocalHub | None) -> dict[str, Any]:
-    host, port = (settings.hub_host, settings.hub_port) if hub is None else (hub.host, hub.port)
-    assert host is not None
+def _local_hub(settings: Settings, may_be_absent: bool) -> LocalHub | None:
+    """Return the local hub, if that is the one meant; a board that keeps what it has may have another."""
+    if settings.hub_host is not None:
+        return None
+    try:
+        return LocalHub(settings.hub_data or state_folder() / "hub")
+    except UserError:
+        if may_be_absent:
+            return None
+        raise
+
+
+def _config(board: Board, device: str, settings: Settings, hub: LocalHub | None, kept: About | None) -> dict[str, Any]:
+    """Return the device's config.json. kept: what the board has already, which holds where nothing else is said."""
+    if kept is not None and kept.hub is not None and settings.hub_host is None:
+        host, port = kept.hub
+    elif hub is not None:
+        host, port = hub.host, hub.port
+    elif settings.hub_host is not None:
+        host, port = settings.hub_host, settings.hub_port
+    else:
+        raise UserError("where the board is to deliver is not known: run `fieldpost hub run`, or `fieldpost init`")
+    if kept is not None and not settings.networks:
+        settings = replace(settings, networks=kept.networks)
     return board.device_config(device, host, port, **settings.device_settings())
+
+
+def _asks(hub: LocalHub | None, config: Mapping[str, Any]) -> Arrived | None:
+    """Return what asks the local hub for a first reading, if that is where the device delivers to."""
+    if hub is None or (hub.host, hub.port) != (config["hub"]["host"], config["hub"]["port"]):
+        return None
+    return HubStore(hub.folder, config["device"]).arrived

@@ -77,6 +77,8 @@ try:
     with open("/config.json") as file:
         config = json.load(file)
     found["device"], found["board"] = config["device"], config["board"]
+    found["hub"] = [config["hub"]["host"], config["hub"].get("port", 8883)]
+    found["networks"] = [network["ssid"] for network in config.get("wifi", [])]
     os.stat("/identity.json")
     found["has_identity"] = True
 except (OSError, ValueError, KeyError):

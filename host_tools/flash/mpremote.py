@@ -66,6 +66,8 @@ def _run_once(port: str, commands: Sequence[str]) -> tuple[int, str]:
 
 def _explain(port: str, said: str) -> str:
     last = said.strip().split("\n")[-1].removeprefix("mpremote: ") or "mpremote did not say why"
+    if port.startswith("/") and not Path(port).exists():
+        return f"the board on {port} went away: plug it in again and run the same command; it goes on where it stopped"
     if "failed to access" in said:
         return f"port {port} is in use or gone: close the program that has it (a terminal, an IDE), try again"
     if "could not enter raw repl" in said:

@@ -1,5 +1,6 @@
 """From a bare board to a delivering one: look, plan, MicroPython, agent, first reading. Every step can be repeated."""
 
+import contextlib
 import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
@@ -31,20 +32,21 @@ class Job:
     """What is to be put on which board.
 
     port, drive: where it is, if that is known. firmware: a file; None takes the pinned release if one is needed.
-    identity: None keeps the board's own. config: given the device's name, returns its config.json. arrived: given
-    that name, returns what asks the hub for a first reading; None asks the board alone. wait: for that reading.
+    identity: None keeps the board's own. config: given the device's name and what the board says, returns its
+    config.json. arrived: given that, returns what asks the hub for a first reading; None asks the board alone.
+    wait: for that reading.
     tree: the agent, built already.
     """
 
     board: Board
-    config: Callable[[str], dict[str, Any]]
+    config: Callable[[str, About], dict[str, Any]]
     identity: Mapping[str, Any] | None
     port: str | None = None
     drive: Path | None = None
     firmware: Path | None = None
     wipe: bool = False
     wait: bool = True
-    arrived: Callable[[str], first_reading.Arrived] | None = None
+    arrived: Callable[[Mapping[str, Any]], first_reading.Arrived | None] | None = None
     emulated: tuple[Path, ...] = ()
     tree: Path | None = None
 
@@ -62,7 +64,10 @@ class Look:
 
 
 def look(job: Job, progress: Progress) -> Look:
-    """Find the board, see what it is, and plan; nothing is changed but that its program is stopped."""
+    """Find the board, see what it is, and plan; nothing is changed but that its program is stopped.
+
+    UserError if it cannot be done; the program runs again then.
+    """
     board = job.board
     release = release_for(board.name)
     family = "rp2" if board.port == "rp2" else "esp32"
@@ -73,7 +78,26 @@ def look(job: Job, progress: Progress) -> Look:
     if device.port is not None and (job.firmware is None or family == "rp2"):
         about = prompt.ask(device.port)
         progress("it runs " + _described(about) if about else "it has no MicroPython that answers")
+    try:
+        return _planned(job, device, about, release, plan, progress)
+    except UserError:
+        leave(device, about)
+        raise
+
+
+def leave(device: Device, about: About | None) -> None:
+    """Let a board run on that was stopped to be looked at."""
+    if about is not None and device.port is not None:
+        with contextlib.suppress(UserError):
+            mpremote.run(device.port, ["reset"], 1)
+
+
+def _planned(
+    job: Job, device: Device, about: About | None, release: Release, plan: list[str], progress: Progress
+) -> Look:
     _check_name(job, about)
+    board = job.board
+    family = "rp2" if board.port == "rp2" else "esp32"
     firmware, work = None, None
     if job.firmware is not None or about is None or not _is_ready(board, about):
         firmware = firmware_file(release, job.firmware, progress)
@@ -117,10 +141,10 @@ def flash(job: Job, found: Look, progress: Progress) -> str:
         mpremote.run(port, ["exec", board_scripts.make_empty, "reset"])
         about = prompt.ask(port, _PROMPT_ATTEMPTS) or about
     name = _name(job, about)
-    config = job.config(name)
+    config = job.config(name, about)
     with tempfile.TemporaryDirectory(prefix="fieldpost-") as work:
         tree = job.tree or agent.build(Path(work), progress)
-        arrived = job.arrived(name) if job.arrived is not None else None
+        arrived = job.arrived(config) if job.arrived is not None else None
         install(port, tree, config, job.identity, progress)
     if not job.wait:
         return f"{name} is flashed"

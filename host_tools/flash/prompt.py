@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from typing import Any
 
 from host_tools.errors import UserError
 from host_tools.flash import board_scripts, mpremote
@@ -9,7 +10,7 @@ from host_tools.flash import board_scripts, mpremote
 
 @dataclass(frozen=True)
 class About:
-    """port: MicroPython's name of the machine. device, board: what the agent there was configured as, if it was.
+    """port: MicroPython's name of the machine. device, board, hub, networks: what the agent was configured with.
 
     partitions: of an ESP32, label to (offset, size) in bytes; empty elsewhere.
     """
@@ -18,6 +19,8 @@ class About:
     version: tuple[int, ...]
     device: str | None = None
     board: str | None = None
+    hub: tuple[str, int] | None = None
+    networks: tuple[str, ...] = ()
     has_identity: bool = False
     partitions: dict[str, tuple[int, int]] = field(default_factory=dict)
 
@@ -40,17 +43,15 @@ def ask(port: str, attempts: int = 1) -> About | None:
     return None
 
 
-def _about(told: dict[str, object]) -> About:
-    rows = told.get("partitions", [])
-    assert isinstance(rows, list)
-    version = told["version"]
-    assert isinstance(version, list)
-    device, board = told.get("device"), told.get("board")
+def _about(told: dict[str, Any]) -> About:
+    hub = told.get("hub")
     return About(
-        str(told["port"]),
-        tuple(version),
-        None if device is None else str(device),
-        None if board is None else str(board),
-        bool(told.get("has_identity")),
-        {label: (offset, size) for offset, size, label in rows},
+        port=told["port"],
+        version=tuple(told["version"]),
+        device=told.get("device"),
+        board=told.get("board"),
+        hub=None if hub is None else (hub[0], hub[1]),
+        networks=tuple(told.get("networks", ())),
+        has_identity=told.get("has_identity", False),
+        partitions={label: (offset, size) for offset, size, label in told.get("partitions", [])},
     )

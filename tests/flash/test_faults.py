@@ -21,9 +21,10 @@ from host_tools.emulator.bare.stand_in import esp32_firmware, pico_firmware
 from host_tools.emulator.bootsel import CHIPS as RP_CHIPS
 from host_tools.emulator.rom_loader import CHIPS
 from host_tools.errors import UserError
-from host_tools.flash import bootsel, devices, esp32, esp_firmware, uf2
+from host_tools.flash import bootsel, devices, esp32, esp_firmware, install, prompt, uf2
 from host_tools.flash.esptool import Esptool
 from host_tools.flash.release import release_for
+from host_tools.toolchain import firmware as firmware_tree
 from tests.flash.bare_bench import NOWHERE, on_the_table
 
 ESP32 = boards.load("esp32")
@@ -113,6 +114,33 @@ async def test_a_cable_pulled_at_any_byte_loses_nothing_and_the_same_command_goe
     data = image.read_bytes()
     application = new.read_bytes()[0xF000:]
     assert data[0x10000 : 0x10000 + len(application)] == application
+
+
+@pytest.mark.parametrize("seed", range(3, 3 + int(os.environ.get("FIELDPOST_FLASH_CUTS", "1"))))
+async def test_a_cable_pulled_while_the_agent_is_copied_costs_a_second_run(
+    tmp_path: Path, micropython: Path, seed: int
+) -> None:
+    (tmp_path / "fw.bin").write_bytes(stand_in_firmware("esp32"))
+    tree = firmware_tree.build(tmp_path / "tree", lambda line: None)
+    config = ESP32.device_config("shed-1", "hub.example", wifi=[{"ssid": "shed"}])
+    identity = {"device_id": "shed-1", "key": "MDEyMzQ1Njc4OWFiY2RlZg==", "ca_der": "", "wifi_passwords": {}}
+    async with on_the_table("esp32", tmp_path / "board", micropython) as board:
+        assert isinstance(board, BareEsp32)
+
+        async def put() -> None:
+            await asyncio.to_thread(install, str(board.serial_port), tree, config, identity, Quiet())
+
+        await asyncio.to_thread(_flash, board.serial_port, tmp_path / "fw.bin")
+        about = await asyncio.to_thread(prompt.ask, str(board.serial_port), 4)
+        assert about is not None and not about.has_identity
+        board.pull_cable_after(random.Random(seed).randrange(80_000))
+        with pytest.raises(UserError, match="went away: plug it in again"):
+            await put()
+        await _until_off(board)
+        await board.plug_in()
+        await put()
+        about = await asyncio.to_thread(prompt.ask, str(board.serial_port), 4)
+        assert about is not None and about.has_identity and about.device == "shed-1"
 
 
 async def test_wipe_erases_everything(tmp_path: Path, micropython: Path) -> None:
