@@ -5,11 +5,13 @@ import sys
 
 import pytest
 
-from host_tools.bench.hub import hub_text, measure
+from host_tools.bench.hub import hub_text, measure, mosquitto
+from host_tools.errors import UserError
 
 
 @pytest.fixture(scope="module")
-def figures(mosquitto, tmp_path_factory):
+def figures(request, tmp_path_factory):
+    request.getfixturevalue("mosquitto")
     effort = measure.Effort(turns=1, seconds=0.3, tls_connections=40)
     return measure.measure(tmp_path_factory.mktemp("disk"), effort, lambda what, done: None)
 
@@ -33,3 +35,10 @@ def test_a_folder_that_cannot_be_written_is_said(tmp_path):
     command = [sys.executable, "-c", "from host_tools.cli import main; main()", "bench", "hub", "--disk", "/proc/self"]
     shown = subprocess.run(command, capture_output=True, text=True, check=False)
     assert shown.returncode == 2 and "choose another place for --disk" in shown.stderr
+
+
+def test_without_mosquitto_it_says_what_to_install(tmp_path, monkeypatch):
+    monkeypatch.setattr(mosquitto.shutil, "which", lambda *_, **__: None)
+    with pytest.raises(UserError, match="apt install mosquitto"):
+        measure.measure(tmp_path, measure.Effort(1, 0.1, 1), lambda what, done: None)
+    assert not list(tmp_path.iterdir())

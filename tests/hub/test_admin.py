@@ -6,9 +6,11 @@ import contextlib
 import csv
 import hashlib
 import hmac
+import http.client
 import json
 import os
 import signal
+import ssl
 import stat
 import subprocess
 import sys
@@ -104,6 +106,23 @@ async def test_a_day_with_the_hub(hub, tmp_path):
     assert json.loads(rows[0]["properties"]) == {"n": "0"}
     fieldpost("device", "delete", "dev1", *at)
     assert fieldpost("send", "dev1", "x", *at, check=False).returncode == 2
+
+
+def test_back_ends_are_told_what_to_connect_with(hub):
+    found = json.loads(fieldpost("service", "--json", "--data", hub.data).stdout)
+    service = dict(part.split("=", 1) for part in found["service_connection_string"].split(";"))
+    host, port = service["HostName"].split(":")
+    signed = token(service["SharedAccessKey"], service["HostName"]) + f"&skn={service['SharedAccessKeyName']}"
+    context = ssl.create_default_context(cafile=found["ca_file"])
+    for authorization, status in ((signed, 200), (signed.replace("iothubowner", "device"), 401), ("", 401)):
+        asking = http.client.HTTPSConnection(host, int(port), context=context, timeout=10)
+        asking.request("GET", "/statistics/devices?api-version=2021-04-12", headers={"Authorization": authorization})
+        assert asking.getresponse().status == status
+        asking.close()
+    events = dict(part.split("=", 1) for part in found["events_connection_string"].split(";"))
+    assert events["Endpoint"] == "sb://localhost/" and events["EntityPath"] == "events"
+    assert events["SharedAccessKeyName"] == "service" and events["SharedAccessKey"] != service["SharedAccessKey"]
+    assert fieldpost("service", "--data", hub.data).stdout.splitlines() == list(found.values())
 
 
 async def test_messages_are_followed_as_they_come(hub):
