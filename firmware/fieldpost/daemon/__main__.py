@@ -5,6 +5,7 @@ change nothing, 1 if something failed that a restart may mend.
 """
 
 import argparse
+import errno
 import os
 import signal
 import sys
@@ -14,6 +15,14 @@ from fieldpost.daemon.journal import ERROR, Journal
 from fieldpost.daemon.notify import Notify
 from fieldpost.daemon.service import Service
 from fieldpost.errors import ConfigError, FieldpostError
+
+# What an administrator can do about a disk that refuses the queue; readings that were stored are still on it.
+_ADVICE = {
+    errno.ENOSPC: "make room on the disk, or configure the service for fewer hours",
+    errno.EROFS: "the kernel found an error on the disk; `dmesg` tells which, and fsck or another card helps",
+    errno.EIO: "the disk does not answer; is the card in its slot, and is it well?",
+    errno.EACCES: "the queue belongs to another user: sudo chown -R fieldpost: /var/lib/fieldpost",
+}
 
 EXIT_FAILED = 1
 EXIT_CONFIG = 78
@@ -32,7 +41,8 @@ def main():
         journal.write(ERROR, "not started: %s" % error, event="configuration")
         return EXIT_CONFIG
     except (FieldpostError, OSError) as error:
-        journal.write(ERROR, "failed: %s" % error, event="failed")
+        advice = _ADVICE.get(getattr(error, "errno", None))
+        journal.write(ERROR, "failed: %s%s" % (error, ": " + advice if advice else ""), event="failed")
         return EXIT_FAILED
 
 
