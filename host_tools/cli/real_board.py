@@ -1,7 +1,6 @@
 """The part of `fieldpost flash` that puts real boards, or unpacked emulated ones, to work."""
 
 import json
-import sys
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -74,7 +73,8 @@ def flash(board: str, where: Where, who: Who, what: What, setting: Setting, as_j
     progress = show.progress()
     try:
         found = onto_board.look(job, progress)
-        print("\n".join(f"  {number}. {line}" for number, line in enumerate(found.plan, 1)), file=sys.stderr)
+        for number, line in enumerate(found.plan, 1):
+            progress(f"{number}. {line}")
         if what.dry_run:
             onto_board.leave(found.device, found.about)
             if as_json:
