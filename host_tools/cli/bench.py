@@ -92,6 +92,34 @@ def hub(
         print("\n".join(hub_text.lines(figures)))
 
 
+@app.command()
+def pi(
+    as_json: AsJson = False,
+    disk: Annotated[
+        Path | None, typer.Option("--disk", help="A folder on the disk to use, if not that of fieldpost's state.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Half a minute, and figures that vary more.")] = False,
+) -> None:
+    """Measure the Raspberry Pi service beside a script on azure-iot-device and persist-queue.
+
+    Both read the same emulated BME280 once a second through Blinka and deliver to the same hub: memory, processor
+    time, start-up. Takes about three minutes.
+    """
+    from host_tools.bench.pi import measure
+
+    if disk is None:
+        disk = state_folder()
+        disk.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.access(disk, os.W_OK):
+        raise UserError(f"{disk} is no folder that can be written: choose another place for --disk")
+    with _progress() as report:
+        try:
+            figures = measure.measure(disk, measure.QUICK if quick else measure.Effort(), report)
+        except RecordsDiffer as error:
+            raise UserError(f"the figures mean nothing: {error}") from error
+    print(json.dumps(measure.as_json(figures)) if as_json else "\n".join(measure.lines(figures)))
+
+
 @contextmanager
 def _progress() -> Iterator[Report]:
     """Show on stderr what is being measured, if a person is there to see it."""

@@ -1,0 +1,1 @@
+"""What the agent costs a Raspberry Pi, beside what an administrator would otherwise run."""
