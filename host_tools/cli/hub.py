@@ -66,7 +66,8 @@ def run(
         "verbose": verbose,
     }
     # In the place of this process, which holds 20 MB of modules for reading command lines.
-    os.execv(sys.executable, [sys.executable, "-m", "host_tools.hub", json.dumps(given)])
+    # -P: what lies in the folder where it is started is none of its modules.
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "host_tools.hub", json.dumps(given)])
 
 
 @app.command()

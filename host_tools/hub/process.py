@@ -49,7 +49,7 @@ async def running(directory: Path) -> AsyncIterator[HubProcess]:
         "tier": None,
         "verbose": False,
     }
-    arguments = ("-m", "host_tools.hub", json.dumps(given))
+    arguments = ("-P", "-m", "host_tools.hub", json.dumps(given))
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
     try:
         assert process.stdout is not None

@@ -154,6 +154,7 @@ class _Load:
 async def _load(server: HubProcess | Mosquitto, data: Path, identities: list[dict[str, str]]) -> AsyncIterator[_Load]:
     client = await asyncio.create_subprocess_exec(
         sys.executable,
+        "-P",
         "-m",
         "host_tools.bench.hub.load",
         stdin=asyncio.subprocess.PIPE,
