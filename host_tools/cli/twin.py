@@ -11,7 +11,7 @@ from rich.table import Table
 from host_tools.cli.arguments import AsJson, BoardName, pairs
 from host_tools.errors import UserError
 from host_tools.lab.client import ask
-from host_tools.lab.desired import leaves, nested, verdict
+from host_tools.lab.desired import leaves, nested, verdict, why_not
 from host_tools.lab.folder import LabFolder
 from host_tools.lab.quantities import duration_s
 
@@ -67,11 +67,13 @@ def _show(board: str, twin: dict[str, Any]) -> None:
     versions = f"desired version {desired.pop('$version')}, reported version {reported.pop('$version')}"
     console.print(f"{board}: {versions}", highlight=False)
     table = Table("property", "desired", "reported", "", box=None, pad_edge=False, header_style="dim")
-    for path, value in desired.items():
+    for path, value in sorted(desired.items()):
+        if value == {}:
+            continue
         said, actual = verdict(twin["reported"], path)
-        status = "not reported yet" if said is None else _described(said["status"], said.get("reason"))
+        status = "not reported yet" if said is None else _described(said["status"], why_not(said))
         table.add_row(path, json.dumps(value), json.dumps(actual), status)
-    for path, value in reported.items():
+    for path, value in sorted(reported.items()):
         if not any(path == known or path.startswith(known + ".") for known in desired):
             table.add_row(path, "", json.dumps(value), "")
     console.print(table)

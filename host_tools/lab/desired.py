@@ -77,10 +77,13 @@ def outcomes(patch: Json, version: int, reported: Json) -> list[Outcome] | None:
         elif said is None or said["version"] < version:
             return None
         else:
-            status = str(said["status"])
-            reason = None if status in _TAKEN else str(said.get("reason", "the board gives no reason"))
-            found.append(Outcome(path, value, actual, status, reason))
+            found.append(Outcome(path, value, actual, str(said["status"]), why_not(said)))
     return found
+
+
+def why_not(said: Json) -> str | None:
+    """Return why a verdict says no, or None."""
+    return None if said["status"] in _TAKEN else str(said.get("reason") or "the board gives no reason")
 
 
 def verdict(reported: Json, path: str) -> tuple[Json | None, Any]:
