@@ -4,10 +4,7 @@ import gc
 import sys
 import time
 
-gc.threshold(16_384)  # collect early: garbage between what stays would break the heap into pieces
-
-from fieldpost.assembly import Device, open_port  # noqa: E402
-from fieldpost.errors import ConfigError  # noqa: E402
+from fieldpost.errors import ConfigError
 
 _RESTART_PAUSE_MS = 5_000  # time for an operator to press Ctrl-C, and for a supply to settle
 
@@ -31,6 +28,7 @@ def unload(name):
 
 
 def main():
+    gc.threshold(16_384)  # collect early: garbage between what stays would break the heap into pieces
     try:
         settings, identity = settings_and_identity()
     except ConfigError as error:
@@ -38,6 +36,9 @@ def main():
         log("not started: %s" % error)
         return
     unload("config")
+    gc.collect()
+    from fieldpost.assembly import Device, open_port  # only now: the checks and the agent need not share the heap
+
     port = open_port(settings, identity)
     try:
         device = Device(settings, identity, port, log)

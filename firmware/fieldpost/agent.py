@@ -4,8 +4,7 @@ The agent knows no machine: sensors, ring, session, commands, network and clock 
 is what it may ask of the port (the time, the reset). It sleeps nowhere and prints nowhere.
 """
 
-import json
-
+from fieldpost.commands.answer import Raw, encode_alarm
 from fieldpost.errors import SensorError
 from fieldpost.health import Health
 from fieldpost.limits import (
@@ -14,13 +13,11 @@ from fieldpost.limits import (
     CLOCK_RETRY_MS,
     HEALTHY_AGE_MS_MAX,
     IDLE_WAIT_MS_MAX,
-    RESULT_TEXT_BYTES_MAX,
     SENSOR_RETRY_MS,
 )
 from fieldpost.records import schema
 from fieldpost.records.reading_schema import ReadingSchema
-
-_ALARM_REASON_CHARS_MAX = 96
+from fieldpost.uplink.session import READY
 
 
 class Agent:
@@ -35,6 +32,7 @@ class Agent:
     def __init__(self, config, readings, urgent, clock, schemas, make_sensor, network, ask_time_ms, log):
         self.session = None
         self.commands = None
+        self.thresholds = None  # see that module; most devices have none
         self.samplers = [Sampler("sensor", make_sensor, config["sample_interval_ms"], clock.uptime_ms)]
         self._readings = readings
         self._urgent = urgent
@@ -74,6 +72,12 @@ class Agent:
         """Append the record that says that this boot began, and why (one of records.schema.CAUSES)."""
         self._readings.boot(cause)
 
+    def set_rhythm(self, sample_interval_ms):
+        """Read the first sensor each `sample_interval_ms` from now on."""
+        sampler = self.samplers[0]
+        sampler.next_ms = min(sampler.next_ms, self._clock.uptime_ms + sample_interval_ms)
+        sampler.interval_ms = sample_interval_ms
+
     def answer(self, text):
         """Append a command's answer (UTF-8 JSON object) durably; it leaves before the readings."""
         self._urgent.text(schema.RESULT, text)
@@ -87,7 +91,10 @@ class Agent:
         self._readings.sync_old_group()
         self.commands.step(now_ms)
         self._health.alive("obey", now_ms)
+        for name in self.commands.forced_outputs():
+            self._alarm("output", "forced safe", (("pin", name),))
         self.session.step(now_ms)
+        self.commands.link(now_ms, self.session.state == READY)
         self._health.alive("send", now_ms)
         if next_sample_ms - now_ms > IDLE_WAIT_MS_MAX // 2 and not self._readings.ring.maintain():
             self._urgent.ring.maintain()
@@ -129,7 +136,11 @@ class Agent:
         sampler.error = ""
         if sampler.is_alarmed:
             sampler.is_alarmed = False
-            self._alarm(sampler, "works")
+            self._alarm(sampler.name, "works", (("failures", sampler.failures),))
+        crossing = self.thresholds and self.thresholds.check(sampler.reading_schema, reading, now_ms)
+        if crossing:
+            quantity, state, value = crossing
+            self._alarm(quantity, state, (("value", Raw(value)),))
         # Keep the rhythm; what a stall made impossible is not made up by a burst.
         sampler.next_ms = max(sampler.next_ms + sampler.interval_ms, now_ms)
 
@@ -149,17 +160,10 @@ class Agent:
         if not sampler.is_alarmed and now_ms >= sampler.next_alarm_ms:
             sampler.is_alarmed = True
             sampler.next_alarm_ms = now_ms + ALARM_INTERVAL_MS
-            self._alarm(sampler, "failed", reason)
+            self._alarm(sampler.name, "failed", (("failures", sampler.failures), ("reason", reason)))
 
-    def _alarm(self, sampler, state, reason=None):
-        alarm = {"alarm": sampler.name, "state": state, "failures": sampler.failures}
-        if reason is not None:
-            alarm["reason"] = reason[:_ALARM_REASON_CHARS_MAX]
-        text = json.dumps(alarm).encode()
-        if len(text) > RESULT_TEXT_BYTES_MAX:
-            del alarm["reason"]
-            text = json.dumps(alarm).encode()
-        self._urgent.text(schema.ALARM, text)
+    def _alarm(self, what, state, more):
+        self._urgent.text(schema.ALARM, encode_alarm(what, state, more))
 
     def _learn_time(self, now_ms):
         if now_ms < self._next_clock_ms or not self._network.is_up:

@@ -17,7 +17,14 @@ from fieldpost.commands.journal import Journal
 from fieldpost.commands.outputs import Outputs
 from fieldpost.commands.vocabulary import Vocabulary, user_words
 from fieldpost.hubs.azure import AzureDialect
-from fieldpost.limits import BATCH_BYTES_MIN, GC_THRESHOLD_BYTES, URGENT_WINDOW_BATCHES
+from fieldpost.limits import (
+    BATCH_BYTES_MIN,
+    COMMAND_BYTES_MAX,
+    GC_THRESHOLD_BYTES,
+    INBOUND_BYTES_MAX,
+    READING_FLASH_BYTES,
+    URGENT_WINDOW_BATCHES,
+)
 from fieldpost.links.umqtt import UmqttLink
 from fieldpost.records.recorder import Recorder
 from fieldpost.records.renderer import Renderer
@@ -44,7 +51,9 @@ class Device:
         hub = config["hub"]
         dialect = AzureDialect(hub["host"], identity["device_id"], identity["key"], self.clock.utc_ms)
         # The largest buffers first, while the heap is still in one piece.
-        self.link = UmqttLink(dialect, hub["host"], hub["port"], config["keepalive_s"], a2b_base64(identity["ca_der"]))
+        inbound_bytes = INBOUND_BYTES_MAX if hub["twin"] else COMMAND_BYTES_MAX
+        ca_der = a2b_base64(identity["ca_der"])
+        self.link = UmqttLink(dialect, hub["host"], hub["port"], config["keepalive_s"], ca_der, inbound_bytes)
         region = port.region()
         scratch = memoryview(bytearray(2 * region.page_bytes))
         sectors = config["ring"]
@@ -69,23 +78,33 @@ class Device:
         )
         pins = config["pins"]
         self.outputs = Outputs(pins, {name: _open_pin(pins[name], port) for name in pins}, self.clock.uptime_ms)
-        self.context = Context(self.outputs, self.ring, self.agent, self._about)
-        self.commands = Commands(
-            Vocabulary(pins, self._user_words()), self.context, Journal(journal), self.agent.answer, self.clock.utc_ms
-        )
         batch = config["batch"]
+        self.settings = self._make_settings() if hub["twin"] else None
+        self.context = Context(self.outputs, self.ring, self.agent, self._about, self.settings)
+        self.commands = Commands(
+            Vocabulary(pins, self._user_words(), self.settings is not None),
+            self.context,
+            Journal(journal),
+            self.agent.answer,
+            self.clock.utc_ms,
+            _policy(config["commands"], identity),
+        )
         readings = Renderer(self.ring, timelines[0], schemas)
         urgent = Renderer(self.urgent, timelines[1], schemas)
         records_max = batch["records_max"]
         window = config["window"]
+        self._readings_lane = Lane(self.ring, readings.text, window, records_max, batch["bytes_max"], batch["age_ms"])
         lanes = (
             Lane(self.urgent, urgent.text, min(URGENT_WINDOW_BATCHES, window), records_max, BATCH_BYTES_MIN, 0),
-            Lane(self.ring, readings.text, window, records_max, batch["bytes_max"], batch["age_ms"]),
+            self._readings_lane,
         )
         self.outbox = Outbox(lanes, dialect)
-        self.session = Session(self.link, self.outbox, dialect, self.commands, Backoff(compat.random_below))
+        channels = self._channels(hub, pins)
+        self.session = Session(self.link, self.outbox, dialect, self.commands, Backoff(compat.random_below), channels)
         self.commands.done_callback = self.session.command_done
         self.agent.connect(self.session, self.commands)
+        if self.settings is not None:
+            self.settings.begin()
         self._cause = port.reset_cause()
         self.agent.begin(self._cause)
 
@@ -97,7 +116,7 @@ class Device:
         watchdog = self.port.watchdog()
         try:
             while True:
-                wait_ms = self.agent.step(compat.ticks_ms())
+                wait_ms = self.step()
                 if self.agent.stalled() is None:
                     watchdog.feed()
                 self._report()
@@ -110,6 +129,13 @@ class Device:
         self.ring.sync()
         self.port.reset()
 
+    def step(self):
+        """Do what is due; return how many ms may pass until the next."""
+        wait_ms = self.agent.step(compat.ticks_ms())
+        if self.settings is not None:
+            self.settings.step(self.clock.uptime_ms)
+        return wait_ms
+
     @property
     def wants_restart(self):
         """Whether a restart was asked for and its answer has had the time to leave."""
@@ -121,6 +147,66 @@ class Device:
 
     def _make_sensor(self):
         return Bme280(self.port.i2c(), self.config["sensors"][0]["address"])
+
+    def _channels(self, hub, pins):
+        """Return what speaks over the connection beside messages; each takes memory, and can be switched off."""
+        channels = []
+        if hub["methods"]:
+            from fieldpost.hubs.azure_methods import Methods
+
+            channels.append(Methods(self.commands, "%08x-%d" % (self.ring.ring_id, self.boot)))
+        if hub["twin"]:
+            from fieldpost.commands.desired import Desired
+            from fieldpost.hubs.azure_twin import Twin
+
+            channels.append(Twin(Desired(self.commands, self.outputs, pins, self.settings, self._facts)))
+        return channels
+
+    def _make_settings(self):
+        from fieldpost.commands.settings import Settings
+
+        batch = self.config["batch"]
+        defaults = {
+            "sample_interval_ms": self.config["sample_interval_ms"],
+            "batch_records": batch["records_max"],
+            "batch_age_ms": batch["age_ms"],
+            "thresholds": {},
+        }
+        return Settings(self.port.settings_store(), defaults, self._apply, self._readings_confirmed)
+
+    def _apply(self, settings):
+        """Take settings (see commands.settings) as they hold from now on."""
+        self.agent.set_rhythm(settings["sample_interval_ms"])
+        if settings["thresholds"] or self.agent.thresholds is not None:
+            from fieldpost.thresholds import Thresholds
+
+            if self.agent.thresholds is None:
+                self.agent.thresholds = Thresholds()
+            self.agent.thresholds.set(settings["thresholds"])
+        self._readings_lane.set_batch(settings["batch_records"], settings["batch_age_ms"])
+
+    def _readings_confirmed(self):
+        return self._readings_lane.acked_records
+
+    def _facts(self):
+        """Return what the device reports of itself, as a dict of numbers and texts."""
+        facts = dict(self._about())
+        ring = self.ring
+        readings_per_page = ring.region.page_bytes // READING_FLASH_BYTES
+        readings = (ring.sectors - 2) * ring.pages_per_sector * readings_per_page
+        facts.update(
+            {
+                "pending": ring.pending + self.urgent.pending,
+                "lost": ring.lost + self.urgent.lost,
+                "damaged": ring.damaged + self.urgent.damaged,
+                # Each sector has been erased so many times since the ring was made.
+                "erase_cycles": max(ring.newest, 0) // ring.sectors,
+                "capacity_h": readings * self.agent.samplers[0].interval_ms // 3_600_000,
+                "sensor_failures": self.agent.sensor_failures,
+                "error": self.session.last_error,
+            }
+        )
+        return facts
 
     def _user_words(self):
         try:
@@ -175,6 +261,16 @@ def _open_pin(pin, port):
     if direction == "output":
         return port.output(pin["gpio"], pin["safe"])
     return getattr(port, direction)(pin["gpio"])
+
+
+def _policy(settings, identity):
+    """Return the Policy that the configuration asks for, or None: most devices need none, and it takes memory."""
+    if not [value for value in settings.values() if value is not None]:
+        return None
+    from fieldpost.commands.policy import Policy
+
+    key = identity["command_key"]
+    return Policy(settings, key and a2b_base64(key), identity["device_id"])
 
 
 def open_port(config, identity):

@@ -13,6 +13,7 @@ from fieldpost.errors import ConfigError
 from fieldpost.limits import (
     BATCH_BYTES_MAX,
     BATCH_BYTES_MIN,
+    BATCH_RECORDS_MAX,
     CA_BYTES_MAX,
     CONFIG_BYTES_MAX,
     JOURNAL_SECTORS_MIN,
@@ -21,6 +22,8 @@ from fieldpost.limits import (
     PULSE_MS_MAX,
     RING_SECTORS_MAX,
     RING_SECTORS_MIN,
+    SAMPLE_MS_MAX,
+    SAMPLE_MS_MIN,
     URGENT_SECTORS_MIN,
     WINDOW_BATCHES_MAX,
 )
@@ -174,14 +177,16 @@ def _config_shape():
                 ("dialect", Optional(Choice("azure"), "azure")),
                 ("host", host),
                 ("port", Optional(Integer(1, 65535), 8883)),
+                ("methods", Optional(Choice(True, False), True)),
+                ("twin", Optional(Choice(True, False), True)),
             ),
         ),
-        ("sample_interval_ms", Optional(Integer(50, 86_400_000, "milliseconds"), 1000)),
+        ("sample_interval_ms", Optional(Integer(SAMPLE_MS_MIN, SAMPLE_MS_MAX, "milliseconds"), 1000)),
         (
             "batch",
             Optional(
                 Fields(
-                    ("records_max", Optional(Integer(1, 200, "records"), 40)),
+                    ("records_max", Optional(Integer(1, BATCH_RECORDS_MAX, "records"), 40)),
                     ("bytes_max", Optional(Integer(BATCH_BYTES_MIN, BATCH_BYTES_MAX, "bytes"), 4000)),
                     ("age_ms", Optional(Integer(0, 3_600_000, "milliseconds"), 500)),
                 ),
@@ -218,6 +223,19 @@ def _config_shape():
             ListOf(Fields(("driver", Choice("bme280")), ("address", Optional(Choice(118, 119), 119))), 1, 1),
         ),
         ("pins", Optional(MapOf(name(PIN_NAME_CHARS_MAX), pin_shape(), PINS_MAX), {})),
+        (
+            "commands",
+            Optional(
+                Fields(
+                    ("allow", Optional(ListOf(Text(32, "a command"), 32))),
+                    ("per_minute", Optional(Integer(1, 6000, "commands"))),
+                    ("signed", Optional(ListOf(Text(32, "a command"), 32))),
+                    ("age_s_max", Optional(Integer(1, 172_800, "seconds"))),
+                    ("safe_after_s", Optional(Integer(1, 604_800, "seconds"))),
+                ),
+                {},
+            ),
+        ),
         ("wifi", Optional(ListOf(Fields(("ssid", _ssid())), 8), ())),
         ("ntp_hosts", Optional(ListOf(host, 4, 1), ("pool.ntp.org",))),
         ("watchdog_ms", Optional(Integer(2000, 60_000, "milliseconds"), 8000)),
@@ -231,6 +249,8 @@ def _identity_shape():
         ("device_id", Text(128, "a device id")),
         # IoT Hub: symmetric keys of 16 to 64 bytes.
         ("key", Base64(16, 64, "the device's primary or secondary key")),
+        # Never the hub's: whoever holds it may ask for the words in commands.signed.
+        ("command_key", Optional(Base64(16, 64, "the key that signs commands"))),
         ("ca_der", Base64(64, CA_BYTES_MAX, "the DER of the root certificate that the hub's chain ends in")),
         ("wifi_passwords", Optional(MapOf(_ssid(), Text(64, "a password", secret=True), 8), {})),
     )

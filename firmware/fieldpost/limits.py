@@ -13,6 +13,8 @@ RING_SECTORS_MAX = const(65_535)  # the header's field; nothing in RAM grows wit
 GROUP_RECORDS = const(16)
 GROUP_AGE_MS_MAX = const(10_000)
 
+READING_FLASH_BYTES = const(28)  # a BME280's, with its frame, on parts with units of 4 bytes
+
 # --- records: what the bytes mean ---------------------------------------------------------------
 STAMP_BYTES = const(8)  # boot (u24) and uptime in ms (u40)
 RESULT_TEXT_BYTES_MAX = const(200)  # a command's answer is one record
@@ -54,6 +56,18 @@ PWM_HZ_MAX = const(40_000)
 REBOOT_DELAY_MS = const(2_000)  # for the answer, and the acknowledgement behind it, to leave first
 PULSE_MS_MAX = const(3_600_000)  # a pulse holds up the commands behind it, so an hour is generous
 
+# --- settings and twins ---
+SAMPLE_MS_MIN = const(50)
+SAMPLE_MS_MAX = const(86_400_000)
+BATCH_RECORDS_MAX = const(200)
+QUANTITY_NAME_CHARS_MAX = const(24)
+TRIAL_MS_MIN = const(60_000)  # new settings are good when readings have arrived after this time
+TRIAL_MS_MAX = const(600_000)
+TRIAL_BOOTS_MAX = const(2)
+TWIN_ANSWER_MS_MAX = const(20_000)
+TWIN_RETRY_MS = const(10_000)
+TWIN_REPORT_INTERVAL_MS = const(3_600_000)
+
 # --- configuration --------------------------------------------------------------------------------
 CONFIG_BYTES_MAX = const(8192)  # of either file; a CA certificate in base64 takes 1 to 3 KB
 CA_BYTES_MAX = const(4096)
@@ -90,7 +104,8 @@ OUT_BUFFER_BYTES = const(6_144)
 # and of one chunk read, for an answer is never longer than what it answers.
 OUT_RESERVED_BYTES = const(1_024)
 OUT_PUBLISH_BYTES = const(OUT_BUFFER_BYTES - OUT_RESERVED_BYTES)
-INBOUND_BYTES_MAX = const(2_048)  # a command with its properties; larger messages are refused
+COMMAND_BYTES_MAX = const(2_048)  # a command with its properties; larger messages are refused
+INBOUND_BYTES_MAX = const(4_096)  # where there are twins
 READ_CHUNK_BYTES = const(512)
 READS_PER_STEP_MAX = const(8)  # a flood must not keep the sensor waiting
 

@@ -25,12 +25,16 @@ class Integer:
     def __init__(self, minimum, maximum, unit="", or_zero=False):
         self._minimum = minimum
         self._maximum = maximum
+        self._unit = unit
         self._or_zero = or_zero
-        self.expected = "%san integer from %d to %d%s" % (
-            "0 for none, or " if or_zero else "",
-            minimum,
-            maximum,
-            " (%s)" % unit if unit else "",
+
+    @property
+    def expected(self):
+        return "%san integer from %d to %d%s" % (
+            "0 for none, or " if self._or_zero else "",
+            self._minimum,
+            self._maximum,
+            " (%s)" % self._unit if self._unit else "",
         )
 
     def check(self, value, where):
@@ -40,12 +44,26 @@ class Integer:
         raise mismatch(where, value, self.expected)
 
 
+class Number:
+    """A number, whole or not."""
+
+    expected = "a number"
+
+    def check(self, value, where):
+        if type(value) is int or type(value) is float:
+            return value
+        raise mismatch(where, value, self.expected)
+
+
 class Choice:
     """One of a few values, strings or integers."""
 
     def __init__(self, *values):
         self._values = values
-        self.expected = ("one of " if len(values) > 1 else "") + ", ".join(str(value) for value in values)
+
+    @property
+    def expected(self):
+        return ("one of " if len(self._values) > 1 else "") + ", ".join([_plain(value) for value in self._values])
 
     def check(self, value, where):
         for allowed in self._values:
@@ -143,7 +161,10 @@ class Optional:
     def __init__(self, shape, default=None):
         self.shape = shape
         self.default = default
-        self.expected = shape.expected
+
+    @property
+    def expected(self):
+        return self.shape.expected
 
 
 class Fields:
@@ -151,8 +172,11 @@ class Fields:
 
     def __init__(self, *fields):
         self._fields = fields
-        self._keys = tuple(key for key, _ in fields)
-        self.expected = "an object with " + (", ".join(self._keys) if fields else "no keys")
+        self._keys = tuple([key for key, _ in fields])
+
+    @property
+    def expected(self):
+        return "an object with " + (", ".join(self._keys) if self._keys else "no keys")
 
     def check(self, value, where):
         if not isinstance(value, dict):
@@ -182,6 +206,10 @@ def shown(value):
     if isinstance(value, bool):
         return "true" if value else "false"
     return _trimmed(str(value))
+
+
+def _plain(value):
+    return shown(value) if isinstance(value, bool) else str(value)
 
 
 def _field(value, key, shape, where):

@@ -34,8 +34,9 @@ class Storage:
 class Board:
     """One kind of board. name is the folder it was read from; port is esp32, rp2 or linux.
 
-    heap_bytes and flash_bytes are None where an operating system owns them. partitions is empty but for port
-    esp32, storage is None but for port rp2. ring, i2c, sensors and pins are as config.json wants them.
+    twin: whether there is room for a twin. heap_bytes and flash_bytes are None where an operating system owns them.
+    partitions is empty but for port esp32, storage is None but for port rp2. ring, i2c, sensors and pins are as
+    config.json wants them.
     """
 
     name: str
@@ -44,6 +45,7 @@ class Board:
     heap_bytes: int | None
     flash_bytes: int | None
     watchdog_ms: int
+    twin: bool
     partitions: tuple[Partition, ...]
     storage: Storage | None
     ring: Mapping[str, Any]
@@ -72,7 +74,7 @@ class Board:
             "device": device,
             "board": self.name,
             "port": self.port,
-            "hub": {"dialect": "azure", "host": hub_host, "port": hub_port},
+            "hub": {"dialect": "azure", "host": hub_host, "port": hub_port, "twin": self.twin},
             "ring": dict(self.ring),
             "i2c": dict(self.i2c),
             "sensors": [dict(sensor) for sensor in self.sensors],

@@ -52,6 +52,7 @@ _BOARD = Fields(
     ("heap_bytes", Optional(Integer(_HEAP_BYTES_MIN, 1 << 24, "bytes"))),
     ("flash_bytes", Optional(Integer(1 << 20, _FLASH_BYTES_MAX, "bytes"))),
     ("watchdog_ms", Integer(2000, 60_000, "milliseconds")),
+    ("twin", Optional(Choice(True, False), True)),
     ("reserved_gpios", Optional(ListOf(_gpio, 64), ())),
     ("input_only_gpios", Optional(ListOf(_gpio, 64), ())),
     ("partitions", Optional(ListOf(_PARTITION, 16), ())),
@@ -172,6 +173,7 @@ def _board(name: str, checked: dict[str, Any]) -> Board:
         heap_bytes=checked["heap_bytes"],
         flash_bytes=checked["flash_bytes"],
         watchdog_ms=checked["watchdog_ms"],
+        twin=checked["twin"],
         partitions=tuple(
             Partition(row["label"], row["type"], row["offset"], row["bytes"]) for row in checked["partitions"]
         ),

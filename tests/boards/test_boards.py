@@ -15,7 +15,7 @@ from host_tools.flash.release import release_for
 def test_a_device_accepts_the_configuration_of_every_board(name: str) -> None:
     config = boards.load(name).device_config("shed-1", "hub.example", wifi=[{"ssid": "shed"}])
     assert config["device"] == "shed-1"
-    assert config["hub"] == {"dialect": "azure", "host": "hub.example", "port": 8883}
+    assert config["hub"] == {"dialect": "azure", "host": "hub.example", "port": 8883, "twin": boards.load(name).twin}
 
 
 def test_the_boards_that_ship() -> None:

@@ -9,8 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
 
-_GROUND = {"limits", "errors", "compat", "shapes"}
-_CORE = _GROUND | {"ring", "records", "hubs", "uplink", "commands", "config", "clock", "health"}
+_GROUND = {"limits", "errors", "compat", "shapes", "hmac_sha256", "proof"}
+_CORE = _GROUND | {"ring", "records", "hubs", "uplink", "commands", "config", "clock", "health", "thresholds"}
 
 # Room of the firmware: the rooms it may import, besides itself.
 FIRMWARE = {
@@ -23,6 +23,7 @@ FIRMWARE = {
     "config": _GROUND,
     "clock": _GROUND,
     "health": _GROUND,
+    "thresholds": _GROUND | {"records"},
     "agent": _CORE,
     "links": _GROUND,
     "sensors": _GROUND,

@@ -107,7 +107,6 @@ class StubDevice:
         self.boot = 1
         self.wants_restart = False
         self.agent = SimpleNamespace(
-            step=self.step,
             stalled=lambda: self.stall,
             sensor_failures=0,
             samplers=[],
@@ -120,7 +119,7 @@ class StubDevice:
         self.link = SimpleNamespace(wait=lambda ms: None, close=lambda: self.events.append("closed"))
         self.on_turn = lambda: None
 
-    def step(self, ticks):
+    def step(self):
         self.turns += 1
         self.on_turn()
         return 0

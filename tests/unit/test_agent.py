@@ -24,6 +24,14 @@ class Idle:
     def step(self, now):
         pass
 
+    state = "down"
+
+    def forced_outputs(self):
+        return ()
+
+    def link(self, now_ms, is_up):
+        pass
+
     def wait_ms(self, now_ms):
         return None
 

@@ -41,6 +41,14 @@ class Still:
     def step(self, now_ms):
         pass
 
+    state = "down"
+
+    def forced_outputs(self):
+        return ()
+
+    def link(self, now_ms, is_up):
+        pass
+
     def wait_ms(self, now_ms):
         return None
 

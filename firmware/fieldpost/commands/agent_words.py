@@ -69,10 +69,10 @@ class _Purge:
 
 
 AGENT_WORDS = (
-    Word("ping", LEVEL, (), _ping),
-    Word("sensor.read", LEVEL, (), _sensor_read),
-    Word("agent.info", LEVEL, (), _info),
-    Word("agent.reboot", ONCE, (), _reboot),
-    Word("queue.stats", LEVEL, (), _stats),
-    Word("queue.purge", ONCE, (("confirm", Text(8, "the ring's id")),), _Purge, check=_check_purge),
+    Word("ping", LEVEL, tuple, _ping),
+    Word("sensor.read", LEVEL, tuple, _sensor_read),
+    Word("agent.info", LEVEL, tuple, _info),
+    Word("agent.reboot", ONCE, tuple, _reboot),
+    Word("queue.stats", LEVEL, tuple, _stats),
+    Word("queue.purge", ONCE, lambda: (("confirm", Text(8, "the ring's id")),), _Purge, check=_check_purge),
 )

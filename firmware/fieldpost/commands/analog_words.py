@@ -30,19 +30,23 @@ def _read(context, arguments, now_ms):
     return (("pin", arguments["pin"]), ("raw", raw), ("microvolts", microvolts))
 
 
-_PIN = ("pin", name(PIN_NAME_CHARS_MAX))
+def _pin():
+    return (("pin", name(PIN_NAME_CHARS_MAX)),)
+
 
 ANALOG_WORDS = (
     Word(
         "pwm.set",
         LEVEL,
-        (
-            _PIN,
-            ("duty_permille", Integer(0, 1000, "of the period")),
-            ("frequency_hz", Optional(Integer(10, PWM_HZ_MAX, "hertz"), 1000)),
+        lambda: (
+            _pin()
+            + (
+                ("duty_permille", Integer(0, 1000, "of the period")),
+                ("frequency_hz", Optional(Integer(10, PWM_HZ_MAX, "hertz"), 1000)),
+            )
         ),
         _set,
         check=_check_set,
     ),
-    Word("adc.read", LEVEL, (_PIN,), _read),
+    Word("adc.read", LEVEL, _pin, _read),
 )

@@ -39,6 +39,13 @@ def encode(message_id, status, name, result):
     return (text + "}").encode()
 
 
+def encode_alarm(what, state, more):
+    """Return an alarm as bytes. what, state: short texts. more: pairs as in the result of `encode`."""
+    text = '{"alarm":"%s","state":"%s"' % (what, state)
+    members = _members(more, RESULT_TEXT_BYTES_MAX - len(text) - len(",}"))
+    return (text + ("," + members if members else "") + "}").encode()
+
+
 def escaped(text, bytes_max):
     """Return `text` as the inside of a JSON string (RFC 8259 section 7) in ASCII.
 

@@ -10,10 +10,10 @@ class Command:
     id: message id (`$.mid` at Azure), "" if the sender gave none; key: what the journal knows it by, or None.
     name: as it was asked for (str). word, arguments: what it means, both None if it means nothing.
     expires_ms: Unix time in ms from which on it must not act, or None.
-    reason: why it may not act at all, or None.
+    reason: why it may not act at all, or None. proof: see commands.policy; None for what no queue has held back.
     """
 
-    def __init__(self, command_id, name, word, arguments, expires_ms, reason, token):
+    def __init__(self, command_id, name, word, arguments, expires_ms, reason, token, proof=None):
         self.key = digest(command_id) if command_id else None
         # Both have the length that the sender chose; an answer shows no more of them than this.
         self.id = command_id[:RESULT_TEXT_BYTES_MAX]
@@ -23,3 +23,4 @@ class Command:
         self.expires_ms = expires_ms
         self.reason = reason
         self.token = token
+        self.proof = proof

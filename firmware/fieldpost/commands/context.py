@@ -5,12 +5,14 @@ class Context:
     """outputs, ring: see those modules; ring is the one of the readings.
 
     agent: last_reading and reading_schema. about(): pairs that describe the device as it is now.
+    settings: see that module, or None where nothing keeps them.
     reboot_ms: the uptime at which a restart that was asked for is due, or None.
     """
 
-    def __init__(self, outputs, ring, agent, about):
+    def __init__(self, outputs, ring, agent, about, settings=None):
         self.outputs = outputs
         self.ring = ring
         self.agent = agent
         self.about = about
+        self.settings = settings
         self.reboot_ms = None

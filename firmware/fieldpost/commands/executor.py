@@ -46,16 +46,17 @@ from fieldpost.shapes import Mismatch
 
 
 class Commands:
-    """vocabulary, context, journal: see those modules. answer(text): stores an answer (bytes) durably.
+    """vocabulary, context, journal, policy: see those modules. answer(text): stores an answer (bytes) durably.
 
-    utc_ms(): Unix time in ms, or None while it is not known. `done_callback(token)`, set by whoever submits,
-    is called once for each command that is finished, with the token of its newest delivery.
+    utc_ms(): Unix time in ms, or None while it is not known. `done_callback(token, status, answer)`, set by whoever
+    submits, is called once for each command that is finished, with the token of its newest delivery; status and
+    answer (bytes) are None if it was answered before.
 
     done, refused, interrupted, failed: commands by the status of their answer. repeated: deliveries of a
     command that was known already. journal_faults: notes that the flash did not take.
     """
 
-    def __init__(self, vocabulary, context, journal, answer, utc_ms):
+    def __init__(self, vocabulary, context, journal, answer, utc_ms, policy=None):
         self.done_callback = None
         self.done = 0
         self.refused = 0
@@ -69,13 +70,24 @@ class Commands:
         self._journal = journal
         self._answer = answer
         self._utc_ms = utc_ms
+        self._policy = policy
+        self._link_up_ms = 0  # since the boot, or when the link was last up; None once the outputs were made safe
         self._queue = []  # the first is the one under way
         self._running = None
 
-    def submit(self, command_id, name, arguments, expires_ms, token):
+    def knows(self, name):
+        """Return whether there is a command called `name`."""
+        try:
+            self._vocabulary.find(name)
+        except Mismatch:
+            return False
+        return True
+
+    def submit(self, command_id, name, arguments, expires_ms, token, proof=None):
         """Queue a command and return True; what is wrong with it is answered in its turn.
 
         command_id: "" if there is none. arguments: dict as parsed. expires_ms: Unix time in ms, or None.
+        proof: see commands.policy.
         A command that is queued or under way already only gets the new token. Returns False if
         COMMANDS_QUEUED_MAX commands wait: it is not taken and must not be acknowledged, the hub keeps it.
         """
@@ -84,11 +96,27 @@ class Commands:
             word, checked = guard.permitted(self._vocabulary, name, arguments, command_id)
         except Mismatch as mismatch:
             reason = str(mismatch)
-        return self._enqueue(Command(command_id, name, word, checked, expires_ms, reason, token))
+        return self._enqueue(Command(command_id, name, word, checked, expires_ms, reason, token, proof))
 
     def refuse(self, command_id, reason, token):
         """Queue the refusal of a message that is no command. Returns what `submit` returns."""
         return self._enqueue(Command(command_id, "", None, None, None, reason, token))
+
+    def link(self, now_ms, is_up):
+        """Take note of the link; make the outputs safe once it has been away for the policy's safe_after_s."""
+        limit_s = self._policy.safe_after_s if self._policy is not None else None
+        if is_up:
+            self._link_up_ms = now_ms
+        elif limit_s and self._link_up_ms is not None and now_ms - self._link_up_ms >= limit_s * 1000:
+            self._link_up_ms = None
+            self._outputs.make_safe(now_ms)
+
+    def forced_outputs(self):
+        """Return the names of outputs that were made safe because they had been away from it for too long, once."""
+        forced = self._outputs.forced
+        if forced:
+            self._outputs.forced = []
+        return forced
 
     def step(self, now_ms):
         """End the pulses that are due, then begin, continue or finish one command."""
@@ -120,7 +148,10 @@ class Commands:
         state = NEW if command.key is None else self._journal.state(command.key)
         if state != NEW:
             self.repeated += 1
-        reason = command.reason or guard.staleness(command.expires_ms, self._utc_ms())
+        utc_ms = self._utc_ms()
+        reason = command.reason or guard.staleness(command.expires_ms, utc_ms)
+        if reason is None and state == NEW and self._policy is not None:
+            reason = self._policy.refusal(command, now_ms, utc_ms)
         verdict = guard.verdict(state, command.word, reason)
         if verdict == guard.ACT:
             self._act(command, state, now_ms)
@@ -147,6 +178,8 @@ class Commands:
         if command.key is not None and state != BEGUN and not self._noted(self._journal.begun, command.key):
             self._finish(command, STATUS_FAILED, (("reason", "the journal takes no notes: nothing was done"),))
             return
+        if self._policy is not None:
+            self._policy.acted(command)
         try:
             result = word.act(self._context, command.arguments, now_ms)
         except Exception as error:  # words of the user's own may raise anything, and the agent goes on
@@ -173,16 +206,17 @@ class Commands:
 
     def _finish(self, command, status, result):
         """Store the answer, note that it is stored, and let the hub forget the command."""
-        self._answer(encode(command.id, status, command.name, result))
+        answer = encode(command.id, status, command.name, result)
+        self._answer(answer)
         if command.key is not None:
             self._noted(self._journal.done, command.key, status)
         self._count(status)
-        self._leave(command)
+        self._leave(command, status, answer)
 
-    def _leave(self, command):
+    def _leave(self, command, status=None, answer=None):
         assert self._queue[0] is command
         self._queue.pop(0)
-        self.done_callback(command.token)
+        self.done_callback(command.token, status, answer)
 
     def _noted(self, note, *what):
         """Write to the journal; return whether the flash took it. Worn flash must not stop the answers."""

@@ -68,19 +68,36 @@ def _pattern(context, arguments, now_ms):
     return _Pattern(context.outputs, pin, durations_ms, result, now_ms)
 
 
-_PIN = ("pin", name(PIN_NAME_CHARS_MAX))
-_WIDTH = Integer(1, PULSE_MS_MAX, "milliseconds")
+def _pin():
+    return (("pin", name(PIN_NAME_CHARS_MAX)),)
+
+
+def _pin_and_value():
+    return _pin() + (("value", Choice(0, 1)),)
+
+
+def _width():
+    return Integer(1, PULSE_MS_MAX, "milliseconds")
+
+
 _MAXIMUM = "pulse_max_ms"
 
 GPIO_WORDS = (
-    Word("gpio.set", LEVEL, (_PIN, ("value", Choice(0, 1))), _set, check=_check_set),
-    Word("gpio.get", LEVEL, (_PIN,), _get),
-    Word("gpio.toggle", ONCE, (_PIN,), _toggle, check=_check_turn),
-    Word("gpio.pulse", ONCE, (_PIN, ("width_ms", _WIDTH)), _pulse, (("width_ms", _MAXIMUM),), _check_turn),
+    Word("gpio.set", LEVEL, _pin_and_value, _set, check=_check_set),
+    Word("gpio.get", LEVEL, _pin, _get),
+    Word("gpio.toggle", ONCE, _pin, _toggle, check=_check_turn),
+    Word(
+        "gpio.pulse",
+        ONCE,
+        lambda: _pin() + (("width_ms", _width()),),
+        _pulse,
+        (("width_ms", _MAXIMUM),),
+        _check_turn,
+    ),
     Word(
         "gpio.pattern",
         ONCE,
-        (_PIN, ("durations_ms", ListOf(_WIDTH, PATTERN_DURATIONS_MAX, 1))),
+        lambda: _pin() + (("durations_ms", ListOf(_width(), PATTERN_DURATIONS_MAX, 1)),),
         _pattern,
         (("durations_ms", _MAXIMUM),),
         _check_turn,

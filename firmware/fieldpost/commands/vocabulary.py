@@ -9,9 +9,12 @@ _USER_MODULE = "user_commands"
 
 
 class Vocabulary:
-    """The words of one device. pins: the configuration's `pins`, which say what each pin may be asked."""
+    """The words of one device. pins: the configuration's `pins`, which say what each pin may be asked.
 
-    def __init__(self, pins, words=()):
+    words: the user's. has_settings: whether the device keeps settings.
+    """
+
+    def __init__(self, pins, words=(), has_settings=False):
         self.pins = pins
         self._words = {}
         groups = [GPIO_WORDS, AGENT_WORDS, words]
@@ -19,6 +22,10 @@ class Vocabulary:
             from fieldpost.commands.analog_words import ANALOG_WORDS  # memory that few boards need
 
             groups.append(ANALOG_WORDS)
+        if has_settings:
+            from fieldpost.commands.settings_words import SETTINGS_WORDS
+
+            groups.append(SETTINGS_WORDS)
         for group in groups:
             for one in group:
                 self._words[one.name] = one

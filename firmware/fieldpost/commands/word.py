@@ -28,23 +28,31 @@ user_words = []  # what `command` declared, in order
 
 
 class Word:
-    """arguments: pairs of name and shape. pin_maxima: pairs of argument and the pin setting above it."""
+    """arguments(): pairs of name and shape, made when they are needed: kept, they would only fill the heap.
+
+    pin_maxima: pairs of argument and the pin setting above it.
+    """
 
     def __init__(self, name, repetition, arguments, act, pin_maxima=(), check=None):
         assert repetition in (LEVEL, ONCE)
         self.name = name
         self.repetition = repetition
-        self.shape = Fields(*arguments)
+        self._arguments = arguments
         self.act = act
         self.pin_maxima = pin_maxima
         self.check = check
+
+    @property
+    def shape(self):
+        """The shape of the arguments."""
+        return Fields(*self._arguments())
 
 
 def command(name, once=False, check=None, **shapes):
     """Declare the decorated function as the act of a command called `name`, with a shape for each argument."""
 
     def declare(act):
-        user_words.append(Word(name, ONCE if once else LEVEL, sorted(shapes.items()), act, check=check))
+        user_words.append(Word(name, ONCE if once else LEVEL, lambda: sorted(shapes.items()), act, check=check))
         return act
 
     return declare

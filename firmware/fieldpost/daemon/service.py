@@ -50,7 +50,7 @@ class Service:
         self._notify.ready(self._status_line())
         try:
             while not self._is_stopping:
-                wait_ms = device.agent.step(ticks_ms())
+                wait_ms = device.step()
                 device.poll()
                 now_s = time.monotonic()
                 self._feed(now_s)

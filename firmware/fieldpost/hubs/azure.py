@@ -10,6 +10,7 @@ from fieldpost.compat import is_whole_json
 from fieldpost.errors import ClockUnknown, CommandMalformed
 from fieldpost.hubs import azure_sas, properties
 from fieldpost.limits import SAS_TTL_S
+from fieldpost.proof import Proof
 
 _API_VERSION = "2021-04-12"
 # $.ct and $.ce let the hub route on the body; fp tells the readers of the stream that it is ours.
@@ -41,11 +42,12 @@ class AzureDialect:
         return (self._events + "%24.mid=" + properties.quote(message_id) + "&" + _EVENT_PROPERTIES).encode()
 
     def parse(self, topic, payload):
-        """Return (id, name, arguments, expires_ms) of a command, or None for a message that is none of ours.
+        """Return (id, name, arguments, expires_ms, proof) of a command, or None for a message that is none of ours.
 
         The command is named by the property `command`, with its arguments as the body, or both stand in the
         body: {"command": "gpio.set", "arguments": {"pin": "relay", "value": 1}}. expires_ms: Unix ms,
-        or None. Raises CommandMalformed.
+        or None. proof: a Proof of the properties `at` (Unix ms, when it was sent) and `sig`. Raises
+        CommandMalformed.
         """
         command_id = ""
         try:
@@ -55,6 +57,8 @@ class AzureDialect:
             bag = properties.decode(topic[len(self._devicebound) :])
             command_id = bag.get("$.mid") or ""
             expires_ms = expiry_ms(bag.get("$.exp"))
+            sent_ms = bag.get("at")
+            proof = Proof(None if sent_ms is None else int(sent_ms), bag.get("sig"), bytes(payload))
             text = str(payload, "utf-8")
             body = json.loads(text) if text else {}
             if not is_whole_json(text):
@@ -69,7 +73,7 @@ class AzureDialect:
             body = body.get("arguments", {})
         if not isinstance(name, str) or not isinstance(body, dict):
             raise CommandMalformed(command_id, 'expected {"command": "name", "arguments": {...}}')
-        return command_id, name, body, expires_ms
+        return command_id, name, body, expires_ms, proof
 
 
 def expiry_ms(text):

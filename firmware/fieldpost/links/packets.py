@@ -48,12 +48,13 @@ def connect(buffer, start, client_id, username, password, keepalive_s, clean_ses
 
 
 def publish(buffer, start, topic, payload, packet_id, dup):
-    """PUBLISH at QoS 1, section 3.3. topic: bytes; payload: bytes-like."""
-    length = 4 + len(topic) + len(payload)
-    at = _fixed_header(buffer, start, PUBLISH | _QOS_1 | (_DUP if dup else 0), length)
+    """PUBLISH at QoS 1, or at QoS 0 if packet_id is 0; section 3.3. topic: bytes; payload: bytes-like."""
+    length = (4 if packet_id else 2) + len(topic) + len(payload)
+    at = _fixed_header(buffer, start, PUBLISH | (_QOS_1 if packet_id else 0) | (_DUP if dup else 0), length)
     at = _text(buffer, at, topic)
-    struct.pack_into(">H", buffer, at, packet_id)
-    at += 2
+    if packet_id:
+        struct.pack_into(">H", buffer, at, packet_id)
+        at += 2
     buffer[at : at + len(payload)] = payload
     return at + len(payload)
 

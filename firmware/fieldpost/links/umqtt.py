@@ -17,8 +17,8 @@ import socket
 
 from fieldpost.compat import alias_u_modules, const, sleep_ms
 from fieldpost.limits import (
+    COMMAND_BYTES_MAX,
     CONNECT_TIMEOUT_MS,
-    INBOUND_BYTES_MAX,
     OUT_BUFFER_BYTES,
     OUT_PUBLISH_BYTES,
     PING_TIMEOUT_MS,
@@ -69,7 +69,7 @@ class UmqttLink(MQTTClient):
     link_refused(packet_id, size), link_closed(reason, is_refusal).
     """
 
-    def __init__(self, dialect, host, port, keepalive_s, ca_der):
+    def __init__(self, dialect, host, port, keepalive_s, ca_der, inbound_bytes=COMMAND_BYTES_MAX):
         super().__init__(dialect.client_id, host, port, keepalive=keepalive_s)
         self._username = dialect.username
         self._context = tls.client_context(ca_der)
@@ -81,7 +81,7 @@ class UmqttLink(MQTTClient):
         self._out = memoryview(bytearray(OUT_BUFFER_BYTES))
         self._out_for_publish = self._out[:OUT_PUBLISH_BYTES]
         self._chunk = memoryview(bytearray(READ_CHUNK_BYTES))
-        self._inbound = Inbound(INBOUND_BYTES_MAX)
+        self._inbound = Inbound(inbound_bytes)
         self._handler = None
         self._state = _CLOSED
         self._reset(0)
@@ -138,7 +138,7 @@ class UmqttLink(MQTTClient):
             self._fail(_words(error))
 
     def publish(self, topic, payload, packet_id, dup):
-        """Queue a QoS 1 publish whole; False if there is no room for it now. topic: bytes."""
+        """Queue a publish whole; False if there is no room for it now. topic: bytes. packet_id 0: QoS 0, else 1."""
         if self._state != _OPEN:
             return False
         return self._queue(self._out_for_publish, packets.publish, topic, payload, packet_id, dup)

@@ -7,6 +7,7 @@ import ntptime
 from busio import I2C
 
 from fieldpost.limits import GROUP_RECORDS, NTP_TIMEOUT_S
+from fieldpost.ports.stored_text import StoredText
 from fieldpost.ports.wifi import Wifi
 
 _FOLDER = "/queue"
@@ -58,6 +59,10 @@ class Board:
         from fieldpost.ports.analog import AdcPin
 
         return AdcPin(gpio)
+
+    def settings_store(self):
+        """Return where settings are kept that were changed from afar (see stored_text)."""
+        return StoredText("/settings.json")
 
     def watchdog(self):
         """Start the hardware watchdog; it cannot be stopped again. Returns an object with feed()."""

@@ -11,6 +11,7 @@ import time
 
 from fieldpost.errors import ConfigError, SensorError
 from fieldpost.ports.file_region import FileRegion
+from fieldpost.ports.stored_text import StoredText
 
 # systemd-timesyncd makes this file when the clock has been set (systemd-timesyncd.service(8)).
 _TIMESYNC_FOLDER = "/run/systemd/timesync"
@@ -71,6 +72,10 @@ class Port:
             "config.json: a pin with gpio %d is to measure: expected direction output, input or pwm on a Raspberry Pi, "
             "which has no analogue inputs" % gpio
         )
+
+    def settings_store(self):
+        """Return where settings are kept that were changed from afar (see stored_text)."""
+        return StoredText(self._config["ring"]["path"] + ".settings")
 
     def ask_time_ms(self):
         """Return UTC in ms since 1970, as the system keeps it. OSError while the system still waits for a time server.
@@ -193,7 +198,7 @@ class _Pwm:
             if level:
                 self._pwm.frequency = frequency_hz
             self._pwm.duty_cycle = duty_permille * 65535 // 1000
-        except (AttributeError, *_FAILURES) as error:
+        except (AttributeError,) + _FAILURES as error:
             self._pwm = None
             advice = "GPIO %d cannot be used for PWM: %s" % (self._gpio, _advice(error, "gpio"))
             raise OSError(getattr(error, "errno", None) or errno.EIO, advice) from error

@@ -56,9 +56,13 @@ class ReadingSchema:
             at += size
         return ",".join(pieces)
 
+    def quantities(self):
+        """Return pairs of name and the power of ten that its integer counts."""
+        return [(quantity[0], quantity[3]) for quantity in self._quantities]
+
     def named(self, values):
         """Return pairs of name and decimal text. values: integers, in order."""
-        return [(quantity[0], decimal(value, quantity[3])) for quantity, value in zip(self._quantities, values)]
+        return [(name, decimal(value, exponent)) for (name, exponent), value in zip(self.quantities(), values)]
 
 
 def id_of(payload):

@@ -4,7 +4,7 @@ A reading needs its schema, a stamp needs the boot's time of day. Both stand in 
 before it will be overwritten.
 """
 
-from fieldpost.limits import GROUP_AGE_MS_MAX, RECORD_BYTES_MAX
+from fieldpost.limits import GROUP_AGE_MS_MAX, RECORD_BYTES_MAX, STAMP_BYTES
 from fieldpost.records import schema
 
 _NOWHERE = -2  # no sector has this number
@@ -38,7 +38,7 @@ class Recorder:
 
     def reading(self, reading_schema, values):
         """Append a reading. values: integers as the schema names them."""
-        self._explain()
+        self._explain(reading_schema.reading_bytes)
         self._append(
             schema.READING,
             schema.pack_reading(self._payload, self._boot, self._clock.uptime_ms, reading_schema, values),
@@ -46,7 +46,7 @@ class Recorder:
 
     def text(self, kind, text):
         """Append a RESULT or an ALARM, a JSON object in UTF-8, durable on return."""
-        self._explain()
+        self._explain(STAMP_BYTES + len(text))
         self._append(kind, schema.pack_text(self._payload, self._boot, self._clock.uptime_ms, text))
         self.ring.sync()
 
@@ -62,17 +62,30 @@ class Recorder:
         if ring.synced < ring.next_number - 1 and self._clock.uptime_ms - self._group_since_ms >= GROUP_AGE_MS_MAX:
             ring.sync()
 
-    def _explain(self):
-        """Tell the schemas and the time of day, unless the open sector has them already."""
-        if self._explained_sector == self.ring.newest:
-            return
-        # Noted before it is done: should it run over into the next sector, that one is explained as well.
-        self._explained_sector = self.ring.newest
+    def _explain(self, length):
+        """See to it that a record of `length` bytes comes to stand in a sector that tells schemas and time of day."""
+        ring = self.ring
+        while self._explained_sector != ring.newest or ring.opens_sector(length):
+            if ring.opens_sector(length):
+                ring.leave_sector()
+            first_number = ring.next_number
+            first_sector = self._tell()
+            if ring.next_number == first_number:
+                return  # there is nothing to tell yet
+            if first_sector == ring.newest:
+                self._explained_sector = first_sector  # else it ran over into the next sector: all of it again there
+
+    def _tell(self):
+        """Append schemas and time of day; return the sector in which the first of them stands."""
+        first_sector = None
         for reading_schema in self._schemas:
             text = reading_schema.text.encode()
             self._append(schema.SCHEMA, schema.pack_text(self._payload, self._boot, self._clock.uptime_ms, text))
+            if first_sector is None:
+                first_sector = self.ring.newest
         if self._clock.utc_ms() is not None:
             self._anchor()
+        return self.ring.newest if first_sector is None else first_sector
 
     def _anchor(self):
         uptime_ms, utc_ms = self._clock.uptime_ms, self._clock.utc_ms()

@@ -13,11 +13,14 @@ and the oldest record, which is exactly what was lost, whatever cut the power in
 import os
 import struct
 
+from fieldpost.compat import const
 from fieldpost.errors import RecordTooLarge, RegionUnusable
 from fieldpost.limits import RECORD_BYTES_MAX, RING_SECTORS_MAX, RING_SECTORS_MIN
 from fieldpost.ring import frame, sector
 from fieldpost.ring.directory import first_number, sector_of
 from fieldpost.ring.reader import Reader
+
+_LOST_MAX = const(0xFFFF_FFFF)  # the field's; a device that gets there knows what "many" is
 
 
 class Ring:
@@ -94,9 +97,10 @@ class Ring:
         assert through < self.next_number, through
         if through <= self.cursor:
             return
-        self._commit(frame.KIND_ACK, through, struct.pack("<I", self.lost + lost))
+        lost = min(self.lost + lost, _LOST_MAX)
+        self._commit(frame.KIND_ACK, through, struct.pack("<I", lost))
         self.cursor = through
-        self.lost += lost
+        self.lost = lost
 
     def maintain(self):
         """Erase the next sector ahead of need, if nothing is kept in it; return whether it did.
@@ -112,6 +116,18 @@ class Ring:
         self._erase(self.newest + 1)
         self._is_erased_ahead = True
         return True
+
+    def opens_sector(self, length):
+        """Return whether a record of `length` bytes would be the first of the next sector."""
+        if self.newest < 0 or self.open_page == self.pages_per_sector:
+            return True
+        is_last_page = self.open_page == self.pages_per_sector - 1
+        return is_last_page and self._page_is_full(frame.size(length, self.align))
+
+    def leave_sector(self):
+        """Let the next record open the next sector."""
+        self.open_page = self.pages_per_sector
+        self._offset = 0
 
     def drop_oldest_sector(self):
         """Erase the oldest sector but never the open one; return whether there was one to erase.

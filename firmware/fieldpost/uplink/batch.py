@@ -21,6 +21,11 @@ class Batch:
         self._room = bytes_max - BATCH_TAIL_BYTES_MAX
         self.begin(1)
 
+    def set_records_max(self, records_max):
+        """Take another number of records that make it full; return it."""
+        self._records_max = records_max
+        return records_max
+
     def begin(self, first):
         """Start a body whose first number, delivered or lost, is `first`."""
         self.first = first

@@ -41,6 +41,11 @@ class Lane:
         self.acked_records = 0
         self.duplicates_sent = 0
 
+    def set_batch(self, records_max, age_ms):
+        """Pack at most `records_max` from now on, and let the oldest wait for `age_ms` at the most."""
+        self._records_max = self._batch.set_records_max(records_max)
+        self._age_ms = age_ms
+
     def disconnected(self):
         """The connection is gone; everything in flight is in doubt and leaves again, oldest first."""
         self._resend = 0

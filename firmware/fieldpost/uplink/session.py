@@ -22,14 +22,19 @@ READY = "ready"
 
 
 class Session:
-    """Drives a link. commands: submit and refuse (see commands.executor); time is a number in ms."""
+    """Drives a link. commands: submit and refuse (see commands.executor); time is a number in ms.
 
-    def __init__(self, link, outbox, dialect, commands, backoff):
+    channels: what else speaks over the connection: objects with `subscriptions`, ready(now_ms), closed(),
+    take(topic, payload) -> whether it was theirs, step(now_ms, link), finished(what, status, answer).
+    """
+
+    def __init__(self, link, outbox, dialect, commands, backoff, channels=()):
         self._link = link
         self._outbox = outbox
         self._dialect = dialect
         self._commands = commands
         self._backoff = backoff
+        self._channels = tuple(channels)
         self._due_ms = 0
         self._now_ms = 0
         self._connection = 0  # counts connections: a token of an earlier one must not acknowledge in this one
@@ -52,19 +57,25 @@ class Session:
         elif self.state == SUBSCRIBING and now_ms - self._since_ms > SUBACK_TIMEOUT_MS:
             self._give_up("no answer to SUBSCRIBE within %d s" % (SUBACK_TIMEOUT_MS // 1000))
 
-    def command_done(self, token):
-        """Acknowledge a command's message, if the connection that brought it still lives and the hub wants it."""
-        connection, packet_id = token
-        if packet_id and connection == self._connection and self.state != DOWN:
-            self._link.puback(packet_id)
+    def command_done(self, token, status=None, answer=None):
+        """A command is finished: acknowledge its message, if the connection that brought it still lives.
+
+        One that came through a channel is answered there. status: of its answer; answer: JSON (bytes), or None.
+        """
+        where, what = token
+        if type(where) is not int:
+            where.finished(what, status, answer)
+        elif what and where == self._connection and self.state != DOWN:
+            self._link.puback(what)
 
     def link_connected(self):
         """The hub accepted the connection."""
         self._enter(SUBSCRIBING)
         self._subscriptions_open = 0
-        for topic, qos in self._dialect.subscriptions:
-            self._link.subscribe(topic, qos, self._outbox.new_packet_id())
-            self._subscriptions_open += 1
+        for subscriber in (self._dialect,) + self._channels:
+            for topic, qos in subscriber.subscriptions:
+                self._link.subscribe(topic, qos, self._outbox.new_packet_id())
+                self._subscriptions_open += 1
 
     def link_suback(self, granted):
         """granted: QoS, or 0x80 for refused (MQTT 3.1.1 section 3.9.3)."""
@@ -76,6 +87,8 @@ class Session:
             self._enter(READY)
             self.last_error = ""
             self._is_stable = False
+            for channel in self._channels:
+                channel.ready(self._now_ms)
 
     def link_puback(self, packet_id):
         """The hub has stored a batch."""
@@ -85,20 +98,28 @@ class Session:
         """A message from the hub. topic, payload: memoryviews, valid during the call. packet_id 0: QoS 0."""
         token = (self._connection, packet_id)
         try:
+            for channel in self._channels:
+                if channel.take(str(topic, "utf-8"), payload):
+                    self.command_done(token)
+                    return
             parsed = self._dialect.parse(topic, payload)
+        except UnicodeError:
+            self.command_done(token)  # no topic of MQTT (3.1.1 section 4.7.3), and nobody's
+            return
         except CommandMalformed as error:
             self._commands.refuse(error.command_id, error.reason, token)
             return
         if parsed is None:
             self.command_done(token)  # not ours; unacknowledged it would stand in the way of what is
         else:
-            command_id, name, arguments, expires_ms = parsed
-            self._commands.submit(command_id, name, arguments, expires_ms, token)
+            command_id, name, arguments, expires_ms, proof = parsed
+            self._commands.submit(command_id, name, arguments, expires_ms, token, proof)
 
     def link_refused(self, packet_id, size):
         """A message was too large for this device and was passed over; acknowledged, or it would come for ever."""
-        self.command_done((self._connection, packet_id))
-        self.last_error = "a message of %d bytes was refused" % size
+        reason = "a message of %d bytes is too long for this device" % size
+        self.last_error = reason
+        self._commands.refuse("", reason, (self._connection, packet_id))
 
     def link_closed(self, reason, is_refusal=False):
         """The link is gone. is_refusal: the hub said no, so that haste will not help."""
@@ -108,6 +129,8 @@ class Session:
         self.last_error = reason
         self._due_ms = self._now_ms + self._backoff.next_ms()
         self._outbox.disconnected()
+        for channel in self._channels:
+            channel.closed()
 
     def _open(self):
         try:
@@ -121,6 +144,8 @@ class Session:
         self._link.open(self._now_ms, password, self)
 
     def _send(self, now_ms):
+        for channel in self._channels:
+            channel.step(now_ms, self._link)
         self._outbox.step(now_ms, self._link)
         self._outbox.forget(now_ms)
         if self._outbox.overdue(now_ms, PUBACK_TIMEOUT_MS):

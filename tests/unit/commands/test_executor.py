@@ -70,7 +70,7 @@ def test_a_repeat_while_it_waits_or_runs_only_brings_the_newer_token():
 
 def test_what_may_not_act_is_refused_with_its_reason_and_moves_nothing():
     cases = (
-        ("gpio.blink", {}, "no such command: expected one of agent.info, agent.reboot, gpio.get, gpio.pattern"),
+        ("gpio.blink", {}, "no such command: expected one of agent.info, agent.reboot, gpio.get"),
         ("gpio.set", {}, "pin is missing: expected a name"),
         ("gpio.set", {"pin": 26, "value": 1}, "pin is 26: expected a name"),
         ("gpio.set", {"pin": "pump", "value": 1}, 'pin is "pump": expected one of button, led, relay'),

@@ -86,7 +86,7 @@ class Boot:
     now_ms starts at 0; utc_ms is what the clock says, None while it is not known.
     """
 
-    def __init__(self, ring=None, answers=None, pins=None, settings=PINS, words=(), queue=None):
+    def __init__(self, ring=None, answers=None, pins=None, settings=PINS, words=(), queue=None, policy=None):
         self.ring = ListRing([]) if ring is None else ring
         self.answers = [] if answers is None else answers
         self.pins = pins or {name: Pin(settings[name]["safe"] or 0) for name in settings}
@@ -96,15 +96,20 @@ class Boot:
         self.outputs = Outputs(settings, self.pins)
         self.context = Context(self.outputs, queue, Agent(), lambda: (("version", "1"), ("boot", 3)))
         self.commands = Commands(
-            Vocabulary(settings, words), self.context, Journal(self.ring), self.store_answer, lambda: self.utc_ms
+            Vocabulary(settings, words),
+            self.context,
+            Journal(self.ring),
+            self.store_answer,
+            lambda: self.utc_ms,
+            policy,
         )
-        self.commands.done_callback = self.acknowledged.append
+        self.commands.done_callback = lambda token, status, answer: self.acknowledged.append(token)
 
     def store_answer(self, text):
         self.answers.append(json.loads(str(text, "utf-8")))
 
-    def send(self, command_id, name, token=0, expires_ms=None, **arguments):
-        return self.commands.submit(command_id, name, arguments, expires_ms, token)
+    def send(self, command_id, name, token=0, expires_ms=None, proof=None, **arguments):
+        return self.commands.submit(command_id, name, arguments, expires_ms, token, proof)
 
     def run(self, duration_ms=0):
         """Step until `duration_ms` have passed, every 10 ms, and at least until nothing is left to begin."""

@@ -1,7 +1,8 @@
 """The Azure dialect: signatures, topics, property bags, commands."""
 
+from fieldpost import hmac_sha256
 from fieldpost.errors import ClockUnknown, CommandMalformed
-from fieldpost.hubs import azure_sas, properties
+from fieldpost.hubs import properties
 from fieldpost.hubs.azure import AzureDialect, expiry_ms
 from support import raises
 
@@ -23,7 +24,7 @@ def test_hmac_matches_rfc_4231():
             "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
         ),
     ):
-        found = "".join(["%02x" % byte for byte in azure_sas.hmac_sha256(key, data)])
+        found = "".join(["%02x" % byte for byte in hmac_sha256.digest(key, data)])
         assert found == expected
 
 
@@ -70,9 +71,9 @@ def parse(bag, body):
 
 def test_a_command_stands_in_the_body_or_in_a_property():
     body = b'{"command":"gpio.set","arguments":{"pin":"relay","value":1}}'
-    assert parse(b"%24.mid=c1", body) == ("c1", "gpio.set", {"pin": "relay", "value": 1}, None)
-    assert parse(b"%24.mid=c2&command=gpio.get", b'{"pin":"led"}') == ("c2", "gpio.get", {"pin": "led"}, None)
-    assert parse(b"command=ping", b"") == ("", "ping", {}, None)
+    assert parse(b"%24.mid=c1", body)[:4] == ("c1", "gpio.set", {"pin": "relay", "value": 1}, None)
+    assert parse(b"%24.mid=c2&command=gpio.get", b'{"pin":"led"}')[:4] == ("c2", "gpio.get", {"pin": "led"}, None)
+    assert parse(b"command=ping", b"")[:4] == ("", "ping", {}, None)
     assert dialect().parse(b"devices/other/messages/devicebound/", b"") is None
     assert parse(b"%24.exp=2026-11-23T16%3A00%3A00.5Z&command=ping", b"")[3] == 1_795_449_600_500
 

@@ -84,7 +84,7 @@ class Dialect:
     def parse(self, topic, payload):
         if topic == b"bad":
             raise CommandMalformed("c9", "no JSON")
-        return None if topic == b"other" else ("c1", "ping", {}, None)
+        return None if topic == b"other" else ("c1", "ping", {}, None, None)
 
 
 class Commands:
@@ -251,8 +251,8 @@ def test_pubacks_reach_the_outbox():
 def test_a_command_is_acknowledged_when_it_is_done_and_only_on_its_own_connection():
     world = World().ready()
     world.event(1, "link_message", b"commands", b"{}", 9)
-    command_id, name, arguments, expires_ms, token = world.commands.submitted[0]
-    assert (command_id, name, arguments, expires_ms) == ("c1", "ping", {}, None)
+    command_id, name, arguments, expires_ms, token, proof = world.commands.submitted[0]
+    assert (command_id, name, arguments, expires_ms, proof) == ("c1", "ping", {}, None, None)
     world.session.command_done(token)
     assert world.link.take() == [("puback", 9)]
     world.event(2, "link_closed", "lost")
@@ -292,4 +292,57 @@ def test_what_is_no_command_is_refused_and_what_is_foreign_is_acknowledged_and_p
     assert len(world.commands.submitted) == 1
     assert world.link.take() == [("puback", 4)], "left alone it would come again for ever"
     world.event(1, "link_refused", 5, 70_000)
+    command_id, reason, token = world.commands.submitted[-1]
+    assert (command_id, reason) == ("", "a message of 70000 bytes is too long for this device")
+    world.session.command_done(token)
     assert world.link.take() == [("puback", 5)]
+
+
+class Channel:
+    """Takes what begins with "$"; finished commands come back to it."""
+
+    subscriptions = (("$mine/#", 0),)
+
+    def __init__(self):
+        self.calls = []
+
+    def ready(self, now_ms):
+        self.calls.append("ready")
+
+    def closed(self):
+        self.calls.append("closed")
+
+    def take(self, topic, payload):
+        if not topic.startswith("$"):
+            return False
+        self.calls.append(bytes(payload))
+        return True
+
+    def step(self, now_ms, link):
+        self.calls.append("step")
+
+    def finished(self, what, status, answer):
+        self.calls.append((what, status, answer))
+
+
+def test_a_channel_has_subscriptions_messages_and_answers_of_its_own():
+    world, channel = World(), Channel()
+    world.session = Session(
+        world.link, world.outbox, world.dialect, world.commands, Backoff(lambda limit: 0), (channel,)
+    )
+    world.session.step(0)
+    world.event(0, "link_connected")
+    assert [call[1] for call in world.link.take() if call[0] == "subscribe"] == ["commands/#", "methods/#", "$mine/#"]
+    for qos in (1, 0):
+        world.event(0, "link_suback", qos)
+        assert world.session.state == SUBSCRIBING and channel.calls == []
+    world.event(0, "link_suback", 0)
+    assert world.session.state == READY and channel.calls == ["ready", "step"]
+    world.event(1, "link_message", b"$mine/1", b"hello", 0)
+    world.event(1, "link_message", b"commands", b"{}", 9)
+    assert b"hello" in channel.calls and len(world.commands.submitted) == 1
+    world.session.command_done((channel, "call 7"), "done", b"{}")
+    assert channel.calls[-1] == ("call 7", "done", b"{}")
+    world.event(2, "link_message", b"\xff\xfe", b"", 4)
+    world.event(3, "link_closed", "lost")
+    assert channel.calls[-1] == "closed"

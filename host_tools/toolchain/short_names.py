@@ -1,0 +1,57 @@
+"""Gives the private names of the firmware short ones, for boards: each different name takes RAM there.
+
+MicroPython keeps every name of a loaded module as an interned string, with room for as many again. A private name
+(one leading underscore) that stands in one module alone can be called as private names of other modules are called;
+one that several modules use gets one short name for all. Names that the drivers use too are left alone, and so is
+everything public. Tracebacks lose the private functions' names; they keep file and line.
+"""
+
+import io
+import re
+import tokenize
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from itertools import count
+
+_PRIVATE = re.compile(r"_[A-Za-z0-9][A-Za-z0-9_]*\Z")
+
+
+def private_names(source: str) -> set[str]:
+    """Return the private names that stand in `source`."""
+    return {token.string for token in _names(source)}
+
+
+def plan(modules: Mapping[str, str], foreign: Iterable[str]) -> dict[str, dict[str, str]]:
+    """Return what to call the private names of each module. modules: sources by name; foreign: other sources."""
+    kept = set().union(*(private_names(source) for source in foreign)) if foreign else set()
+    found = {name: private_names(source) - kept for name, source in modules.items()}
+    uses = Counter(private for names in found.values() for private in names)
+    free = (f"_{number:x}" for number in count() if f"_{number:x}" not in kept and f"_{number:x}" not in uses)
+    shared = {private: next(free) for private, times in sorted(uses.items()) if times > 1}
+    alone: list[str] = []
+    plans = {}
+    for name, privates in sorted(found.items()):
+        own = sorted(privates - shared.keys())
+        while len(alone) < len(own):
+            alone.append(next(free))
+        plans[name] = {private: shared[private] for private in privates & shared.keys()} | dict(
+            zip(own, alone, strict=False)
+        )
+    return plans
+
+
+def rename(source: str, names: Mapping[str, str]) -> str:
+    """Return `source` with the names of `names` replaced. Nothing moves to another line."""
+    lines = source.splitlines(keepends=True)
+    for token in reversed(list(_names(source))):
+        row, column = token.start
+        line = lines[row - 1]
+        new = names.get(token.string, token.string)
+        lines[row - 1] = line[:column] + new + line[column + len(token.string) :]
+    return "".join(lines)
+
+
+def _names(source: str) -> Iterator[tokenize.TokenInfo]:
+    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+        if token.type == tokenize.NAME and _PRIVATE.match(token.string):
+            yield token
