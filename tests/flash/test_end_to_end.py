@@ -126,6 +126,12 @@ async def test_from_nothing_to_a_reading_and_again(bench: Bench, tmp_path: Path,
         assert out.startswith("shed-2: reading "), out
         assert min(record["n"] for record in bench.records("shed-2")) <= min(numbers)
 
+        # Without settings, it keeps its hub and its networks too.
+        (bench.folder / "fieldpost.toml").unlink()
+        code, out, err = await bench.fieldpost("flash", kind, "--port", board.serial_port)
+        assert code == 0, err
+        assert out.startswith("shed-2: the hub has acknowledged "), out
+
 
 async def test_a_fleet_delivers_but_for_the_board_that_is_broken(
     bench: Bench, tmp_path: Path, micropython: Path
@@ -154,14 +160,3 @@ async def test_a_fleet_delivers_but_for_the_board_that_is_broken(
         code, out, err = await bench.fieldpost("provision", "--list", "--json")
         flashed = {row["device"]: row["outcome"] for row in json.loads(out)}
         assert flashed == {**{name: outcomes[name] for name in ("fleet-1", "fleet-2")}, "fleet-3": None}
-
-
-async def test_without_settings_a_board_keeps_hub_and_networks(bench: Bench, tmp_path: Path, micropython: Path) -> None:
-    async with on_the_table("esp32", tmp_path / "board", micropython, bench.upstream) as board:
-        words = ["--port", board.serial_port, "--firmware", bench.firmware("esp32"), "--device", "shed-1"]
-        code, out, err = await bench.fieldpost("flash", "esp32", *words)
-        assert code == 0, err
-        (bench.folder / "fieldpost.toml").unlink()
-        code, out, err = await bench.fieldpost("flash", "esp32", "--port", board.serial_port)
-        assert code == 0, err
-        assert out.startswith("shed-1: the hub has acknowledged "), out
