@@ -8,6 +8,7 @@ from host_tools.cli import (
     audit,
     bench,
     boards,
+    doctor,
     emulate,
     flash,
     hub,
@@ -53,6 +54,7 @@ for verb in (
     audit,
     status,
     boards,
+    doctor,
     simulate,
     top,
 ):

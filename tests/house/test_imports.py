@@ -36,8 +36,8 @@ FIRMWARE = {
 }
 
 _ANY_HOST = {
-    "queue", "service", "toolchain", "boards", "config", "flash", "provision", "hub", "emulator", "audit", "simulate",
-    "errors",
+    "queue", "service", "toolchain", "boards", "config", "flash", "provision", "doctor", "hub", "emulator", "audit",
+    "simulate", "errors",
 }  # fmt: skip
 HOST = {
     "errors": set(),
@@ -47,6 +47,7 @@ HOST = {
     "config": {"errors"},
     "flash": {"errors", "toolchain", "boards", "hub"},
     "provision": {"errors", "hub"},
+    "doctor": {"errors", "config", "flash", "hub"},
     "hub": {"errors"},
     "emulator": {"errors", "toolchain"},
     "audit": {"errors"},

@@ -1,0 +1,67 @@
+"""`fieldpost doctor`: looks at settings, hub, network and board, and says what is wrong in plain words."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+from rich.markup import escape
+
+from host_tools.config import read_settings
+from host_tools.doctor import Finding, board, local_hub, network, settings
+from host_tools.errors import UserError
+from host_tools.lab.folder import state_folder
+from host_tools.provision.local_hub import LocalHub, root_certificate
+
+_MARKS = {True: "[green]good[/]", False: "[red]wrong[/]", None: "[yellow]note[/]"}
+
+
+def run(
+    port: Annotated[str | None, typer.Option(help="Serial port of a board to look at.")] = None,
+    device: Annotated[str | None, typer.Option(help="A device to ask the local hub about.")] = None,
+    config: Annotated[Path | None, typer.Option(help="Instead of fieldpost.toml in this folder.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object.")] = False,
+) -> None:
+    """Look for what keeps readings from arriving. Exit 1 if something is wrong.
+
+    A board that runs is only listened to.
+    """
+    found = look(port, device, config)
+    if as_json:
+        print(json.dumps({"findings": [asdict(one) for one in found]}, ensure_ascii=False))
+    else:
+        console = Console()
+        for one in found:
+            console.print(f"{_MARKS[one.is_good]:<16} {escape(one.about):<12} {escape(one.says)}", highlight=False)
+    if any(one.is_good is False for one in found):
+        raise typer.Exit(1)
+
+
+def look(port: str | None, device: str | None, config: Path | None) -> list[Finding]:
+    """Return what every look has shown."""
+    try:
+        known = read_settings(config)
+    except UserError as error:
+        return [Finding("settings", False, str(error))]
+    found = settings.look(known)
+    host, hub_port, root = known.hub_host, known.hub_port, None
+    try:
+        if known.root_certificate is not None:
+            root = root_certificate(known.root_certificate)
+        if host is None:
+            folder = known.hub_data or state_folder() / "hub"
+            found += local_hub.look(folder, device)
+            if found[-1].is_good is not False or found[-1].about == "device":
+                hub = LocalHub(folder)
+                host, hub_port, root = hub.host, hub.port, hub.ca_der
+    except UserError as error:
+        found.append(Finding("hub", False, str(error)))
+    if host is not None:
+        found += network.hub(host, hub_port, root)
+    if not known.is_local:
+        found += network.clock(known.time_servers)
+    if port is not None:
+        found += board.look(port, host)
+    return found
