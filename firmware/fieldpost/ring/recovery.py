@@ -60,16 +60,24 @@ def recover(region, page):
         if scan.holds_frames_without_header(sequence):
             state.age = _age_of(state, sequence)
             state.newest = sequence
+            scan.is_next_spoiled = False
             scan.sector(sequence)
             state.tail_page = region.sector_bytes // region.page_bytes
     scan.numbers_without_header(state.newest + 1)
+    if scan.is_next_spoiled:
+        state.tail_page = region.sector_bytes // region.page_bytes
     # Damage at the tail is a record that was cut or has rotted: its number is never given to another.
     state.next_number = max(state.next_number + scan.torn, state.cursor + 1)
     return state
 
 
 class _Scan:
-    """Walks whole sectors. torn: numbers that damage since the last whole record may have used up."""
+    """Walks whole sectors. torn: numbers that damage since the last whole record may have used up.
+
+    is_next_spoiled: whether the place behind the newest sector is neither blank nor what it was a lap ago. A header
+    of this lap may stand there, cut late, that reads as valid the next time: it would then hide what came before it.
+    So nothing more is to be written before that place has been erased.
+    """
 
     def __init__(self, region, state, page):
         self._region = region
@@ -79,6 +87,7 @@ class _Scan:
         self._align = frame.alignment(region.unit_bytes)
         self._walk = Walk(page, self._align)
         self.torn = 0
+        self.is_next_spoiled = False
 
     def sector(self, sequence):
         """Take from the frames of a sector what they say."""
@@ -106,6 +115,8 @@ class _Scan:
         header = sector.unpack(self._page[: sector.HEADER_BYTES])
         if (header is not None and header[sector.SEQUENCE] != sequence) or is_blank(self._page, 0):
             return False
+        if sequence == self._state.newest + 1:
+            self.is_next_spoiled = True
         for index in range(self._pages):
             self._begin(sequence, index)
             if self._walk.next():

@@ -34,3 +34,33 @@ def test_records_behind_a_flickering_header_keep_their_numbers():
                 flash.pattern = pattern
                 after = Ring(flash)
                 assert after.next_number == records + 1 and after.ring_id == ring.ring_id, (records, byte, pattern)
+
+
+def test_a_header_that_was_cut_and_reads_as_valid_one_boot_later_hides_nothing():
+    """Goal: the same, when the sector behind the flickering header holds no record yet.
+
+    Method: one boot reads it as rotten and appends to the sector before it, the next one reads it as valid.
+    """
+    for records in range(20, 60):
+        flash = FlickeringFlash(6 * SECTOR_BYTES, sector_bytes=SECTOR_BYTES)
+        ring = Ring(flash)
+        for _ in range(records):
+            ring.append(1, bytes(20))
+        before = bytes(flash.memory)
+        newest = ring.newest
+        while ring.newest == newest:
+            ring.append(1, bytes(20))
+        place = ring.newest % ring.sectors * SECTOR_BYTES
+        header = bytes(flash.memory[place : place + 44])
+        for byte in (0, 4, 9, 17, 43):
+            cut = bytearray(before)
+            cut[place : place + 44] = header
+            flash = FlickeringFlash(cut, sector_bytes=SECTOR_BYTES)
+            flash.weak_byte = place + byte
+            flash.pattern = (1 << 64) - 1
+            rotten = Ring(flash)
+            flash.pattern = 0
+            number = rotten.append(1, bytes(20))
+            again = Ring(flash)
+            assert again.next_number == number + 1, (records, byte)
+            assert again.ring_id == ring.ring_id
