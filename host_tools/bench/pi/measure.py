@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import hashlib
+import importlib.util
 import json
 import os
 import random
@@ -75,6 +76,8 @@ class Figures:
 
 def measure(folder: Path, effort: Effort, report: Report) -> Figures:
     """Measure in `folder`; it is left as it was. UserError if the SDK cannot be installed."""
+    if importlib.util.find_spec("persistqueue") is None:
+        raise UserError("this compares with persist-queue, which is not installed: pip install persist-queue")
     report("installing azure-iot-device", 0.0)
     python = _rival_python()
     with tempfile.TemporaryDirectory(dir=folder, prefix="bench-pi-") as made:
