@@ -45,8 +45,14 @@ def alias_u_modules():
         sys.modules.setdefault("u" + name, __import__(name))
 
 
+_JSON_DEPTH_MAX = const(16)  # IoT Hub's twins reach 10 below `desired`
+
+
 def is_whole_json(text):
-    """Return whether every bracket of a JSON text is closed; MicroPython's parser closes them at its end."""
+    """Return whether every bracket of a JSON text is closed, and none lies deeper than 16 levels.
+
+    MicroPython's parser closes brackets at the end of the text, and takes memory for each. Ask before it parses.
+    """
     depth = 0
     in_string = escaped = False
     for character in text:
@@ -57,6 +63,8 @@ def is_whole_json(text):
             in_string = True
         elif character in "{[":
             depth += 1
+            if depth > _JSON_DEPTH_MAX:
+                return False
         elif character in "}]":
             depth -= 1
     return depth == 0

@@ -43,7 +43,9 @@ WIFI_ATTEMPTS_BEFORE_RESTART = const(3)
 GC_THRESHOLD_BYTES = const(16_384)  # collect before garbage breaks up the 16.7 KB run that TLS needs
 
 # --- commands: what the cloud may ask for ---------------------------------------------------------
-COMMANDS_QUEUED_MAX = const(50)  # IoT Hub holds 50 pending messages for a device and refuses the next
+HUB_PENDING_MAX = const(50)  # IoT Hub holds so many messages for a device and refuses the next
+COMMANDS_WANTED_MAX = const(8)  # that many wait in RAM; the link is then not read until one is done
+COMMANDS_QUEUED_MAX = const(16)  # of which none can be refused: one chunk read holds no more small ones
 COMMAND_NAME_CHARS_MAX = const(32)  # of a name echoed in an answer
 JOURNAL_ENTRIES_MAX = const(128)  # command ids remembered: more than the hub can hold back and deliver again
 # Four hold the longest answers to all commands that the hub may hold back, one in a page; one is open, one erased.
@@ -72,7 +74,7 @@ TWIN_REPORT_INTERVAL_MS = const(3_600_000)
 CONFIG_BYTES_MAX = const(8192)  # of either file; a CA certificate in base64 takes 1 to 3 KB
 CA_BYTES_MAX = const(4096)
 
-assert JOURNAL_ENTRIES_MAX >= 2 * COMMANDS_QUEUED_MAX
+assert JOURNAL_ENTRIES_MAX >= 2 * HUB_PENDING_MAX
 
 # --- uplink: batches, window, session -----------------------------------------------------------
 WINDOW_BATCHES_MAX = const(64)

@@ -51,18 +51,17 @@ def escaped(text, bytes_max):
 
     A text that would take more than `bytes_max` bytes is cut between two characters and ends in "...".
     """
-    pieces = []
-    length = 0
-    kept = 0  # pieces that leave room for the dots
+    kept = bytearray()
+    room = bytes_max - len("...")
+    length = 0  # of what leaves room for the dots
     for character in text:
         piece = _escaped_character(character)
-        length += len(piece)
-        if length > bytes_max:
-            return "".join(pieces[:kept]) + "..."
-        pieces.append(piece)
-        if length <= bytes_max - len("..."):
-            kept = len(pieces)
-    return "".join(pieces)
+        if len(kept) + len(piece) > bytes_max:
+            return str(kept[:length], "ascii") + "..."
+        kept.extend(piece.encode())
+        if len(kept) <= room:
+            length = len(kept)
+    return str(kept, "ascii")
 
 
 def _escaped_character(character):

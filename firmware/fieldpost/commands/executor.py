@@ -41,7 +41,7 @@ from fieldpost.commands.journal import (
     STATUS_REFUSED,
 )
 from fieldpost.commands.word import ONCE
-from fieldpost.limits import COMMANDS_QUEUED_MAX
+from fieldpost.limits import COMMANDS_QUEUED_MAX, COMMANDS_WANTED_MAX
 from fieldpost.shapes import Mismatch
 
 
@@ -117,6 +117,14 @@ class Commands:
         if forced:
             self._outputs.forced = []
         return forced
+
+    def has_room(self):
+        """Return whether more may be read from the link. Always while a long command runs: others share the link."""
+        return self._running is not None or len(self._queue) < COMMANDS_WANTED_MAX
+
+    def is_idle(self):
+        """Return whether no command waits or runs."""
+        return not self._queue
 
     def step(self, now_ms):
         """End the pulses that are due, then begin, continue or finish one command."""

@@ -60,10 +60,10 @@ class AzureDialect:
             sent_ms = bag.get("at")
             proof = Proof(None if sent_ms is None else int(sent_ms), bag.get("sig"), bytes(payload))
             text = str(payload, "utf-8")
-            body = json.loads(text) if text else {}
             if not is_whole_json(text):
                 raise ValueError
-        except (ValueError, RuntimeError):  # RuntimeError: nested more deeply than the stack allows
+            body = json.loads(text) if text else {}
+        except (ValueError, RuntimeError, MemoryError):  # nested more deeply, or made of more, than memory allows
             raise CommandMalformed(command_id, "the body is not JSON, or the properties are malformed")
         if not isinstance(body, dict):
             raise CommandMalformed(command_id, "the body is no JSON object")

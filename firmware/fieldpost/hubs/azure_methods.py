@@ -51,10 +51,10 @@ class Methods:
             request_id = properties.decode(bag).get("$rid")
             name = properties.unquote(name)
             text = str(payload, "utf-8")
-            arguments = json.loads(text) if text else None
             if not is_whole_json(text):
                 raise ValueError
-        except (ValueError, RuntimeError):  # RuntimeError: nested more deeply than the stack allows
+            arguments = json.loads(text) if text else None
+        except (ValueError, RuntimeError, MemoryError):  # nested more deeply, or made of more, than memory allows
             arguments = ()
         if not request_id:
             return True  # nobody could be answered

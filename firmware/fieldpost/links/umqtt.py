@@ -66,7 +66,7 @@ class UmqttLink(MQTTClient):
     """A connection to one hub. All times are ms of one clock; ca_der: the root to trust, DER bytes.
 
     handler: link_connected(), link_suback(code), link_puback(packet_id), link_message(topic, payload, packet_id),
-    link_refused(packet_id, size), link_closed(reason, is_refusal).
+    link_refused(packet_id, size), link_closed(reason, is_refusal), link_has_room() -> whether to go on reading.
     """
 
     def __init__(self, dialect, host, port, keepalive_s, ca_der, inbound_bytes=COMMAND_BYTES_MAX):
@@ -230,6 +230,9 @@ class UmqttLink(MQTTClient):
         self._has_more = False
         for _ in range(READS_PER_STEP_MAX):
             if self._out_end > OUT_PUBLISH_BYTES:
+                return
+            if not self._handler.link_has_room():
+                self._has_more = True
                 return
             count = self._stream.read_into(self._chunk)
             if count is None:

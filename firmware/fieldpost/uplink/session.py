@@ -36,6 +36,7 @@ class Session:
         self._backoff = backoff
         self._channels = tuple(channels)
         self._due_ms = 0
+        self._left_behind = False  # whether commands of this connection were not taken
         self._now_ms = 0
         self._connection = 0  # counts connections: a token of an earlier one must not acknowledge in this one
         self._subscriptions_open = 0
@@ -71,6 +72,7 @@ class Session:
     def link_connected(self):
         """The hub accepted the connection."""
         self._enter(SUBSCRIBING)
+        self._left_behind = False
         self._subscriptions_open = 0
         for subscriber in (self._dialect,) + self._channels:
             for topic, qos in subscriber.subscriptions:
@@ -113,13 +115,18 @@ class Session:
             self.command_done(token)  # not ours; unacknowledged it would stand in the way of what is
         else:
             command_id, name, arguments, expires_ms, proof = parsed
-            self._commands.submit(command_id, name, arguments, expires_ms, token, proof)
+            if not self._commands.submit(command_id, name, arguments, expires_ms, token, proof):
+                self._left_behind = True
 
     def link_refused(self, packet_id, size):
         """A message was too large for this device and was passed over; acknowledged, or it would come for ever."""
         reason = "a message of %d bytes is too long for this device" % size
         self.last_error = reason
         self._commands.refuse("", reason, (self._connection, packet_id))
+
+    def link_has_room(self):
+        """Return whether commands can be taken: what is not read waits in the network, and costs no memory here."""
+        return self._commands.has_room()
 
     def link_closed(self, reason, is_refusal=False):
         """The link is gone. is_refusal: the hub said no, so that haste will not help."""
@@ -144,6 +151,9 @@ class Session:
         self._link.open(self._now_ms, password, self)
 
     def _send(self, now_ms):
+        if self._left_behind and self._commands.is_idle():
+            self._give_up("the hub shall deliver again what there was no room for")
+            return
         for channel in self._channels:
             channel.step(now_ms, self._link)
         self._outbox.step(now_ms, self._link)

@@ -1,7 +1,7 @@
 """Each command has one effect and one answer, in order, whatever arrives and how often."""
 
 from commands.world import Boot, ListRing
-from fieldpost.limits import COMMANDS_QUEUED_MAX, RESULT_TEXT_BYTES_MAX
+from fieldpost.limits import COMMANDS_QUEUED_MAX, COMMANDS_WANTED_MAX, RESULT_TEXT_BYTES_MAX
 
 
 def test_a_level_is_set_answered_and_acknowledged():
@@ -181,6 +181,19 @@ def test_a_flood_is_taken_up_to_the_bound_and_the_rest_is_left_to_the_hub():
     assert boot.send("later", "ping")
 
 
+def test_the_link_is_read_while_there_is_room_and_while_a_long_command_runs():
+    boot = Boot()
+    boot.send("p", "gpio.pulse", pin="relay", width_ms=1000)
+    for index in range(COMMANDS_WANTED_MAX - 1):
+        assert boot.commands.has_room()
+        boot.send("f%d" % index, "ping")
+    assert not boot.commands.has_room()
+    boot.commands.step(0)
+    assert boot.commands.has_room(), "others share the link, and the pulse takes its time"
+    boot.run(2000)
+    assert boot.commands.has_room() and boot.acknowledged
+
+
 def test_one_step_takes_up_one_command():
     boot = Boot()
     for index in range(5):
@@ -252,5 +265,5 @@ def test_every_answer_fits_in_a_record():
         boot.commands.submit(letter * 128, letter * 400, {letter * 400: letter * 400}, None, index)
         boot.commands.submit(letter * 127, "gpio.set", {"pin": letter * 400}, None, index)
         boot.commands.refuse(letter * 126, letter * 400, index)
-    boot.run()
+        boot.run()
     assert len(sizes) == 18 and max(sizes) <= RESULT_TEXT_BYTES_MAX

@@ -123,6 +123,7 @@ class World:
         self.stream = FakeTls()
         self._real = umqtt.socket, umqtt.select, umqtt.tls
         self.refuse_subscription = False
+        self.has_room = True
 
     def __enter__(self):
         world = self
@@ -170,6 +171,9 @@ class World:
     def link_refused(self, packet_id, size):
         self.told.append(("refused", packet_id, size))
 
+    def link_has_room(self):
+        return self.has_room
+
     def link_closed(self, reason, is_refusal=False):
         self.told.append((reason, is_refusal))
 
@@ -204,6 +208,17 @@ def test_the_largest_batch_fits_with_the_longest_topic():
     with World() as world:
         world.open()
         assert world.link.publish(b"t" * (EVENT_TOPIC_BYTES_MAX - 16), b"x" * BATCH_BYTES_MAX, 1, False)
+
+
+def test_nothing_is_read_while_commands_have_no_room():
+    with World() as world:
+        world.open()
+        world.has_room = False
+        world.receive(PUBACK_7)
+        assert world.told == []
+        world.has_room = True
+        world.link.step(1, world)
+        assert world.told == [("puback", 7)]
 
 
 def test_nothing_is_read_while_acknowledgements_wait_in_the_reserved_room():

@@ -99,6 +99,12 @@ class Commands:
         self.submitted.append(refusal)
         return True
 
+    def has_room(self):
+        return True
+
+    def is_idle(self):
+        return True
+
 
 class World:
     def __init__(self):
@@ -296,6 +302,19 @@ def test_what_is_no_command_is_refused_and_what_is_foreign_is_acknowledged_and_p
     assert (command_id, reason) == ("", "a message of 70000 bytes is too long for this device")
     world.session.command_done(token)
     assert world.link.take() == [("puback", 5)]
+
+
+def test_commands_that_found_no_room_are_delivered_again_once_the_others_are_done():
+    world = World().ready()
+    world.commands.submit = lambda *command: False
+    world.commands.is_idle = lambda: False
+    world.event(1, "link_message", b"commands", b"{}", 3)
+    world.session.step(2)
+    assert world.session.state == READY
+    world.commands.is_idle = lambda: True
+    world.link.take()
+    world.session.step(3)
+    assert (world.session.state, world.link.take()) == (DOWN, [("close",)])
 
 
 class Channel:

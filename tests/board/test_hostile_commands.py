@@ -1,0 +1,185 @@
+"""Commands that nobody should send, to the whole device: each is answered, nothing moves, and the readings go on."""
+
+import asyncio
+import json
+import random
+import time
+
+import pytest
+
+from host_tools.errors import UserError
+from host_tools.hub.commands import COMMAND_BYTES_MAX
+from host_tools.lab.folder import LabFolder
+from host_tools.lab.lab import running
+from host_tools.lab.settings import Settings
+
+ANSWER_S_MAX = 30.0
+QUEUE_MAX = 50  # what IoT Hub holds for a device before it refuses
+FLOOD_IN_CI = 300
+FLOOD = 10_000
+HEAP_GROWTH_BYTES_MAX = 16_384  # the agent collects at least this often, and garbage counts
+
+
+def command(name, **arguments):
+    return json.dumps({"command": name, "arguments": arguments}).encode()
+
+
+# What is sent, and what the answer must name.
+REFUSED = {
+    "unknown command": (command("gpio.fly"), "no such command"),
+    "half a JSON": (b'{"command": "gpio.set", "arguments": {"pin": "relay", "val', "not JSON"),
+    "a bracket short": (b'{"command": "gpio.set", "arguments": {"pin": "relay", "value": 1}', "not JSON"),
+    "more than JSON": (command("gpio.set", pin="relay", value=1) + b"}", "not JSON"),
+    "no text": (b"\xff\xfe\x00", "not JSON"),
+    "nested deeply": (b"[" * 1500 + b"]" * 400, "not JSON"),
+    "no object": (b"[1]", "no JSON object"),
+    "nothing": (b"", "expected"),
+    "a name that is no text": (b'{"command": 5}', "expected"),
+    "arguments that are no object": (b'{"command": "ping", "arguments": [1]}', "expected"),
+    "a long name": (command("x" * 500), "no such command"),
+    "pin of a wrong type": (command("gpio.set", pin=26, value=1), "pin"),
+    "pin by its number": (command("gpio.set", pin="26", value=1), "pin"),
+    "unknown pin": (command("gpio.set", pin="toaster", value=1), "toaster"),
+    "an input to drive": (command("gpio.set", pin="button", value=1), "not allowed for pin button"),
+    "value out of range": (command("gpio.set", pin="relay", value=2), "value"),
+    "value of a wrong type": (command("gpio.set", pin="relay", value="1"), "value"),
+    "value true": (command("gpio.set", pin="relay", value=True), "value"),
+    "a fraction": (command("gpio.set", pin="relay", value=0.5), "value"),
+    "no value": (command("gpio.set", pin="relay"), "value"),
+    "one argument too many": (command("gpio.set", pin="relay", value=1, force=1), "force"),
+    "a pulse of nothing": (command("gpio.pulse", pin="relay", width_ms=0), "width_ms"),
+    "a pulse beyond the pin's limit": (command("gpio.pulse", pin="relay", width_ms=10_001), "for pin relay"),
+    "a pulse of ages": (command("gpio.pulse", pin="relay", width_ms=10**30), "width_ms"),
+    "a pattern of nothing": (command("gpio.pattern", pin="relay", durations_ms=[]), "durations_ms"),
+    "a pattern with a bad part": (command("gpio.pattern", pin="relay", durations_ms=[5, -5]), "durations_ms[1]"),
+    "a purge that nobody confirmed": (command("queue.purge", confirm="00000000"), "confirm"),
+}
+
+
+@pytest.fixture
+async def lab(tmp_path):
+    async with running(LabFolder("hostile", tmp_path), Settings(sample_interval_ms=200), print) as running_lab:
+        await running_lab.await_first_reading()
+        yield running_lab
+
+
+def edges(lab):
+    return {name: len(pin.edges) for name, pin in lab.pins.items()}
+
+
+async def sent(lab, body, message_id, **keys):
+    """Send a body and return the answer, once the hub has nothing left for the board."""
+    await lab.hub.send(lab.device_id, body, {}, message_id=message_id, **keys)
+    answer = await lab.watch.result(message_id, ANSWER_S_MAX)
+    await nothing_waits(lab)
+    return answer
+
+
+async def nothing_waits(lab):
+    async with asyncio.timeout(ANSWER_S_MAX):
+        while lab.hub.pending(lab.device_id):
+            await asyncio.sleep(0.01)
+
+
+@pytest.mark.slow
+async def test_bad_commands_are_refused_with_a_reason_and_move_nothing(lab):
+    before, boots = edges(lab), lab.board.boots
+    for number, (what, (body, named)) in enumerate(REFUSED.items()):
+        answer = await sent(lab, body, f"bad-{number}")
+        assert answer is not None, f"{what}: no answer; {lab.last_words()}"
+        assert (answer["status"], named in answer["result"]["reason"]) == ("refused", True), (what, answer)
+
+    stale_hub = lab.hub.clock
+    lab.hub.clock = lambda: stale_hub() - 3600.0  # holds for fresh what the board knows to be expired
+    expired = await sent(lab, command("gpio.set", pin="relay", value=1), "expired", expiry_unix_s=time.time() - 60)
+    lab.hub.clock = stale_hub
+    assert (expired["status"], "expired" in expired["result"]["reason"]) == ("refused", True), expired
+    assert edges(lab) == before
+
+    pulse = command("gpio.pulse", pin="relay", width_ms=1)
+    assert (await sent(lab, pulse, "twice"))["status"] == "done"
+    await lab.hub.send(lab.device_id, pulse, {}, message_id="twice")
+    assert (await sent(lab, command("ping"), "after the replay"))["status"] == "done"
+    assert edges(lab) == before | {"relay": before["relay"] + 2}, "a replay moved the pin"
+
+    assert lab.board.boots == boots and not lab.board.has_crashed
+    conversions = lab.board.bme280.conversions
+    async with asyncio.timeout(ANSWER_S_MAX):
+        while lab.board.bme280.conversions < conversions + 3:
+            await asyncio.sleep(0.02)
+    assert (await lab.audit()).is_whole
+
+
+def flood_of(count):
+    """Yield (message id, body, expected status) of a flood in which nothing may move a pin."""
+    chance = random.Random(10)
+    bad = [body for body, _ in REFUSED.values()]
+    for number in range(count):
+        if number % 3 == 0:
+            yield f"flood-{number}", command("ping"), "done"
+        elif number % 3 == 1:
+            yield f"flood-{number}", command("gpio.get", pin="button"), "done"
+        else:
+            yield f"flood-{number}", chance.choice(bad), "refused"
+
+
+async def feed(lab, flood):
+    """Send as fast as the hub takes it; return how often it refused."""
+    refusals = 0
+    for message_id, body, _ in flood:
+        while True:
+            try:
+                await lab.hub.send(lab.device_id, body, {}, message_id=message_id)
+                break
+            except UserError:
+                refusals += 1
+                assert lab.hub.pending(lab.device_id) == QUEUE_MAX
+                await asyncio.sleep(0.02)
+    return refusals
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("count", [FLOOD_IN_CI, pytest.param(FLOOD, marks=pytest.mark.exhaustive)])
+async def test_a_flood_is_answered_one_by_one_while_the_readings_go_on(lab, count):
+    statuses = {}
+
+    def note(message):
+        for record in json.loads(message.body)["records"]:
+            if record.get("event") == "result":
+                statuses.setdefault(record["id"], []).append(record["status"])
+
+    flood = list(flood_of(count))
+    await feed(lab, flood_of(QUEUE_MAX))  # so that everything the board loads late is loaded
+    await nothing_waits(lab)
+    before, boots, heap = edges(lab), lab.board.boots, lab.board.heap_peak_bytes
+    conversions, reading = lab.board.bme280.conversions, lab.watch.reading["n"]
+    lab.hub.on_message(note)
+    flood = [(f"again-{message_id}", body, status) for message_id, body, status in flood]
+    refusals = await feed(lab, flood)
+    await nothing_waits(lab)
+    await sent(lab, command("ping"), "last")
+
+    assert refusals > 0, "the hub never had to refuse: this was no flood"
+    unanswered = [message_id for message_id, _, _ in flood if message_id not in statuses]
+    assert unanswered == []
+    wrong = [(message_id, statuses[message_id]) for message_id, _, status in flood if statuses[message_id] != [status]]
+    assert wrong == []
+    assert edges(lab) == before
+    assert lab.board.boots == boots, f"it restarted: {lab.board.reset_causes}"
+    assert lab.board.heap_peak_bytes - heap <= HEAP_GROWTH_BYTES_MAX
+    assert lab.board.bme280.conversions > conversions and lab.watch.reading["n"] > reading, "no reading came through"
+    assert (await lab.audit()).is_whole
+
+
+@pytest.mark.slow
+async def test_a_body_of_64_kib_costs_nothing_but_itself(lab):
+    before, heap = edges(lab), lab.board.heap_peak_bytes
+    body = command("gpio.set", pin="relay", value=1, note="x" * (COMMAND_BYTES_MAX - 400))
+    await lab.hub.send(lab.device_id, body, {}, message_id="large")
+    # Its topic may be longer than what is kept of it, so the answer names no id.
+    answer = await lab.watch.result("", ANSWER_S_MAX)
+    assert (answer["status"], "bytes" in answer["result"]["reason"]) == ("refused", True)
+    await nothing_waits(lab)
+    assert edges(lab) == before
+    assert lab.board.heap_peak_bytes - heap <= HEAP_GROWTH_BYTES_MAX
+    assert (await sent(lab, command("ping"), "after it"))["status"] == "done"
