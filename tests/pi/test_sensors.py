@@ -104,6 +104,13 @@ def test_a_wrong_sensor_is_named_before_anything_starts(tmp_path, sensors, said)
     assert said in str(refused.value)
 
 
+def test_the_first_sensors_rhythm_is_the_one_that_a_twin_changes(pi_settings):
+    sensors = [{"driver": "cpu", "interval_ms": 60_000}, {"driver": "disk"}]
+    config = settings.load(*pi_settings(sensors=sensors, sample_interval_ms=5000))[0]
+    assert config["sample_interval_ms"] == 60_000
+    assert [sensor["interval_ms"] for sensor in config["sensors"]] == [60_000, 5000]
+
+
 def test_what_only_a_service_has_is_checked_too(pi_settings):
     assert settings.load(*pi_settings(service={}))[0]["service"]["metrics"] == "off"
     with pytest.raises(ConfigError, match="metrics is"):

@@ -11,9 +11,7 @@ class ServiceDevice(Device):
     def __init__(self, config, identity, port, log):
         super().__init__(config, identity, port, log)
         first, *others = config["sensors"]
-        sampler = self.agent.samplers[0]
-        sampler.name = _name(first)
-        sampler.interval_ms = first["interval_ms"]
+        self.agent.samplers[0].name = _name(first)
         for settings in others:
             self.agent.add_sensor(
                 _name(settings), lambda settings=settings: self._make(settings), settings["interval_ms"]

@@ -35,6 +35,8 @@ def load(config_path, identity_path):
     settings = config.check_config(dict(given, sensors=[{"driver": "bme280"}]))
     settings["plug_ins"] = os.path.join(os.path.dirname(os.path.abspath(config_path)), "sensors")
     settings["sensors"] = catalog.check(sensors, settings["plug_ins"], settings["sample_interval_ms"])
+    # The first sensor's rhythm is the one that a twin can change, and that is kept when it did.
+    settings["sample_interval_ms"] = settings["sensors"][0]["interval_ms"]
     try:
         settings["service"] = _SERVICE.check(service, "service")
     except Mismatch as mismatch:
