@@ -6,11 +6,13 @@ Takes one argument, a JSON object of what Hub is made with.
 from __future__ import annotations
 
 import asyncio
+import ctypes
 import json
 import logging
 import signal
 import sys
 from pathlib import Path
+from typing import Final
 
 import uvloop
 
@@ -18,10 +20,14 @@ from host_tools.errors import UserError
 from host_tools.hub import Hub
 from host_tools.hub.service.admin import AdminApi
 
+_PR_SET_PDEATHSIG: Final = 1  # prctl(2)
+
 
 def main() -> None:
     """Run the hub until a signal ends it. What the user can act on is one sentence on stderr and exit 2."""
     given = json.loads(sys.argv[1])
+    if given.pop("ends_with_parent", False):
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     level = logging.INFO if given.pop("verbose") else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:

@@ -48,6 +48,7 @@ async def running(directory: Path) -> AsyncIterator[HubProcess]:
         "hostname": "localhost",
         "tier": None,
         "verbose": False,
+        "ends_with_parent": True,
     }
     arguments = ("-P", "-m", "host_tools.hub", json.dumps(given))
     process = await asyncio.create_subprocess_exec(sys.executable, *arguments, stdout=asyncio.subprocess.PIPE)
