@@ -105,6 +105,18 @@ def test_a_person_plays_with_the_board_and_comes_back_the_next_day(home):
         assert json.loads(fieldpost("status", "emulator", "--json")[1])["pins"]["relay"] == 1
         code, out, _ = fieldpost("send", "emulator", "gpio.set", "pin=button", "value=1")
         assert (code, "refused" in out) == (1, True)
+        code, out, _ = fieldpost("method", "emulator", "gpio.get", "pin=relay", "--json")
+        found = json.loads(out)
+        assert (code, found["status"], found["answer"]["result"]) == (0, 200, {"pin": "relay", "value": 1})
+        code, out, _ = fieldpost("method", "emulator", "gpio.set", "pin=relay", "value=5")
+        assert (code, out) == (1, "emulator: gpio.set refused (400): value is 5: expected one of 0, 1\n")
+        assert fieldpost("method", "emulator", "fly", "--json")[0] == 1
+        code, out, _ = fieldpost("twin", "emulator", "set", "pins.led=1", "settings.sample_interval_ms=200", "--json")
+        assert (code, json.loads(out)["status"]) == (0, "applied"), out
+        assert json.loads(fieldpost("status", "emulator", "--json")[1])["pins"]["led"] == 1
+        code, out, _ = fieldpost("twin", "emulator", "set", "pins.led=7")
+        assert (code, "refused: value is 7" in out) == (1, True)
+        assert json.loads(fieldpost("twin", "emulator", "--json")[1])["reported"]["pins"]["led"]["status"] == "refused"
         assert fieldpost("sensor", "emulator", "temperature=31.5")[1].startswith("emulator: 31.5 C")
         assert fieldpost("sensor", "emulator", "temperature=900")[0] == 2
         assert fieldpost("power", "emulator", "off")[0] == 0
