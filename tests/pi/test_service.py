@@ -14,6 +14,7 @@ import pytest
 
 from host_tools.emulator.pi.hardware import GPIO_DEVICE, I2C_DEVICE
 from host_tools.emulator.pi.kernel import MODELS
+from host_tools.service import top
 from tests.pi.machine import ADDRESS, DEVICE
 from tests.pi.until import until
 
@@ -170,3 +171,28 @@ async def test_a_ring_without_room_on_the_disk_ends_the_start_with_one_line(pi):
     pi.start()
     assert await asyncio.to_thread(pi.process.wait, 20) == 1
     assert "No such file" in pi.said() and len(pi.said().splitlines()) == 1
+
+
+async def test_a_rhythm_that_the_twin_changed_survives_a_restart(pi):
+    path = pi.folder / "agent.sock"
+    pi.settings["service"] = {"socket": str(path)}
+    pi.settings["sensors"] = [{"driver": "bme280", "address": ADDRESS, "interval_ms": 60}]
+
+    async def interval_ms():
+        return (await asyncio.to_thread(top.fetch, path))["sensors"][0]["interval_ms"]
+
+    pi.start()
+    await until(lambda: readings(pi), pi.said)
+    assert await interval_ms() == 60
+    desired = {"settings": {"sample_interval_ms": 90}}
+    pi.hub.twins.change(DEVICE, None, desired, False, lambda twin: None, lambda: None)
+    for life in range(2):
+        for _ in range(200):
+            if await interval_ms() == 90:
+                break
+            await asyncio.sleep(0.05)
+        assert await interval_ms() == 90, (life, pi.said())
+        await asyncio.to_thread(pi.stop)
+        before = len(readings(pi))
+        pi.start()
+        await until(lambda before=before: len(readings(pi)) > before, pi.said)
