@@ -1,6 +1,7 @@
 """What the tests of unpacked boards share: a board on the table, and the tools of its makers, unmodified."""
 
 import asyncio
+import os
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -10,6 +11,7 @@ from host_tools import boards
 from host_tools.emulator.bare import BareBoard, new_board
 from host_tools.lab.hardware import board_shape
 
+_FLASH_SH = Path(__file__).parents[2] / "flash.sh"
 NOWHERE = ("127.0.0.1", 9)
 
 
@@ -43,11 +45,13 @@ async def run_tool(module: str, *arguments: object) -> tuple[int, str]:
 
 
 async def run_fieldpost(folder: Path, *words: object, timeout_s: float = 150) -> tuple[int, str, str]:
-    """Run the command in `folder` as a user does; return exit code, stdout and stderr."""
+    """Run the command in `folder` as a user does, flash by ./flash.sh; return exit code, stdout and stderr."""
+    program = [sys.executable, "-c", "from host_tools.cli import main; main()"]
+    # tests/run.sh has set up what flash.sh needs; by hand, it might rebuild the environment that runs the test.
+    if words[0] == "flash" and "UMQTT" in os.environ:
+        program, words = [str(_FLASH_SH)], words[1:]
     process = await asyncio.create_subprocess_exec(
-        sys.executable,
-        "-c",
-        "from host_tools.cli import main; main()",
+        *program,
         *map(str, words),
         cwd=folder,
         stdin=asyncio.subprocess.DEVNULL,
