@@ -11,6 +11,7 @@ import pytest
 from fieldpost import config
 from fieldpost.assembly import Device
 from fieldpost.ports.file_region import FileRegion
+from fieldpost.ports.stored_text import StoredText
 
 from host_tools.emulator.bme280 import Bme280
 from host_tools.emulator.i2c import I2cWires, NotAcknowledged
@@ -88,6 +89,9 @@ class TestPort:
 
     def output(self, gpio, level):
         return self.pins.setdefault(gpio, Pin(level))
+
+    def settings_store(self):
+        return StoredText(str(self._path) + ".settings")
 
     def watchdog(self):
         return self

@@ -84,7 +84,7 @@ class CutEverywhere(NorFlash):
         torn.cut_at(0, whole if whole is not None else -1, scattered=whole is None)
         try:
             operate(torn)
-        except Exception as cut:
+        except BaseException as cut:
             assert type(cut).__name__ == "PowerCut"
         torn.power_up()
         self._oracle.check(torn, (self.operations, whole, seed))
