@@ -1,6 +1,8 @@
 """Commands that nobody should send, to the whole device: each is answered, nothing moves, and the readings go on."""
 
 import asyncio
+import base64
+import hmac
 import json
 import random
 import time
@@ -10,7 +12,7 @@ import pytest
 from host_tools.errors import UserError
 from host_tools.hub.commands import COMMAND_BYTES_MAX
 from host_tools.lab.folder import LabFolder
-from host_tools.lab.lab import running
+from host_tools.lab.lab import Lab, running
 from host_tools.lab.settings import Settings
 
 ANSWER_S_MAX = 30.0
@@ -169,6 +171,49 @@ async def test_a_flood_is_answered_one_by_one_while_the_readings_go_on(lab, coun
     assert lab.board.heap_peak_bytes - heap <= HEAP_GROWTH_BYTES_MAX
     assert lab.board.bme280.conversions > conversions and lab.watch.reading["n"] > reading, "no reading came through"
     assert (await lab.audit()).is_whole
+
+
+KEY = bytes(range(32))
+POLICY = {"allow": ["ping", "gpio.set", "gpio.pulse"], "signed": ["gpio.pulse"]}
+
+
+def signature(device_id, message_id, expiry_s, body, key=KEY):
+    """Return it as docs/commands.md says."""
+    lines = f"{device_id}\n{message_id}\n{int(expiry_s * 1000)}\ngpio.pulse\n".encode() + body
+    return hmac.new(key, lines, "sha256").hexdigest()
+
+
+@pytest.mark.slow
+async def test_a_dangerous_command_needs_a_signature_of_its_own(tmp_path, monkeypatch):
+    config, identity = Lab.config, Lab.identity
+    command_key = base64.b64encode(KEY).decode()
+    monkeypatch.setattr(Lab, "config", lambda lab: config(lab) | {"commands": POLICY})
+    monkeypatch.setattr(Lab, "identity", lambda lab: identity(lab) | {"command_key": command_key})
+    async with running(LabFolder("signed", tmp_path), Settings(), print) as lab:
+        await lab.await_first_reading()
+        before, expiry_s = edges(lab), float(int(time.time()) + 600)
+        body = command("gpio.pulse", pin="relay", width_ms=5)
+
+        async def answer(message_id, sig, sent_body=body, expires_s=expiry_s):
+            properties = {} if sig is None else {"sig": sig}
+            await lab.hub.send(lab.device_id, sent_body, properties, message_id=message_id, expiry_unix_s=expires_s)
+            found = await lab.watch.result(message_id, ANSWER_S_MAX)
+            return found["status"], found["result"].get("reason", "")
+
+        right = signature(lab.device_id, "right", expiry_s, body)
+        assert await answer("unsigned", None) == ("refused", "gpio.pulse needs a signature")
+        wrong = ("refused", "the signature is wrong")
+        assert await answer("key", signature(lab.device_id, "key", expiry_s, body, bytes(32))) == wrong
+        assert await answer("stolen", right) == wrong, "it was for another message"
+        assert await answer("right", right, expires_s=expiry_s + 60) == wrong, "it lives longer than was signed"
+        assert (
+            await answer("other", signature(lab.device_id, "other", expiry_s, body), body[:-2] + b"}}" + b" ") == wrong
+        )
+        assert (await answer("not allowed", None, command("gpio.get", pin="relay")))[0] == "refused"
+        assert edges(lab) == before
+        signed = signature(lab.device_id, "good", expiry_s, body)
+        assert await answer("good", signed) == ("done", "")
+        assert edges(lab) == before | {"relay": before["relay"] + 2}
 
 
 @pytest.mark.slow
