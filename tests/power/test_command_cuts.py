@@ -244,6 +244,29 @@ async def test_a_handful_of_cuts_costs_no_answer_and_repeats_nothing(bench, repo
     report(_summary(trials))
 
 
+@pytest.mark.slow
+async def test_a_desired_level_comes_back_after_every_cut(bench):
+    """Method: the twin wants the pin high; each start is cut at the edge that this makes, and then left alone."""
+    lab = bench.lab
+    version = (await lab.hub.change_twin(lab.device_id, desired={"pins": {PIN: 1}})).desired.version
+    for cut in (None, Cut("before"), Cut("after"), Cut("flash", 3), None):
+        await lab.board.power_off()
+        assert bench.pin.level == 0
+        await lab.board.power_on()
+        if cut is not None:
+            cut.arm(lab)
+            await lab.board.wait_off(ANSWER_S_MAX)
+            await lab.board.power_off()
+            await lab.board.power_on()
+        async with asyncio.timeout(ANSWER_S_MAX):
+            while not bench.pin.level:
+                await asyncio.sleep(0.01)
+    async with asyncio.timeout(ANSWER_S_MAX):
+        while "pins" not in (reported := lab.hub.twins.get(lab.device_id).reported.values) or not reported["pins"]:
+            await asyncio.sleep(0.01)
+    assert reported["pins"][PIN] == {"value": 1, "status": "done", "version": version}
+
+
 def _summary(trials: list[Trial]) -> str:
     cut = [trial for trial in trials if trial.was_cut]
     at_edges = sum(trial.cut.place in EDGE_PLACES for trial in cut)
