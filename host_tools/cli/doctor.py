@@ -15,7 +15,7 @@ from host_tools.errors import UserError
 from host_tools.lab.folder import state_folder
 from host_tools.provision.local_hub import LocalHub, root_certificate
 
-_MARKS = {True: "[green]good[/]", False: "[red]wrong[/]", None: "[yellow]note[/]"}
+_MARKS = {True: "[green]good [/]", False: "[red]wrong[/]", None: "[yellow]note [/]"}
 
 
 def run(
@@ -34,7 +34,7 @@ def run(
     else:
         console = Console()
         for one in found:
-            console.print(f"{_MARKS[one.is_good]:<16} {escape(one.about):<12} {escape(one.says)}", highlight=False)
+            console.print(f"{_MARKS[one.is_good]}  {escape(one.about):<12} {escape(one.says)}", highlight=False)
     if any(one.is_good is False for one in found):
         raise typer.Exit(1)
 

@@ -104,6 +104,11 @@ def make_job(name: str, where: Where, who: Who, what: What, settings: Settings) 
     hub = _local_hub(settings, keeps)
     if who.device is not None:
         known = _identity(who.device, settings, hub)
+        if not settings.networks:
+            raise UserError(
+                "no Wi-Fi network is named: write one into fieldpost.toml under [wifi], or make that file with "
+                "`fieldpost init`"
+            )
     if known is not None and not settings.networks:
         settings = replace(settings, networks=tuple(known["wifi_passwords"]))
     return Job(

@@ -9,6 +9,7 @@ from host_tools.errors import UserError
 from host_tools.flash import board_scripts, mpremote, prompt
 from host_tools.flash.first_reading import Console
 
+_CONNECTED = "ready"  # fieldpost.uplink.session: the hub has accepted the connection and the subscriptions
 _LISTEN_S = 4.0
 _LOOK_S = 0.1
 _LAST_ERROR = """\
@@ -46,7 +47,7 @@ def _of_status(status: dict[str, object]) -> list[Finding]:
     boot, state = status.get("boot"), status.get("state")
     found = [Finding("agent", True, f"it runs, boot {boot}, since {_seconds(status.get('uptime_ms'))} s")]
     error = status.get("error")
-    if state == "connected":
+    if state == _CONNECTED:
         found.append(
             Finding("link", True, f"it is connected; {status.get('acked')} records acknowledged since the start")
         )

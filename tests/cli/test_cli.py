@@ -45,6 +45,7 @@ def test_without_a_board_the_boards_are_listed():
     [
         (["flash", "toaster"], "board 'toaster' is not known: choose one of emulator"),
         (["flash", "pico_w", "--dry-run"], "no board found: hold BOOTSEL while you plug it in"),
+        (["flash", "pico_w", "--device", "a", "--dry-run"], "start it with `fieldpost hub run"),
         (["flash", "pico_w", "--hub", "h", "--port", "/dev/none"], "port /dev/none does not exist"),
         (["flash", "pico_w", "--hub", "h", "--drive", "/none"], "/none is no BOOTSEL drive"),
         (["flash", "pico_w", "--hub", "h", "--identity", "/none"], "cannot read the identity"),

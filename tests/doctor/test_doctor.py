@@ -124,6 +124,8 @@ async def test_boards_in_every_condition(tmp_path: Path, micropython: Path) -> N
         assert found["agent"].is_good and "boot 3" in found["agent"].says
         assert "waiting, because of: no route; 7 records wait" in found["link"].says
         assert found["sensor"].is_good is False and "2 records were lost" in found["ring"].says
+        status |= {"state": "ready", "acked": 5, "lost": 0, "error": None, "reading": {"temperature": 1}}
+        assert _by_name(board._of_status(status))["link"].is_good
         assert bare.board.boots == boots, "a running board was disturbed"
 
 
