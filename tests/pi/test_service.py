@@ -196,3 +196,31 @@ async def test_a_rhythm_that_the_twin_changed_survives_a_restart(pi):
         before = len(readings(pi))
         pi.start()
         await until(lambda before=before: len(readings(pi)) > before, pi.said)
+
+
+async def test_a_word_of_the_administrators_own_lies_beside_the_configuration(pi):
+    """Goal: user_commands.py works here as on a board, and one that is broken costs only its own words."""
+    program = """
+from fieldpost.commands.word import command
+from fieldpost.shapes import Integer
+
+
+@command("valve.open", once=True, tenths=Integer(1, 50, "tenths of a second"))
+def open_valve(context, arguments, now_ms):
+    context.outputs.pulse("relay", (arguments["tenths"] * 100,), now_ms)
+    return (("tenths", arguments["tenths"]),)
+"""
+    (pi.folder / "user_commands.py").write_text(program)
+    pi.start()
+    opened = await command(pi, "valve.open", tenths=2)
+    wrong = await command(pi, "valve.open", tenths=500)
+    await until(lambda: answers(pi, opened) and answers(pi, wrong), pi.said)
+    assert answers(pi, opened)[0]["status"] == "done" and answers(pi, wrong)[0]["status"] == "refused"
+    await until(lambda: pi.hardware.levels[17][-2:] == [1, 0], pi.said)
+    await asyncio.to_thread(pi.stop)
+    (pi.folder / "user_commands.py").write_text("this is no Python\n")
+    pi.start()
+    ping = await command(pi, "ping")
+    await until(lambda: answers(pi, ping), pi.said)
+    await asyncio.to_thread(pi.stop)
+    assert "user_commands.py cannot be used: SyntaxError" in pi.said()

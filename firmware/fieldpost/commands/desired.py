@@ -54,7 +54,8 @@ class Desired:
     def finished(self, asked, status, answer):
         """The command for one pin is finished."""
         name, value, version = asked
-        found = {"value": value, "status": status, "version": version}
+        # Reports are merged (RFC 7396): a reason that no longer holds goes away by being null.
+        found = {"value": value, "status": status, "version": version, "reason": None}
         if status != "done" and answer:
             found["reason"] = json.loads(answer).get("result", {}).get("reason", "")[:_REASON_CHARS_MAX]
         self._reports[name] = found
@@ -83,7 +84,7 @@ class Desired:
             word = "gpio.set"
             arguments = {"value": value}
             if pin is not None and pin["direction"] == "output" and self._outputs.get(name) == value:
-                self._reports[name] = {"value": value, "status": "done", "version": version}
+                self._reports[name] = {"value": value, "status": "done", "version": version, "reason": None}
                 return
         arguments["pin"] = name
         if not self._commands.submit("", word, arguments, None, (self, (name, value, version))):

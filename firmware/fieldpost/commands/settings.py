@@ -139,8 +139,7 @@ class Settings:
         found = self.present()
         found["status"] = self._status
         found["version"] = self._version
-        if self._reason is not None:
-            found["reason"] = self._reason
+        found["reason"] = self._reason  # None takes an older one off the hub's record, which merges
         return found
 
     def _roll_back(self, reason):

@@ -50,6 +50,8 @@ def _run(options, journal):
     config, identity = settings.load(options.config, options.identity)
     # Blinka asks on a terminal whether to install what it misses; a service has nobody to answer.
     os.environ.setdefault("BLINKA_SKIP_DEPENDENCY_CHECK", "1")
+    # user_commands.py lies beside the configuration (see fieldpost.commands.word); last, so that it hides nothing.
+    sys.path.append(os.path.dirname(os.path.abspath(options.config)))
     # Late: a wrong configuration is told in no time, also where the drivers are missing.
     from fieldpost.daemon.device import ServiceDevice
     from fieldpost.daemon.listening import endpoints

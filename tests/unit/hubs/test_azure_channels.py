@@ -153,7 +153,7 @@ def test_pins_converge_and_what_came_of_them_is_reported():
     device.twin.ready(0)
     reported = device.desire({"pins": {"relay": 1, "button": 1, "pump": 0}, "other": "somebody's", "$version": 4})
     assert reported["device"] == {"boot": 3}
-    assert reported["pins"]["relay"] == {"value": 1, "status": "done", "version": 4}
+    assert reported["pins"]["relay"] == {"value": 1, "status": "done", "version": 4, "reason": None}
     assert reported["pins"]["button"]["status"] == "refused"
     assert reported["pins"]["button"]["reason"] == "gpio.set is not allowed for pin button"
     assert reported["pins"]["pump"]["reason"].startswith('pin is "pump"')
@@ -167,7 +167,7 @@ def test_a_notice_makes_the_twin_be_asked_for_again():
     device.desire({"pins": {"relay": 1}, "$version": 1})
     assert device.twin.take("$iothub/twin/PATCH/properties/desired/?$version=2", b'{"pins":{"relay":0},"$version":2}')
     reported = device.desire({"pins": {"relay": 0}, "settings": {"sample_interval_ms": 5}, "$version": 2})
-    assert reported["pins"]["relay"] == {"value": 0, "status": "done", "version": 2}
+    assert reported["pins"]["relay"] == {"value": 0, "status": "done", "version": 2, "reason": None}
     assert device.settings.asked == [({"sample_interval_ms": 5}, 2)]
     assert device.boot.pins["relay"].edges == [1, 0]
 
