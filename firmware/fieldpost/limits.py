@@ -95,6 +95,8 @@ BACKOFF_CEILING_MS = const(60_000)
 SESSION_STABLE_MS = const(30_000)
 CLOCK_WAIT_MS = const(500)  # between two looks at the clock when nothing can be signed without it
 SAS_TTL_S = const(3_600)
+RENEW_QUIET_PERCENT = const(85)  # of a password's life: from here on in the first quiet moment
+RENEW_LATEST_PERCENT = const(95)
 
 # --- links: MQTT over TLS -----------------------------------------------------------------------
 CONNECT_TIMEOUT_MS = const(20_000)  # TCP, an RSA handshake of 5 s on a slow chip, CONNACK

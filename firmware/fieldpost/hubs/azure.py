@@ -18,7 +18,12 @@ _EVENT_PROPERTIES = "%24.ct=application%2Fjson&%24.ce=utf-8&fp=1"
 
 
 class AzureDialect:
-    """One device at one hub. utc_ms: callable, Unix time in ms or None while unknown."""
+    """One device at one hub. utc_ms: callable, Unix time in ms or None while unknown.
+
+    password_ms: how long a password is good for; None would be for ever.
+    """
+
+    password_ms = SAS_TTL_S * 1000
 
     def __init__(self, host, device_id, key_base64, utc_ms):
         self.client_id = device_id

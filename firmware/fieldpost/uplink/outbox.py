@@ -26,6 +26,11 @@ class Outbox:
             else:
                 return self._packet_id
 
+    @property
+    def in_flight(self):
+        """Batches that wait for their acknowledgement."""
+        return sum([lane.window.count for lane in self._lanes])
+
     def disconnected(self):
         """The connection is gone; everything in flight is in doubt and leaves again, oldest first."""
         for lane in self._lanes:

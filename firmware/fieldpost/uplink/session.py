@@ -8,12 +8,20 @@
     ready         puback         ready         the window moves, the ring forgets
     any but down  link_closed    down          back off with jitter
     ready         puback late    down          link.close: a hub that does not acknowledge is not there
+    ready         password old   down          link.close when nothing is in flight, and at once open again
 
 A hub that refuses the credentials is asked again at the ceiling of the back-off: readings are kept.
 """
 
 from fieldpost.errors import ClockUnknown, CommandMalformed
-from fieldpost.limits import CLOCK_WAIT_MS, PUBACK_TIMEOUT_MS, SESSION_STABLE_MS, SUBACK_TIMEOUT_MS
+from fieldpost.limits import (
+    CLOCK_WAIT_MS,
+    PUBACK_TIMEOUT_MS,
+    RENEW_LATEST_PERCENT,
+    RENEW_QUIET_PERCENT,
+    SESSION_STABLE_MS,
+    SUBACK_TIMEOUT_MS,
+)
 
 DOWN = "down"
 CONNECTING = "connecting"
@@ -36,6 +44,7 @@ class Session:
         self._backoff = backoff
         self._channels = tuple(channels)
         self._due_ms = 0
+        self._opened_ms = 0
         self._left_behind = False  # whether commands of this connection were not taken
         self._now_ms = 0
         self._connection = 0  # counts connections: a token of an earlier one must not acknowledge in this one
@@ -135,6 +144,9 @@ class Session:
         self._enter(DOWN)
         self.last_error = reason
         self._due_ms = self._now_ms + self._backoff.next_ms()
+        self._disconnected()
+
+    def _disconnected(self):
         self._outbox.disconnected()
         for channel in self._channels:
             channel.closed()
@@ -147,12 +159,20 @@ class Session:
             self._due_ms = self._now_ms + CLOCK_WAIT_MS
             return
         self._connection += 1
+        self._opened_ms = self._now_ms
         self._enter(CONNECTING)
         self._link.open(self._now_ms, password, self)
 
     def _send(self, now_ms):
         if self._left_behind and self._commands.is_idle():
             self._give_up("the hub shall deliver again what there was no room for")
+            return
+        if self._must_renew(now_ms):
+            # MQTT has no other way to show a new password. Nothing is in flight, so that nothing is sent again.
+            self._link.close()
+            self._enter(DOWN)
+            self._due_ms = now_ms
+            self._disconnected()
             return
         for channel in self._channels:
             channel.step(now_ms, self._link)
@@ -163,6 +183,17 @@ class Session:
         elif not self._is_stable and now_ms - self._since_ms >= SESSION_STABLE_MS:
             self._is_stable = True
             self._backoff.reset()
+
+    def _must_renew(self, now_ms):
+        """Return whether to connect again with a fresh password: in a quiet moment, or when it is about to expire."""
+        lifetime_ms = self._dialect.password_ms
+        if lifetime_ms is None:
+            return False
+        age_ms = now_ms - self._opened_ms
+        if age_ms < lifetime_ms * RENEW_QUIET_PERCENT // 100:
+            return False
+        is_quiet = not self._outbox.in_flight and self._commands.is_idle()
+        return is_quiet or age_ms >= lifetime_ms * RENEW_LATEST_PERCENT // 100
 
     def _give_up(self, reason):
         self._link.close()
