@@ -7,12 +7,15 @@ they are: tracebacks keep telling the truth.
 
 import ast
 import io
+import threading
 import tokenize
 from pathlib import Path
 
 from host_tools.errors import UserError
 
 _MODULE = "fieldpost.limits"
+# CPython 3.11 counts the depth of trees for all threads together (cpython#106905), and labs build side by side.
+_parsing = threading.Lock()
 
 
 def read_limits(path: Path) -> dict[str, int]:
@@ -25,7 +28,9 @@ def read_limits(path: Path) -> dict[str, int]:
 
 def inline(source: str, limits: dict[str, int], name: str) -> str:
     """Return `source` with numbers for the limits that it imports. name: for messages. Raises UserError."""
-    imports = [node for node in ast.parse(source).body if isinstance(node, ast.ImportFrom) and node.module == _MODULE]
+    with _parsing:
+        body = ast.parse(source).body
+    imports = [node for node in body if isinstance(node, ast.ImportFrom) and node.module == _MODULE]
     if not imports:
         return source
     imported = {alias.name for node in imports for alias in node.names}
