@@ -25,6 +25,7 @@ from fieldpost.limits import (
     READING_FLASH_BYTES,
     URGENT_WINDOW_BATCHES,
 )
+from fieldpost.links import tls
 from fieldpost.links.umqtt import UmqttLink
 from fieldpost.records.recorder import Recorder
 from fieldpost.records.renderer import Renderer
@@ -52,8 +53,8 @@ class Device:
         dialect = AzureDialect(hub["host"], identity["device_id"], identity["key"], self.clock.utc_ms)
         # The largest buffers first, while the heap is still in one piece.
         inbound_bytes = INBOUND_BYTES_MAX if hub["twin"] else COMMAND_BYTES_MAX
-        ca_der = a2b_base64(identity["ca_der"])
-        self.link = UmqttLink(dialect, hub["host"], hub["port"], config["keepalive_s"], ca_der, inbound_bytes)
+        context = tls.client_context(a2b_base64(identity["ca_der"]))
+        self.link = UmqttLink(dialect, hub["host"], hub["port"], config["keepalive_s"], context, inbound_bytes)
         region = port.region()
         scratch = memoryview(bytearray(2 * region.page_bytes))
         sectors = config["ring"]

@@ -13,6 +13,7 @@ from binascii import a2b_base64
 
 from fieldpost import compat
 from fieldpost.hubs.azure import AzureDialect
+from fieldpost.links import tls
 from fieldpost.links.umqtt import UmqttLink
 from fieldpost.ring.log import Ring
 from fieldpost.uplink.backoff import Backoff
@@ -49,7 +50,7 @@ ring = Ring(NorFlash(64 * 4096))
 for _ in range(asked["records"]):
     ring.append(1, b"x" * 15)
 dialect = AzureDialect(asked["host"], "dev1", asked["key"], lambda: int(time.time()) * 1000)
-link = UmqttLink(dialect, asked["host"], asked["port"], 30, a2b_base64(asked["ca"]))
+link = UmqttLink(dialect, asked["host"], asked["port"], 30, tls.client_context(a2b_base64(asked["ca"])))
 outbox = Outbox((Lane(ring, lambda number, kind, payload: f'{{"n":{number}}}', 16, 40, 4000, 100),), dialect)
 sink = Sink()
 session = sink.session = Session(link, outbox, dialect, sink, Backoff(compat.random_below))

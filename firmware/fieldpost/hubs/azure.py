@@ -23,6 +23,10 @@ class AzureDialect:
     password_ms: how long a password is good for; None would be for ever.
     """
 
+    will = None
+    # With CleanSession 1 IoT Hub gives a device only what was sent after it subscribed: commands that waited for it
+    # to come back would be gone. MQTT 3.1.1 section 4.4 asks for 0, too: what was not acknowledged is sent again.
+    clean_session = False
     password_ms = SAS_TTL_S * 1000
 
     def __init__(self, host, device_id, key_base64, utc_ms):

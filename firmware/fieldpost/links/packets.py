@@ -18,6 +18,9 @@ PINGREQ = const(0xC0)
 PINGRESP = const(0xD0)
 
 _CLEAN_SESSION = const(0x02)
+_WILL = const(0x04)
+_WILL_QOS_SHIFT = const(3)
+_WILL_RETAIN = const(0x20)
 _PASSWORD = const(0x40)
 _USER_NAME = const(0x80)
 _DUP = const(0x08)
@@ -28,22 +31,35 @@ class NoRoom(Exception):
     """The packet does not fit in what is left of the buffer."""
 
 
-def connect(buffer, start, client_id, username, password, keepalive_s, clean_session):
-    """CONNECT, section 3.1. client_id, username, password: str; username may be None."""
-    client_id = client_id.encode()
-    flags = _CLEAN_SESSION if clean_session else 0
-    length = 12 + len(client_id)
+def connect(buffer, start, dialect, password, keepalive_s):
+    """CONNECT, section 3.1, as the dialect wants it.
+
+    dialect: client_id (str); username (str or None); will: None, or (topic bytes, payload bytes, qos, retain);
+    clean_session (bool). password: str or None; it needs a user name (section 3.1.2.9).
+    """
+    will, username = dialect.will, dialect.username
+    assert password is None or username is not None
+    texts = [dialect.client_id.encode()]
+    flags = _CLEAN_SESSION if dialect.clean_session else 0
+    if will is not None:
+        topic, payload, qos, retain = will
+        flags |= _WILL | qos << _WILL_QOS_SHIFT | (_WILL_RETAIN if retain else 0)
+        texts += [topic, payload]
     if username is not None:
-        username = username.encode()
-        password = password.encode()
-        flags |= _USER_NAME | _PASSWORD
-        length += 4 + len(username) + len(password)
+        flags |= _USER_NAME
+        texts.append(username.encode())
+    if password is not None:
+        flags |= _PASSWORD
+        texts.append(password.encode())
+    length = 10
+    for text in texts:
+        length += 2 + len(text)
     at = _fixed_header(buffer, start, CONNECT, length)
     at = _text(buffer, at, b"MQTT")
     struct.pack_into(">BBH", buffer, at, 4, flags, keepalive_s)
-    at = _text(buffer, at + 4, client_id)
-    if username is not None:
-        at = _text(buffer, _text(buffer, at, username), password)
+    at += 4
+    for text in texts:
+        at = _text(buffer, at, text)
     return at
 
 

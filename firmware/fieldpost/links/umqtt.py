@@ -47,9 +47,6 @@ _REFUSALS = (
     "not authorised (5)",
 )
 _UNAVAILABLE = const(3)
-# With CleanSession 1 IoT Hub gives a device only what was sent after it subscribed: commands that waited for it
-# to come back would be gone. Section 4.4 asks for 0, too, where unacknowledged publishes are sent again.
-_CLEAN_SESSION = False
 # Some ports use lwIP's numbers for "in progress" and know no name for them.
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EAGAIN, errno.EALREADY, 119)
 # What an operator can make of an error, by its name; ports know different ones.
@@ -63,16 +60,17 @@ _WORDS = (
 
 
 class UmqttLink(MQTTClient):
-    """A connection to one hub. All times are ms of one clock; ca_der: the root to trust, DER bytes.
+    """A connection to one hub. All times are ms of one clock.
 
+    dialect: who connects, and how (see packets.connect). context: a TLS context (links.tls), or None for plain TCP.
     handler: link_connected(), link_suback(code), link_puback(packet_id), link_message(topic, payload, packet_id),
     link_refused(packet_id, size), link_closed(reason, is_refusal), link_has_room() -> whether to go on reading.
     """
 
-    def __init__(self, dialect, host, port, keepalive_s, ca_der, inbound_bytes=COMMAND_BYTES_MAX):
+    def __init__(self, dialect, host, port, keepalive_s, context, inbound_bytes=COMMAND_BYTES_MAX):
         super().__init__(dialect.client_id, host, port, keepalive=keepalive_s)
-        self._username = dialect.username
-        self._context = tls.client_context(ca_der)
+        self._dialect = dialect
+        self._context = context
         self._address = None
         self._failed_addresses = 0  # in a row
         self._raw = None
@@ -96,9 +94,7 @@ class UmqttLink(MQTTClient):
         gc.collect()  # TLS needs one free run of 16.7 KB
         self._reset(now_ms)
         self._handler = handler
-        self._out_end = packets.connect(
-            self._out, 0, self.client_id, self._username, password, self.keepalive, _CLEAN_SESSION
-        )
+        self._out_end = packets.connect(self._out, 0, self._dialect, password, self.keepalive)
         self._piece_end = self._out_end
         try:
             if self._address is None:
@@ -211,9 +207,16 @@ class UmqttLink(MQTTClient):
             if event[1] & select.POLLOUT:
                 _no_delay(self._raw)
                 self._poll.unregister(self._raw)
-                self._stream = tls.Stream(self._context, self._raw, self.server)
+                self._stream = self._make_stream()
                 self._poll.register(self._stream.pollable, select.POLLIN)
                 self._state = _GREETING
+
+    def _make_stream(self):
+        if self._context is None:
+            from fieldpost.links import tcp
+
+            return tcp.Stream(self._raw)
+        return tls.Stream(self._context, self._raw, self.server)
 
     def _write(self):
         while self._out_start < self._out_end:

@@ -7,16 +7,42 @@ from support import raises
 BUFFER = bytearray(400)
 
 
+class Dialect:
+    def __init__(self, client_id, username=None, will=None, clean_session=False):
+        self.client_id = client_id
+        self.username = username
+        self.will = will
+        self.clean_session = clean_session
+
+
+def connect(dialect, password=None, keepalive_s=10):
+    return bytes(BUFFER[: packets.connect(BUFFER, 0, dialect, password, keepalive_s)])
+
+
 def test_connect_is_byte_exact():
-    end = packets.connect(BUFFER, 0, "dev", "user", "pass", 60, True)
-    assert bytes(BUFFER[:end]) == b"\x10\x1b\x00\x04MQTT\x04\xc2\x00\x3c\x00\x03dev\x00\x04user\x00\x04pass"
-    end = packets.connect(BUFFER, 0, "d", None, None, 10, False)
-    assert bytes(BUFFER[:end]) == b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x0a\x00\x01d"
+    packet = connect(Dialect("dev", "user", clean_session=True), "pass", 60)
+    assert packet == b"\x10\x1b\x00\x04MQTT\x04\xc2\x00\x3c\x00\x03dev\x00\x04user\x00\x04pass"
+    assert connect(Dialect("d")) == b"\x10\x0d\x00\x04MQTT\x04\x00\x00\x0a\x00\x01d"
+
+
+def test_connect_with_a_user_name_and_no_password_as_a_client_certificate_wants_it():
+    assert connect(Dialect("d", "u")) == b"\x10\x10\x00\x04MQTT\x04\x80\x00\x0a\x00\x01d\x00\x01u"
+    with raises(AssertionError):
+        connect(Dialect("d"), "a password that belongs to nobody")
+
+
+def test_connect_with_a_will():
+    packet = connect(Dialect("d", "u", (b"t/w", b"gone", 1, True)), "p")
+    assert packet == (
+        b"\x10\x1e\x00\x04MQTT\x04\xec\x00\x0a\x00\x01d" + b"\x00\x03t/w\x00\x04gone" + b"\x00\x01u\x00\x01p"
+    )
+    packet = connect(Dialect("d", will=(b"w", b"", 0, False)))
+    assert packet == b"\x10\x12\x00\x04MQTT\x04\x04\x00\x0a\x00\x01d\x00\x01w\x00\x00"
 
 
 def test_lengths_are_bytes_and_not_characters():
-    end = packets.connect(BUFFER, 0, "gr\u00fcn", None, None, 10, False)
-    assert bytes(BUFFER[12:end]) == b"\x00\x05gr\xc3\xbcn"
+    assert connect(Dialect("gr\u00fcn"))[12:] == b"\x00\x05gr\xc3\xbcn"
+    assert packets.subscribe(BUFFER, 0, "gr\u00fcn/#", 1, 7) == 14 and BUFFER[5] == 7
 
 
 def test_publish_with_a_long_body_and_duplicate_flag():

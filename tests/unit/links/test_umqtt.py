@@ -81,9 +81,6 @@ class FakeTls:
         self.error = None
         self.pollable = None
 
-    def client_context(self, ca_der):
-        return None
-
     def Stream(self, context, raw, host):
         return self
 
@@ -109,6 +106,8 @@ class FakeTls:
 class Dialect:
     client_id = "dev"
     username = "user"
+    will = None
+    clean_session = False
 
 
 class World:
@@ -133,7 +132,7 @@ class World:
                 return FakePoll(world)
 
         umqtt.socket, umqtt.select, umqtt.tls = FakeSocket(self), Select(self), self.stream
-        self.link = umqtt.UmqttLink(Dialect(), "hub", 8883, KEEPALIVE_S, b"")
+        self.link = umqtt.UmqttLink(Dialect(), "hub", 8883, KEEPALIVE_S, self.stream)
         return self
 
     def __exit__(self, *error):
