@@ -85,7 +85,7 @@ class EmulatedBoard:
         self.i2c = I2cWires()
         if shape.bme280_address is not None:
             self.i2c.attach(shape.bme280_address, self.bme280)
-        self.link = Link(upstream)
+        self.link = Link(upstream, self._catch_up)
         self.flash = FlashFile(directory, shape, seed)
         self._registers = Registers()
         self._registers.access_point = True
@@ -508,10 +508,16 @@ class EmulatedBoard:
     def _output(self) -> None:
         with contextlib.suppress(BlockingIOError):
             while data := self._stdio.recv(_OUTPUT_BYTES):
+                self._catch_up()
                 self._show(data)
                 if self._terminal is not None and self._terminal.is_full:
                     asyncio.get_running_loop().remove_reader(self._stdio.fileno())
                     return
+
+    def _catch_up(self) -> None:
+        """Take over what the program did, e.g. to its pins, before what it said then is passed on."""
+        if self._process is not None:
+            self._process.catch_up()
 
     def _show(self, data: bytes) -> None:
         self._console.feed(data)

@@ -16,10 +16,14 @@ _TCP_ESTABLISHED = 1  # linux/tcp_states.h
 
 
 class Link:
-    """One board's way to `upstream` (host, port), whatever name and port its program asks for."""
+    """One board's way to `upstream` (host, port), whatever name and port its program asks for.
 
-    def __init__(self, upstream: tuple[str, int]) -> None:
+    before_passing_on: called before bytes of the board go on, see `ChipProcess.catch_up`.
+    """
+
+    def __init__(self, upstream: tuple[str, int], before_passing_on: Callable[[], object]) -> None:
         self.upstream = upstream
+        self.before_passing_on = before_passing_on
         self.is_up = True
         self.port = 0
         self.connections = 0
@@ -215,6 +219,8 @@ class _End(asyncio.Protocol):
             self.transport.pause_reading()
 
     def data_received(self, data: bytes) -> None:
+        if self is self._pair.board:
+            self._pair.link.before_passing_on()
         if self._pair.is_orphan:
             return
         if self._early or self._is_paused or self.peer.transport is None or not self._pair.link.is_up:

@@ -2,10 +2,13 @@
 
 import asyncio
 import contextlib
+import fcntl
 import os
 import resource
 import signal
 import socket
+import struct
+import termios
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -87,20 +90,37 @@ class ChipProcess:
         fields = text.rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
+    def catch_up(self) -> None:
+        """Handle the messages that have arrived by now, and no later ones.
+
+        What the program says on its other wires can overtake its messages: whoever passes that on calls this
+        first, so that nobody outside sees the word before the deed.
+        """
+        if self.is_running:
+            left = struct.unpack("i", fcntl.ioctl(self._socket, termios.FIONREAD, bytes(4)))[0]
+            while left > 0 and (length := self._handle_one()):
+                left -= length
+
     def _readable(self) -> None:
         for _ in range(_MESSAGES_AT_ONCE):
-            try:
-                message = self._socket.recv(_MESSAGE_BYTES_MAX)
-            except (BlockingIOError, ConnectionResetError):
+            if not self._handle_one():
                 return
-            if not message:
-                self._loop.remove_reader(self._socket.fileno())
-                return
-            answer = self._on_message(message)
-            if answer is not None:
-                # It may have been killed, or have died, while it waited for the answer.
-                with contextlib.suppress(OSError):
-                    self._socket.send(answer)
+
+    def _handle_one(self) -> int:
+        """Handle the next message, if one is there; return its length."""
+        try:
+            message = self._socket.recv(_MESSAGE_BYTES_MAX)
+        except (BlockingIOError, ConnectionResetError):
+            return 0
+        if not message:
+            self._loop.remove_reader(self._socket.fileno())
+            return 0
+        answer = self._on_message(message)
+        if answer is not None:
+            # It may have been killed, or have died, while it waited for the answer.
+            with contextlib.suppress(OSError):
+                self._socket.send(answer)
+        return len(message)
 
     def _ended(self) -> None:
         self._loop.remove_reader(self._pidfd)

@@ -1,5 +1,7 @@
 """Pins between 0 and 1, and the power that goes at an edge."""
 
+import time
+
 import pytest
 
 from host_tools.emulator import BoardShape
@@ -38,6 +40,26 @@ async def test_pwm_is_seen_with_duty_and_frequency_and_ends_with_the_power(tmp_p
         await run(board, "p = machine.PWM(16, freq=50, duty_u16=65535)")
         await board.power_off()
         assert (pin.pwm, pin.level, pin.edges[-1].cause) == (None, 0, "power")
+
+
+async def test_whoever_reads_what_a_program_said_sees_what_it_did_before(tmp_path, micropython):
+    """Method: a slow reader, so that pins and console both have news when it looks."""
+    seen = []
+    async with running_board(tmp_path, micropython) as board:
+        await board.wait_line("help()")
+
+        def look(line):
+            if "level " in line:
+                time.sleep(0.05)
+                seen.append(len(board.pins[16].edges) > int(line.split()[-1]))
+
+        board.on_line(look)
+        await run(
+            board,
+            "import machine\np = machine.Pin(16, machine.Pin.OUT)\n"
+            "for n in range(20):\n p.value(not p.value())\n print('level', n)\n",
+        )
+    assert seen == [True] * 20
 
 
 async def test_pwm_ends_at_a_soft_reset_and_levels_do_not(tmp_path, micropython):
