@@ -42,6 +42,7 @@ def main():
     port = open_port(settings, identity)
     try:
         device = Device(settings, identity, port, log)
+        unload("identity")
         unload("ring.recovery")
         unload("ring.search")
         device.run()

@@ -16,7 +16,6 @@ from fieldpost.commands.executor import Commands
 from fieldpost.commands.journal import Journal
 from fieldpost.commands.outputs import Outputs
 from fieldpost.commands.vocabulary import Vocabulary, user_words
-from fieldpost.hubs.azure import AzureDialect
 from fieldpost.limits import (
     BATCH_BYTES_MIN,
     COMMAND_BYTES_MAX,
@@ -25,7 +24,6 @@ from fieldpost.limits import (
     READING_FLASH_BYTES,
     URGENT_WINDOW_BATCHES,
 )
-from fieldpost.links import tls
 from fieldpost.links.umqtt import UmqttLink
 from fieldpost.records.recorder import Recorder
 from fieldpost.records.renderer import Renderer
@@ -49,11 +47,13 @@ class Device:
         self._log = log
         self._next_status_ms = 0
         self.clock = Clock(compat.ticks_ms())
+        from fieldpost.identity import make_context, make_dialect  # needed once: main.py unloads it
+
         hub = config["hub"]
-        dialect = AzureDialect(hub["host"], identity["device_id"], identity["key"], self.clock.utc_ms)
+        dialect = make_dialect(hub, identity, self.clock.utc_ms)
         # The largest buffers first, while the heap is still in one piece.
         inbound_bytes = INBOUND_BYTES_MAX if hub["twin"] else COMMAND_BYTES_MAX
-        context = tls.client_context(a2b_base64(identity["ca_der"]))
+        context = make_context(identity)
         self.link = UmqttLink(dialect, hub["host"], hub["port"], config["keepalive_s"], context, inbound_bytes)
         region = port.region()
         scratch = memoryview(bytearray(2 * region.page_bytes))

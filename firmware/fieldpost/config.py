@@ -15,13 +15,16 @@ from fieldpost.limits import (
     BATCH_BYTES_MIN,
     BATCH_RECORDS_MAX,
     CA_BYTES_MAX,
+    CERTIFICATE_BYTES_MAX,
     CONFIG_BYTES_MAX,
     JOURNAL_SECTORS_MIN,
     PIN_NAME_CHARS_MAX,
     PINS_MAX,
+    PRIVATE_KEY_BYTES_MAX,
     PULSE_MS_MAX,
     RING_SECTORS_MAX,
     RING_SECTORS_MIN,
+    ROOTS_MAX,
     SAMPLE_MS_MAX,
     SAMPLE_MS_MIN,
     URGENT_SECTORS_MIN,
@@ -52,7 +55,8 @@ _SECTORS_MIN = RING_SECTORS_MIN + URGENT_SECTORS_MIN + JOURNAL_SECTORS_MIN
 
 def load(config_path="/config.json", identity_path="/identity.json"):
     """Return (config, identity): dicts that hold every key, defaults filled in. Raises ConfigError."""
-    return check_config(_read(config_path)), check_identity(_read(identity_path))
+    config = check_config(_read(config_path))
+    return config, check_identity(_read(identity_path), config["hub"]["dialect"])
 
 
 def check_config(value):
@@ -73,12 +77,31 @@ def check_config(value):
     return config
 
 
-def check_identity(value):
-    """Return a parsed identity.json with defaults filled in; raise ConfigError for the first fault."""
+def check_identity(value, dialect=None):
+    """Return a parsed identity.json with defaults filled in; raise ConfigError for the first fault.
+
+    dialect: the configuration's, if it is known: what a hub needs is then asked for.
+    """
     try:
-        return _identity_shape().check(value, "")
+        if isinstance(value, dict) and isinstance(value.get("ca_der"), str):
+            value = dict(value)
+            value["ca_der"] = [value["ca_der"]]
+        identity = _identity_shape().check(value, "")
+        _check_proof(identity, dialect)
     except Mismatch as mismatch:
         raise ConfigError("identity.json: %s" % mismatch) from None
+    return identity
+
+
+def _check_proof(identity, dialect):
+    """Raise Mismatch unless what the device proves itself by is one thing, and whole."""
+    for key, other in (("certificate", "private_key"), ("private_key", "certificate"), ("password", "username")):
+        if identity[key] is not None and identity[other] is None:
+            raise Mismatch("%s is missing: %s is nothing without it" % (other, key))
+    if identity["key"] is not None and identity["certificate"] is not None:
+        raise Mismatch("key and certificate are both there: expected one of them")
+    if dialect == "azure" and identity["key"] is None and identity["certificate"] is None:
+        raise Mismatch("key is missing: expected it, or certificate and private_key")
 
 
 def _check_ring(config):
@@ -245,13 +268,20 @@ def _config_shape():
 
 def _identity_shape():
     """Return the shape of identity.json."""
+    root = Base64(64, CA_BYTES_MAX, "the DER of a root certificate that the hub's chain may end in")
     return Fields(
         ("device_id", Text(128, "a device id")),
         # IoT Hub: symmetric keys of 16 to 64 bytes.
-        ("key", Base64(16, 64, "the device's primary or secondary key")),
+        ("key", Optional(Base64(16, 64, "the device's primary or secondary key"))),
+        # Instead of a key; its common name is the device's id.
+        ("certificate", Optional(Base64(64, CERTIFICATE_BYTES_MAX, "the DER of the device's certificate"))),
+        ("private_key", Optional(Base64(32, PRIVATE_KEY_BYTES_MAX, "the DER of its private key, PKCS #8"))),
+        # For brokers other than Azure's.
+        ("username", Optional(Text(128, "a user name"))),
+        ("password", Optional(Text(256, "a password", secret=True))),
         # Never the hub's: whoever holds it may ask for the words in commands.signed.
         ("command_key", Optional(Base64(16, 64, "the key that signs commands"))),
-        ("ca_der", Base64(64, CA_BYTES_MAX, "the DER of the root certificate that the hub's chain ends in")),
+        ("ca_der", ListOf(root, ROOTS_MAX, 1)),  # one may stand without a list around it
         ("wifi_passwords", Optional(MapOf(_ssid(), Text(64, "a password", secret=True), 8), {})),
     )
 

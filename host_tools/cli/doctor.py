@@ -13,7 +13,8 @@ from host_tools.config import read_settings
 from host_tools.doctor import Finding, board, local_hub, network, settings
 from host_tools.errors import UserError
 from host_tools.lab.folder import state_folder
-from host_tools.provision.local_hub import LocalHub, root_certificate
+from host_tools.provision.device_identity import root_certificates
+from host_tools.provision.local_hub import LocalHub
 
 _MARKS = {True: "[green]good [/]", False: "[red]wrong[/]", None: "[yellow]note [/]"}
 
@@ -46,20 +47,21 @@ def look(port: str | None, device: str | None, config: Path | None) -> list[Find
     except UserError as error:
         return [Finding("settings", False, str(error))]
     found = settings.look(known)
-    host, hub_port, root = known.hub_host, known.hub_port, None
+    host, hub_port = known.hub_host, known.hub_port
+    roots: list[bytes] | None = None
     try:
         if known.root_certificate is not None:
-            root = root_certificate(known.root_certificate)
+            roots = root_certificates(known.root_certificate)
         if host is None:
             folder = known.hub_data or state_folder() / "hub"
             found += local_hub.look(folder, device)
             if found[-1].is_good is not False or found[-1].about == "device":
                 hub = LocalHub(folder)
-                host, hub_port, root = hub.host, hub.port, hub.ca_der
+                host, hub_port, roots = hub.host, hub.port, hub.roots
     except UserError as error:
         found.append(Finding("hub", False, str(error)))
     if host is not None:
-        found += network.hub(host, hub_port, root)
+        found += network.hub(host, hub_port, None if roots is None else b"".join(roots))
     if not known.is_local:
         found += network.clock(known.time_servers)
     if port is not None:

@@ -19,7 +19,9 @@ from host_tools.flash.onto_board import Job
 from host_tools.flash.prompt import About
 from host_tools.lab.folder import state_folder
 from host_tools.provision import names
-from host_tools.provision.local_hub import LocalHub, identity, root_certificate
+from host_tools.provision.device_identity import identity, root_certificates
+from host_tools.provision.inventory import KEY, Entry
+from host_tools.provision.local_hub import LocalHub
 
 
 @dataclass(frozen=True)
@@ -135,34 +137,27 @@ def _identity(device: str, settings: Settings, hub: LocalHub | None) -> dict[str
     """Return the identity of a device by its name: from the inventory, or from the local hub."""
     host = settings.hub_host if hub is None else hub.host
     entry = inventory().get(names.check_name(device))
-    if entry is not None and entry.hub == host:
-        if entry.key is None:
+    if entry is None or entry.hub != host:
+        if hub is None:
             raise UserError(
-                f"{device} proves itself by a certificate, and the agent signs with keys: provision it again without "
-                "--certificates"
+                f"the key of {device} is not known here: make one with `fieldpost provision {device}`, "
+                "or give --identity FILE"
             )
-        key = entry.key
-    elif hub is not None:
-        key = hub.key(device)
-    else:
-        raise UserError(
-            f"the key of {device} is not known here: make one with `fieldpost provision {device}`, "
-            "or give --identity FILE"
-        )
+        entry = Entry(device, hub.host, KEY, key=hub.key(device))
     folder = settings.path.parent if settings.path is not None else Path()
     passwords = read_secrets(folder).for_networks(settings.networks)
-    return identity(device, key, _root(settings, hub), passwords)
+    return identity(entry, _roots(settings, hub), passwords)
 
 
-def _root(settings: Settings, hub: LocalHub | None) -> bytes:
-    """Return the root certificate that the hub's chain ends in, DER."""
+def _roots(settings: Settings, hub: LocalHub | None) -> list[bytes]:
+    """Return the root certificates that the hub's chain may end in, DER."""
     if settings.root_certificate is not None:
-        return root_certificate(settings.root_certificate)
+        return root_certificates(settings.root_certificate)
     if hub is not None:
-        return hub.ca_der
+        return hub.roots
     raise UserError(
-        "hub.root_certificate is missing in fieldpost.toml: expected the PEM file of the root that the hub's chain "
-        "ends in, such as DigiCert Global Root G2 for Azure"
+        "hub.root_certificate is missing in fieldpost.toml: expected a PEM file of the roots that the hub's chain "
+        "may end in: for Azure DigiCert Global Root G2 and Microsoft RSA Root Certificate Authority 2017"
     )
 
 

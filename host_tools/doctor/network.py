@@ -22,10 +22,10 @@ _CLOCK_OFF_S_MAX = 60.0
 _RENEW_DAYS = 14
 
 
-def hub(host: str, port: int, root_der: bytes | None) -> list[Finding]:
+def hub(host: str, port: int, roots_der: bytes | None) -> list[Finding]:
     """Look up `host`, connect, and shake hands as a device does.
 
-    root_der: the root that it trusts; None takes those of this machine.
+    roots_der: the roots that it trusts, one after another; None takes those of this machine.
     """
     try:
         address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
@@ -35,9 +35,9 @@ def hub(host: str, port: int, root_der: bytes | None) -> list[Finding]:
         ]
     found = [Finding("name", True, f"{host} is {address[0]}")]
     context = ssl.create_default_context()
-    if root_der is not None:
+    if roots_der is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-        context.load_verify_locations(cadata=root_der)
+        context.load_verify_locations(cadata=roots_der)
     try:
         with (
             socket.create_connection((host, port), _TIMEOUT_S) as connection,

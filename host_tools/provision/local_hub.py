@@ -1,12 +1,11 @@
 """Identities at the local hub, which runs on this machine and can simply be asked."""
 
-import base64
-import ssl
 from pathlib import Path
 from typing import Any
 
 from host_tools.errors import UserError
 from host_tools.hub.client import HubClient
+from host_tools.provision.device_identity import root_certificates
 from host_tools.provision.documents import registry_requests
 from host_tools.provision.inventory import Entry
 
@@ -20,7 +19,7 @@ class LocalHub:
         about = self._client.ask("GET", "hub")
         self.host: str = about["hostname"]
         self.port: int = about["ports"][0]
-        self.ca_der = root_certificate(Path(about["ca_file"]))
+        self.roots = root_certificates(Path(about["ca_file"]))
 
     def enrol(self, device: str, document: dict[str, Any] | None = None) -> dict[str, Any]:
         """Make `device`, or find it, and return the hub's document of it; a given key or type replaces the old."""
@@ -47,23 +46,3 @@ class LocalHub:
         if not found:
             raise UserError(f"the local hub knows {device} by a certificate, not by a key: choose another name")
         return str(found)
-
-
-def root_certificate(pem: Path) -> bytes:
-    """Return the first certificate in a PEM file, as DER. UserError if there is none."""
-    try:
-        text = pem.read_text(encoding="ascii")
-        end = "-----END CERTIFICATE-----"
-        return ssl.PEM_cert_to_DER_cert(text[: text.index(end) + len(end)].strip())
-    except (OSError, ValueError) as error:
-        raise UserError(f"{pem} holds no certificate in PEM: {error}") from error
-
-
-def identity(device: str, key: str, ca_der: bytes, wifi_passwords: dict[str, str]) -> dict[str, Any]:
-    """Return the identity.json of a device that signs with `key`."""
-    return {
-        "device_id": device,
-        "key": key,
-        "ca_der": base64.b64encode(ca_der).decode(),
-        "wifi_passwords": wifi_passwords,
-    }

@@ -2,7 +2,8 @@
 
     micropython link_program.py ARGUMENTS_FILE
 
-The file holds JSON: host, port, key, ca (base64 DER), records, seconds. Prints one JSON object.
+The file holds JSON: host, port, key (or certificate and private_key), ca (each base64, DER), records, seconds.
+Prints one JSON object.
 """
 
 import gc
@@ -49,8 +50,10 @@ with open(sys.argv[1]) as file:
 ring = Ring(NorFlash(64 * 4096))
 for _ in range(asked["records"]):
     ring.append(1, b"x" * 15)
-dialect = AzureDialect(asked["host"], "dev1", asked["key"], lambda: int(time.time()) * 1000)
-link = UmqttLink(dialect, asked["host"], asked["port"], 30, tls.client_context(a2b_base64(asked["ca"])))
+dialect = AzureDialect(asked["host"], "dev1", asked.get("key"), lambda: int(time.time()) * 1000)
+proof = [a2b_base64(asked[name]) for name in ("certificate", "private_key") if name in asked]
+context = tls.client_context([a2b_base64(asked["ca"])], *proof)
+link = UmqttLink(dialect, asked["host"], asked["port"], 30, context)
 outbox = Outbox((Lane(ring, lambda number, kind, payload: f'{{"n":{number}}}', 16, 40, 4000, 100),), dialect)
 sink = Sink()
 session = sink.session = Session(link, outbox, dialect, sink, Backoff(compat.random_below))

@@ -14,6 +14,10 @@ import pytest
 
 from host_tools.hub import Hub, read_messages
 from host_tools.hub.certificates import Certificates
+from host_tools.hub.devices.registry import SELF_SIGNED
+from host_tools.provision.authority import Authority
+from host_tools.provision.device_identity import identity
+from host_tools.provision.inventory import CERTIFICATE, Entry
 from host_tools.toolchain import umqtt
 
 PROGRAM = Path(__file__).with_name("link_program.py")
@@ -70,6 +74,22 @@ async def test_a_backlog_arrives_in_order_and_a_command_comes_back(run, tmp_path
         found = await run(port=hub.port, **credentials(hub))
         assert found["pending"] == 0 and found["commands"] == ["ping"] and found["errors"] == []
         assert hub.pending("dev1") == 0
+    finally:
+        await hub.stop()
+    assert delivered(tmp_path / "hub") == list(range(1, RECORDS + 1))
+
+
+async def test_a_certificate_stands_for_a_key(run, tmp_path):
+    hub = await started(tmp_path / "hub")
+    issued = Authority(tmp_path / "authority").issue("dev1")
+    hub.devices.update("dev1", authentication=SELF_SIGNED, primary_thumbprint=issued.thumbprint)
+    entry = Entry("dev1", hub.hostname, CERTIFICATE, certificate=issued.certificate, private_key=issued.key)
+    who = identity(entry, [hub.ca_der], {})
+    try:
+        await hub.send("dev1", b'{"command":"ping"}', {})
+        shown = {name: who[name] for name in ("certificate", "private_key")}
+        found = await run(port=hub.port, ca=who["ca_der"][0], **shown)
+        assert found["pending"] == 0 and found["errors"] == []
     finally:
         await hub.stop()
     assert delivered(tmp_path / "hub") == list(range(1, RECORDS + 1))

@@ -147,7 +147,7 @@ async def test_a_fleet_delivers_but_for_the_board_that_is_broken(
             f"fleet-3,esp32,/dev/none,,{bench.firmware('esp32')}",
         ]
         (bench.folder / "fleet.csv").write_text("device,board,port,drive,firmware\n" + "\n".join(rows) + "\n")
-        code, out, err = await bench.fieldpost("provision", "--csv", "fleet.csv")
+        code, out, err = await bench.fieldpost("provision", "--csv", "fleet.csv", "--certificates")
         assert code == 0, err
         code, out, err = await bench.fieldpost("flash", "--fleet", "fleet.csv", "--json")
         report = json.loads(out)

@@ -30,7 +30,8 @@ FIRMWARE = {
     # A port gives the flash; what a flash region is, the ring says.
     "ports": _GROUND | {"ring.region"},
     # The one place that knows both sides.
-    "assembly": _CORE | {"agent", "links", "sensors", "ports"},
+    "assembly": _CORE | {"agent", "identity", "links", "sensors", "ports"},
+    "identity": _CORE | {"links"},
     # The service around it, on Linux.
     "daemon": _CORE | {"assembly", "ports", "sensors"},
 }
@@ -45,7 +46,7 @@ HOST = {
     "toolchain": {"errors", "shipped"},
     "boards": {"errors", "shipped"},
     "config": {"errors"},
-    "flash": {"errors", "toolchain", "boards", "hub"},
+    "flash": {"errors", "toolchain", "boards", "hub", "provision"},
     "provision": {"errors", "hub"},
     "doctor": {"errors", "config", "flash", "hub"},
     "hub": {"errors"},
@@ -60,7 +61,7 @@ HOST = {
     "cli": _ANY_HOST | {"lab", "bench"},
 }
 # Rooms of the host that may read the device's own formats and rules.
-KNOWS_FIRMWARE = {"boards", "simulate", "config", "flash", "audit", "lab", "queue", "service", "bench"}
+KNOWS_FIRMWARE = {"boards", "simulate", "config", "flash", "provision", "audit", "lab", "queue", "service", "bench"}
 
 # What only links, sensors and ports may touch.
 _OUTSIDE = {

@@ -196,6 +196,24 @@ def test_identity_is_checked_and_its_secrets_are_never_shown():
             assert secret not in error.message, error.message
 
 
+def test_a_device_proves_itself_by_one_thing():
+    for given, said in (
+        ({"certificate": DER}, "private_key is missing: certificate is nothing without it"),
+        ({"private_key": DER}, "certificate is missing: private_key is nothing without it"),
+        ({"key": KEY, "certificate": DER, "private_key": DER}, "key and certificate are both there"),
+        ({"key": KEY, "password": "sesame"}, "username is missing: password is nothing without it"),
+        ({}, "key is missing: expected it, or certificate and private_key"),
+    ):
+        identity = {"device_id": "a", "ca_der": DER}
+        identity.update(given)
+        with raises(ConfigError) as error:
+            config.check_identity(identity, "azure")
+        assert error.message.startswith("identity.json: " + said), error.message
+        assert DER not in error.message and "sesame" not in error.message
+    found = config.check_identity({"device_id": "a", "ca_der": [DER, DER], "certificate": DER, "private_key": DER})
+    assert found["key"] is None and found["ca_der"] == [DER, DER]
+
+
 def test_every_pin_command_of_the_vocabulary_can_be_configured():
     # config may not import commands, so that it stays loadable by itself; here is where the two meet.
     asked = [command for commands in config.PIN_COMMANDS.values() for command in commands]

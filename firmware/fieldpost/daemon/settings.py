@@ -41,7 +41,7 @@ def load(config_path, identity_path):
         settings["service"] = _SERVICE.check(service, "service")
     except Mismatch as mismatch:
         raise ConfigError("config.json: %s" % mismatch) from None
-    return settings, config.check_identity(_read(identity_path or credential_path()))
+    return settings, config.check_identity(_read(identity_path or credential_path()), settings["hub"]["dialect"])
 
 
 def credential_path():

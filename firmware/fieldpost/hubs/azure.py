@@ -8,7 +8,7 @@ import json
 
 from fieldpost.compat import is_whole_json
 from fieldpost.errors import ClockUnknown, CommandMalformed
-from fieldpost.hubs import azure_sas, properties
+from fieldpost.hubs import properties
 from fieldpost.limits import SAS_TTL_S
 from fieldpost.proof import Proof
 
@@ -20,31 +20,38 @@ _EVENT_PROPERTIES = "%24.ct=application%2Fjson&%24.ce=utf-8&fp=1"
 class AzureDialect:
     """One device at one hub. utc_ms: callable, Unix time in ms or None while unknown.
 
-    password_ms: how long a password is good for; None would be for ever.
+    key_base64: what it signs with, or None for a device that TLS has proved by its certificate already.
+    password_ms: how long a password is good for; None is for ever.
     """
 
     will = None
     # With CleanSession 1 IoT Hub gives a device only what was sent after it subscribed: commands that waited for it
     # to come back would be gone. MQTT 3.1.1 section 4.4 asks for 0, too: what was not acknowledged is sent again.
     clean_session = False
-    password_ms = SAS_TTL_S * 1000
 
     def __init__(self, host, device_id, key_base64, utc_ms):
         self.client_id = device_id
         self.username = "%s/%s/?api-version=%s" % (host, device_id, _API_VERSION)
         self._resource = "%s/devices/%s" % (host, device_id)
         self._key = key_base64
+        self._sign = None
+        self.password_ms = None
+        if key_base64 is not None:
+            from fieldpost.hubs import azure_sas  # memory that a device with a certificate does not need
+
+            self._sign = azure_sas.token
+            self.password_ms = SAS_TTL_S * 1000
         self._utc_ms = utc_ms
         self._events = "devices/%s/messages/events/" % device_id
         self._devicebound = "devices/%s/messages/devicebound/" % device_id
         self.subscriptions = ((self._devicebound + "#", 1),)
 
     def password(self):
-        """Return a fresh token; raises ClockUnknown while there is no time to sign."""
+        """Return a fresh token, None with a certificate; raises ClockUnknown while there is no time to go by."""
         utc_ms = self._utc_ms()
         if utc_ms is None:
-            raise ClockUnknown("a token cannot be signed before the time of day is known")
-        return azure_sas.token(self._resource, self._key, utc_ms // 1000 + SAS_TTL_S)
+            raise ClockUnknown("no certificate can be judged, no token signed, before the time of day is known")
+        return self._sign and self._sign(self._resource, self._key, utc_ms // 1000 + SAS_TTL_S)
 
     def event_topic(self, message_id):
         """Return the topic (bytes) of a device-to-cloud message of that id."""

@@ -1,0 +1,28 @@
+"""From configuration and identity to what a connection is made with: a dialect and a TLS context.
+
+Used once, when a device is built; main.py then takes this module off the heap.
+"""
+
+from binascii import a2b_base64
+
+from fieldpost.errors import ConfigError
+from fieldpost.links import tls
+
+
+def make_dialect(hub, identity, utc_ms):
+    """Return the dialect that the configuration's `hub` names. utc_ms: callable, Unix time in ms or None."""
+    from fieldpost.hubs.azure import AzureDialect
+
+    return AzureDialect(hub["host"], identity["device_id"], identity["key"], utc_ms)
+
+
+def make_context(identity):
+    """Return the TLS context of all connections. Raises ConfigError if a certificate or the key is none."""
+    roots = [a2b_base64(root) for root in identity["ca_der"]]
+    certificate, private_key = identity["certificate"], identity["private_key"]
+    try:
+        return tls.client_context(
+            roots, certificate and a2b_base64(certificate), private_key and a2b_base64(private_key)
+        )
+    except (ValueError, OSError) as error:
+        raise ConfigError("identity.json: ca_der, certificate or private_key cannot be used: %s" % error) from None
