@@ -80,9 +80,13 @@ class TestPort:
         self.unplug = False
         self._path = path
         self._wires = wires
+        self._region = None
 
     def region(self):
-        return FileRegion(str(self._path), 32)
+        if self._region is not None:
+            self._region.close()  # the process of the last life has ended
+        self._region = FileRegion(str(self._path), 32)
+        return self._region
 
     def i2c(self):
         return Bus(self._wires)

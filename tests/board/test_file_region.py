@@ -1,10 +1,13 @@
-"""A ring in a file of a Linux machine: sizes that change, and what reaches the disk when."""
+"""A ring in a file of a Linux machine: sizes that change, what reaches the disk when, and who may have it."""
 
+import errno
 import os
 
 import pytest
+from fieldpost.errors import RegionUnusable
 from fieldpost.limits import RECORD_BYTES_MAX
 from fieldpost.ports.file_region import FileRegion
+from fieldpost.ring.layout import divide
 from fieldpost.ring.log import Ring
 
 BUFFER = memoryview(bytearray(RECORD_BYTES_MAX))
@@ -67,7 +70,7 @@ def test_a_disk_without_room_leaves_the_ring_as_it_is(tmp_path, monkeypatch):
     monkeypatch.setattr(os, "pwrite", full)
     region = FileRegion(str(tmp_path / "ring"), 64)
     monkeypatch.undo()
-    assert region.sector_count == 4
+    assert (region.sector_count, region.found_sectors) == (4, 4)
     assert numbers(Ring(region)) == list(range(1, 101))
 
 
@@ -84,14 +87,84 @@ def test_append_syncs_and_a_group_syncs_once(tmp_path, monkeypatch):
     assert len(syncs) == 2 and ring.synced == 12
 
 
-def test_a_sync_that_fails_is_told_and_its_number_is_not_used_again(tmp_path, monkeypatch):
+@pytest.mark.parametrize("call", ["fdatasync", "pwrite"])
+def test_after_a_failure_nothing_is_promised_until_the_file_is_opened_anew(tmp_path, monkeypatch, call):
+    """The kernel may have dropped what it could not write, and says yes to the next fdatasync."""
     ring = filled(tmp_path / "ring", 4, 1)
 
-    def broken(_):
-        raise OSError(5, "Input/output error")
+    def broken(*_):
+        raise OSError(errno.EIO, "Input/output error")
 
-    monkeypatch.setattr(os, "fdatasync", broken)
+    monkeypatch.setattr(os, call, broken)
     with pytest.raises(OSError):
         ring.append(1, b"lost")
     monkeypatch.undo()
-    assert ring.append(1, b"after") == 3
+    for _ in range(2):
+        with pytest.raises(OSError) as again:
+            ring.append(1, b"after")
+        assert again.value.errno == errno.EIO
+    ring.region.close()
+    anew = Ring(FileRegion(str(tmp_path / "ring"), 4))
+    # A number that may stand on the disk is given to no other record.
+    assert anew.append(1, b"after") in ((3,) if call == "fdatasync" else (2,))
+
+
+def test_opening_reads_what_the_disk_has(tmp_path, monkeypatch):
+    """Not what the page cache has: after a failed write that looks clean and is not on the disk."""
+    filled(tmp_path / "ring", 4, 1).region.close()
+    told = []
+    monkeypatch.setattr(os, "fsync", lambda file: told.append("fsync"))
+    monkeypatch.setattr(os, "posix_fadvise", lambda *arguments: told.append(arguments[1:]))
+    FileRegion(str(tmp_path / "ring"), 4).close()
+    assert told == ["fsync", (0, 0, os.POSIX_FADV_DONTNEED)]
+
+
+def test_a_second_process_is_refused_and_changes_nothing(tmp_path):
+    ring = filled(tmp_path / "ring", 4, 10)
+    before = (tmp_path / "ring").read_bytes()
+    with pytest.raises(OSError) as refused:
+        FileRegion(str(tmp_path / "ring"), 64)
+    assert refused.value.errno == errno.EWOULDBLOCK and str(tmp_path / "ring") in str(refused.value)
+    assert (tmp_path / "ring").read_bytes() == before
+    ring.region.close()
+    assert numbers(Ring(FileRegion(str(tmp_path / "ring"), 4))) == list(range(1, 11))
+
+
+def test_a_disk_that_fills_while_the_file_is_made_gets_its_room_back(tmp_path, monkeypatch):
+    real, left = os.pwrite, [10]
+
+    def small(file, data, offset):
+        left[0] -= 1
+        if left[0] < 0:
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return real(file, data[:1000], offset)  # and it takes a part only
+
+    monkeypatch.setattr(os, "pwrite", small)
+    with pytest.raises(OSError, match="No space"):
+        FileRegion(str(tmp_path / "ring"), 16)
+    assert list(tmp_path.iterdir()) == []
+    left[0] = 1000
+    FileRegion(str(tmp_path / "ring"), 16).close()
+    assert (tmp_path / "ring").read_bytes() == b"\xff" * 16 * 4096
+
+
+def test_a_file_that_was_cut_in_use_is_told(tmp_path):
+    ring = filled(tmp_path / "ring", 8, 900)
+    os.truncate(tmp_path / "ring", 4096)
+    with pytest.raises(OSError, match="shorter"):
+        numbers(ring)
+
+
+@pytest.mark.parametrize(("journal", "urgent"), [(8, 8), (4, 16), (3, 8), (4, 3), (16, 3)])
+def test_another_division_is_refused_not_overwritten(tmp_path, journal, urgent):
+    region = FileRegion(str(tmp_path / "ring"), 64)
+    for part in divide(region, 4, 8):
+        ring = Ring(part)
+        for number in range(2000):
+            ring.append(1, b"%20d" % number, sync=False)
+        ring.sync()
+    before = (tmp_path / "ring").read_bytes()
+    with pytest.raises(RegionUnusable, match="give the region back its place and size"):
+        for part in divide(region, journal, urgent):
+            Ring(part)
+    assert (tmp_path / "ring").read_bytes() == before

@@ -97,10 +97,14 @@ class Pi:
         }
         self.environment.pop("WATCHDOG_PID", None)
 
+    def configuration(self) -> str:
+        """Return config.json as it is now."""
+        return json.dumps(self.settings)
+
     def start(self) -> None:
         """Start the service, as systemd would."""
         config = self.folder / "config.json"
-        config.write_text(json.dumps(self.settings))
+        config.write_text(self.configuration())
         program = ["-m", "host_tools.emulator.pi", str(self.hardware.path), self.model, "fieldpost.daemon"]
         with open(self.log, "ab") as log:
             self.process = subprocess.Popen(

@@ -14,13 +14,14 @@ from fieldpost.daemon import settings
 from fieldpost.daemon.journal import ERROR, Journal
 from fieldpost.daemon.notify import Notify
 from fieldpost.daemon.service import Service
-from fieldpost.errors import ConfigError, FieldpostError
+from fieldpost.errors import ConfigError, FieldpostError, RegionUnusable
 
 # What an administrator can do about a disk that refuses the queue; readings that were stored are still on it.
 _ADVICE = {
     errno.ENOSPC: "make room on the disk, or configure the service for fewer hours",
     errno.EROFS: "the kernel found an error on the disk; `dmesg` tells which, and fsck or another card helps",
     errno.EIO: "the disk does not answer; is the card in its slot, and is it well?",
+    errno.EWOULDBLOCK: "another fieldpost service has the queue open; each needs a ring.path of its own",
     errno.EACCES: "the queue belongs to another user: sudo chown -R fieldpost: /var/lib/fieldpost",
 }
 
@@ -37,7 +38,7 @@ def main():
     journal = Journal(os.environ)
     try:
         return _run(options, journal)
-    except ConfigError as error:
+    except (ConfigError, RegionUnusable) as error:
         journal.write(ERROR, "not started: %s" % error, event="configuration")
         return EXIT_CONFIG
     except (FieldpostError, OSError) as error:

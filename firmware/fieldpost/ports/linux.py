@@ -36,8 +36,18 @@ class Port:
     def region(self):
         """Return the region of the configuration's `ring.path`. Raises OSError if the disk has no room for it."""
         ring = self._config["ring"]
-        self._region = FileRegion(ring["path"], ring["sectors"], ring["group_records"] or 1)
-        return self._region
+        self._region = region = FileRegion(ring["path"], ring["sectors"], ring["group_records"] or 1)
+        found, wanted = region.found_sectors, ring["sectors"]
+        if region.sector_count < wanted:
+            self._log("the disk has no room for %d sectors: the queue stays at %d" % (wanted, found))
+        elif found < wanted:
+            self._log("the queue grows from %d to %d sectors, in use once it has been empty" % (found, wanted))
+        elif found > wanted:
+            self._log(
+                "the queue keeps its %d sectors, though ring.sectors is %d: it may hold readings. To make it smaller, "
+                "stop the service when nothing waits, and remove %s" % (found, wanted, ring["path"])
+            )
+        return region
 
     def close(self):
         """Let go of the ring's file."""
