@@ -1,4 +1,4 @@
-"""The queue's file in an administrator's hands: two services, another size, another division, a disk that fails once."""
+"""The queue's file in an administrator's hands: two services, another size or division, a disk that fails once."""
 
 from __future__ import annotations
 
