@@ -93,6 +93,45 @@ def hub(
 
 
 @app.command()
+def link(
+    as_json: AsJson = False,
+    out: Annotated[
+        Path | None, typer.Option("--out", help="Also write benchmarks/link.md in this folder, such as docs.")
+    ] = None,
+    disk: Annotated[
+        Path | None, typer.Option("--disk", help="A folder on the disk to use, if not that of fieldpost's state.")
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Half a minute, and figures that vary more.")] = False,
+) -> None:
+    """Measure how fast a backlog reaches the hub, beside umqtt.simple and azure-iot-device.
+
+    The same readings over verified TLS through the same relay with round trips of 0, 50 and 200 ms: MicroPython beside
+    umqtt.simple 1.3.4, CPython beside Microsoft's SDK; heap, bytes on the wire, and how long a restarted hub waits for
+    the device. Takes about five minutes.
+    """
+    from host_tools.bench.link import link_text, measure
+
+    if out is not None and not os.access(out, os.W_OK):
+        raise UserError(f"{out} is no folder that can be written: choose another place for --out")
+    if disk is None:
+        disk = state_folder()
+        disk.mkdir(mode=0o700, parents=True, exist_ok=True)
+    if not os.access(disk, os.W_OK):
+        raise UserError(f"{disk} is no folder that can be written: choose another place for --disk")
+    interpreter = micropython.find_or_install(lambda line: print(line, file=sys.stderr))
+    with _progress() as report:
+        try:
+            figures = measure.measure(disk, interpreter, measure.QUICK if quick else measure.Effort(), report)
+        except RecordsDiffer as error:
+            raise UserError(f"the figures mean nothing: {error}") from error
+    if out is not None:
+        page = out / "benchmarks" / "link.md"
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(link_text.page(figures), encoding="utf-8")
+    print(json.dumps(measure.as_json(figures)) if as_json else "\n".join(link_text.lines(figures)))
+
+
+@app.command()
 def pi(
     as_json: AsJson = False,
     disk: Annotated[

@@ -38,15 +38,21 @@ def rss_mb(pid: int) -> float:
 
 
 @contextlib.asynccontextmanager
-async def running(directory: Path) -> AsyncIterator[HubProcess]:
-    """Run the hub of a folder on free ports; UserError if it does not start."""
+async def running(
+    directory: Path,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    hostname: str = "localhost",
+    tier: str | None = None,
+) -> AsyncIterator[HubProcess]:
+    """Run the hub of a folder, on free ports if none is asked for; UserError if it does not start."""
     given = {
         "directory": str(directory),
-        "host": "127.0.0.1",
-        "port": 0,
+        "host": host,
+        "port": port,
         "other_ports": [0, 0],
-        "hostname": "localhost",
-        "tier": None,
+        "hostname": hostname,
+        "tier": tier,
         "verbose": False,
         "ends_with_parent": True,
     }

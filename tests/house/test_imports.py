@@ -80,8 +80,13 @@ _ENTRANCES = {
     "fieldpost.daemon.__main__",
     "host_tools.service.front",
 }
-# Imported by a name that is put together when it runs: assembly.open_port, and the emulated board's own files.
-_BY_NAME = ("fieldpost.ports.", "fieldpost.daemon.sensors.", "host_tools.emulator.chip")
+# Imported by a name that is put together when it runs: assembly.open_port, and programs of other interpreters.
+_BY_NAME = (
+    "fieldpost.ports.",
+    "fieldpost.daemon.sensors.",
+    "host_tools.emulator.chip",
+    "host_tools.bench.link.programs",
+)
 
 
 def _modules() -> dict[str, Path]:

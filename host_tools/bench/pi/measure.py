@@ -79,7 +79,7 @@ def measure(folder: Path, effort: Effort, report: Report) -> Figures:
     if importlib.util.find_spec("persistqueue") is None:
         raise UserError("this compares with persist-queue, which is not installed: pip install persist-queue")
     report("installing azure-iot-device", 0.0)
-    python = _rival_python()
+    python = sdk_python()
     with tempfile.TemporaryDirectory(dir=folder, prefix="bench-pi-") as made:
         return asyncio.run(_measure(Path(made), python, effort, report))
 
@@ -102,8 +102,8 @@ def lines(figures: Figures) -> list[str]:
     return [f"{'':<32}{'fieldpost':>12}  {other}", *(f"{name:<32}{a:>12}  {b:>12}" for name, a, b in rows)]
 
 
-def _rival_python() -> Path:
-    """Return an interpreter that has the SDK, installed on first use; UserError if that fails."""
+def sdk_python() -> Path:
+    """Return an interpreter that has azure-iot-device, installed on first use; UserError if that fails."""
     pins = _HERE / "rival.txt"
     entry = "pi-rival-" + hashlib.sha256(pins.read_bytes()).hexdigest()[:12]
     with cache.locked(entry) as home:
