@@ -20,6 +20,7 @@ from fieldpost import compat
 from fieldpost.clock import Clock
 from fieldpost.hubs.azure import AzureDialect
 from fieldpost.limits import GC_THRESHOLD_BYTES
+from fieldpost.links import tls
 from fieldpost.links.umqtt import UmqttLink
 from fieldpost.records.reading_schema import ReadingSchema
 from fieldpost.records.recorder import Recorder
@@ -121,7 +122,7 @@ def main():
     clock = Clock(start)
     clock.learn(int(time.time()) * 1000)
     dialect = AzureDialect(asked["host"], asked["device"], asked["key"], clock.utc_ms)
-    link = UmqttLink(dialect, asked["host"], asked["port"], 30, a2b_base64(asked["ca"]))
+    link = UmqttLink(dialect, asked["host"], asked["port"], 30, tls.client_context([a2b_base64(asked["ca"])]))
     ring = Ring(FileFlash(asked["ring"]))
     unload("ring.recovery")
     unload("ring.search")
