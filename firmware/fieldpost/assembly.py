@@ -54,7 +54,10 @@ class Device:
         # The largest buffers first, while the heap is still in one piece.
         inbound_bytes = INBOUND_BYTES_MAX if hub["twin"] else COMMAND_BYTES_MAX
         context = make_context(identity)
-        self.link = UmqttLink(dialect, hub["host"], hub["port"], config["keepalive_s"], context, inbound_bytes)
+        path = dialect.websocket_path if hub["transport"] == "websockets" else None
+        self.link = self._link_class()(
+            dialect, hub["host"], hub["port"], config["keepalive_s"], context, inbound_bytes, path
+        )
         region = port.region()
         scratch = memoryview(bytearray(2 * region.page_bytes))
         sectors = config["ring"]
@@ -148,6 +151,9 @@ class Device:
 
     def _make_sensor(self):
         return Bme280(self.port.i2c(), self.config["sensors"][0]["address"])
+
+    def _link_class(self):
+        return UmqttLink
 
     def _channels(self, hub, pins):
         """Return what speaks over the connection beside messages; each takes memory, and can be switched off."""

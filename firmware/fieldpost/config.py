@@ -63,6 +63,9 @@ def check_config(value):
     """Return a parsed config.json with defaults filled in; raise ConfigError for the first fault."""
     try:
         config = _config_shape().check(value, "")
+        hub = config["hub"]
+        if hub["port"] is None:
+            hub["port"] = 443 if hub["transport"] == "websockets" else 8883
         _check_ring(config)
         _check_pins(config["pins"])
     except Mismatch as mismatch:
@@ -199,7 +202,8 @@ def _config_shape():
             Fields(
                 ("dialect", Optional(Choice("azure"), "azure")),
                 ("host", host),
-                ("port", Optional(Integer(1, 65535), 8883)),
+                ("port", Optional(Integer(1, 65535))),  # what is usual for the transport
+                ("transport", Optional(Choice("tcp", "websockets"), "tcp")),
                 ("methods", Optional(Choice(True, False), True)),
                 ("twin", Optional(Choice(True, False), True)),
             ),

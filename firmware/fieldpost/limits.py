@@ -114,6 +114,9 @@ OUT_PUBLISH_BYTES = const(OUT_BUFFER_BYTES - OUT_RESERVED_BYTES)
 COMMAND_BYTES_MAX = const(2_048)  # a command with its properties; larger messages are refused
 INBOUND_BYTES_MAX = const(4_096)  # where there are twins
 READ_CHUNK_BYTES = const(512)
+WEBSOCKET_FRAME_BYTES_MAX = const(4_088)  # with its head one TLS record of a board
+WEBSOCKET_HEAD_BYTES_MAX = const(1_024)  # of the server's answer to the handshake
+MESSAGE_BYTES_MAX = const(262_144)  # where memory is plenty; IoT Hub sends at most 64 KB, no broker needs more
 READS_PER_STEP_MAX = const(8)  # a flood must not keep the sensor waiting
 
 assert BATCH_BYTES_MIN >= BATCH_TAIL_BYTES_MAX + RECORD_TEXT_BYTES_MAX + 32

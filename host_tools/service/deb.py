@@ -35,6 +35,7 @@ _VENDORED: Final = (
     "adafruit-pureio",
     "gpiod",
     "packaging",
+    "paho-mqtt",
     "typing-extensions",
 )
 # Of the agent's ports not those of boards, of the host's tools what reads a queue and looks after the service.

@@ -27,7 +27,12 @@ _LIMITS = _SOURCES / "fieldpost" / "limits.py"
 _COMPILE_TIMEOUT_S = 30
 _PLAIN = ("boot.py", "main.py")
 # What only Linux has a use for.
-NOT_FOR_BOARDS = ("fieldpost/ports/linux.py", "fieldpost/ports/file_region.py", "fieldpost/daemon/")
+NOT_FOR_BOARDS = (
+    "fieldpost/ports/linux.py",
+    "fieldpost/ports/file_region.py",
+    "fieldpost/links/paho.py",
+    "fieldpost/daemon/",
+)
 # What is imported on a board, of the packages that pip has installed.
 DRIVERS = {
     "adafruit_bme280": ("__init__.py", "basic.py", "protocol.py"),

@@ -33,7 +33,7 @@ FIRMWARE = {
     "assembly": _CORE | {"agent", "identity", "links", "sensors", "ports"},
     "identity": _CORE | {"links"},
     # The service around it, on Linux.
-    "daemon": _CORE | {"assembly", "ports", "sensors"},
+    "daemon": _CORE | {"assembly", "ports", "sensors", "links"},
 }
 
 _ANY_HOST = {

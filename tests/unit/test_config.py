@@ -60,7 +60,11 @@ def test_what_is_left_out_has_a_default():
         '"path": "/queue"}, "i2c": {"scl": 3, "sda": 2}, "sensors": [{"driver": "bme280"}]}'
     )
     checked = config.check_config(least)
-    assert checked["hub"] == {"dialect": "azure", "host": "h", "port": 8883, "methods": True, "twin": True}
+    hub = checked["hub"]
+    assert hub["dialect"] == "azure" and hub["port"] == 8883 and hub["transport"] == "tcp"
+    assert hub["methods"] is True and hub["twin"] is True
+    least["hub"] = {"host": "h", "transport": "websockets"}
+    assert config.check_config(least)["hub"]["port"] == 443
     assert checked["batch"] == {"records_max": 40, "bytes_max": 4000, "age_ms": 500}
     assert checked["sensors"] == [{"driver": "bme280", "address": 119}]
     assert checked["pins"] == {} and checked["wifi"] == [] and checked["window"] == 16
@@ -89,8 +93,8 @@ def test_the_message_names_file_key_value_and_what_is_expected():
         (("hub", "host"), "", 'is "": expected a host name of 1 to 253 characters'),
         (("hub", "host"), 5, "is 5: expected a host name of 1 to 253 characters"),
         (("hub", "port"), 65536, "is 65536: expected an integer from 1 to 65535"),
-        (("hub", "hst"), "x", "is not a known key: expected one of dialect, host, port, methods, twin"),
-        (("hub",), None, "is missing: expected an object with dialect, host, port, methods, twin"),
+        (("hub", "hst"), "x", "is not a known key: expected one of dialect, host, port, transport, methods, twin"),
+        (("hub",), None, "is missing: expected an object with dialect, host, port, transport, methods, twin"),
         (("device",), "A b", 'is "A b": expected a name (a-z, 0-9, _ and -) of 1 to 64 characters'),
         (("window",), 65, "is 65: expected an integer from 1 to 64 (batches)"),
         (("sensors",), [], "is a list of 0: expected a list, number of entries: 1"),

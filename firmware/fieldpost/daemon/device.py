@@ -27,6 +27,13 @@ class ServiceDevice(Device):
                 except SensorError:
                     sampler.next_ms = self.clock.uptime_ms  # reading it now tells, counts and tries again
 
+    def _link_class(self):
+        if self.config["service"]["link"] == "umqtt":
+            return super()._link_class()
+        from fieldpost.links.paho import PahoLink
+
+        return PahoLink
+
     def _make_sensor(self):
         return self._make(self.config["sensors"][0])
 

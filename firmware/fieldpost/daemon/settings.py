@@ -17,6 +17,8 @@ _SERVICE = Fields(
     # Prometheus: on the socket as well, or on a port of 127.0.0.1.
     ("metrics", Optional(Choice("off", "socket", "port"), "off")),
     ("metrics_port", Optional(Integer(1, 65_535), 9751)),
+    # What speaks MQTT: paho-mqtt, or the same code as on boards.
+    ("link", Optional(Choice("paho", "umqtt"), "paho")),
 )
 
 

@@ -24,6 +24,7 @@ class AzureDialect:
     password_ms: how long a password is good for; None is for ever.
     """
 
+    websocket_path = "/$iothub/websocket"
     will = None
     # With CleanSession 1 IoT Hub gives a device only what was sent after it subscribed: commands that waited for it
     # to come back would be gone. MQTT 3.1.1 section 4.4 asks for 0, too: what was not acknowledged is sent again.

@@ -16,6 +16,7 @@ SUBSCRIBE = const(0x82)
 SUBACK = const(0x90)
 PINGREQ = const(0xC0)
 PINGRESP = const(0xD0)
+DISCONNECT = const(0xE0)
 
 _CLEAN_SESSION = const(0x02)
 _WILL = const(0x04)

@@ -11,11 +11,8 @@ and pings alone, and nothing is read while that part is in use: an acknowledgeme
 """
 
 import errno
-import gc
-import select
-import socket
 
-from fieldpost.compat import alias_u_modules, const, sleep_ms
+from fieldpost.compat import alias_u_modules, const
 from fieldpost.limits import (
     COMMAND_BYTES_MAX,
     CONNECT_TIMEOUT_MS,
@@ -26,8 +23,9 @@ from fieldpost.limits import (
     READS_PER_STEP_MAX,
     WRITE_STALL_MS_MAX,
 )
-from fieldpost.links import packets, tls
+from fieldpost.links import packets, reasons
 from fieldpost.links.inbound import Inbound, ProtocolError, packet_id_of, publish_parts
+from fieldpost.links.wire import NoWay, Wire
 
 alias_u_modules()
 from umqtt.simple import MQTTClient  # noqa: E402 - on CPython it needs the aliases
@@ -37,45 +35,20 @@ _REACHING = const(1)
 _GREETING = const(2)
 _OPEN = const(3)
 
-# CONNACK return codes, section 3.2.2.3.
-_REFUSALS = (
-    "",
-    "protocol version (1)",
-    "client id (2)",
-    "server unavailable (3)",
-    "bad user name or password (4)",
-    "not authorised (5)",
-)
-_UNAVAILABLE = const(3)
-# Some ports use lwIP's numbers for "in progress" and know no name for them.
-_IN_PROGRESS = (errno.EINPROGRESS, errno.EAGAIN, errno.EALREADY, 119)
-# What an operator can make of an error, by its name; ports know different ones.
-_WORDS = (
-    ("connection lost", ("ECONNRESET", "ECONNABORTED", "EPIPE", "ENOTCONN")),
-    ("nobody listens there", ("ECONNREFUSED",)),
-    ("no route", ("EHOSTUNREACH", "ENETUNREACH", "ENETDOWN")),
-    ("no answer", ("ETIMEDOUT",)),
-    ("not enough memory", ("ENOMEM",)),
-)
-
 
 class UmqttLink(MQTTClient):
     """A connection to one hub. All times are ms of one clock.
 
     dialect: who connects, and how (see packets.connect). context: a TLS context (links.tls), or None for plain TCP.
+    path: of a WebSocket (RFC 6455), or None for plain MQTT.
     handler: link_connected(), link_suback(code), link_puback(packet_id), link_message(topic, payload, packet_id),
     link_refused(packet_id, size), link_closed(reason, is_refusal), link_has_room() -> whether to go on reading.
     """
 
-    def __init__(self, dialect, host, port, keepalive_s, context, inbound_bytes=COMMAND_BYTES_MAX):
+    def __init__(self, dialect, host, port, keepalive_s, context, inbound_bytes=COMMAND_BYTES_MAX, path=None):
         super().__init__(dialect.client_id, host, port, keepalive=keepalive_s)
         self._dialect = dialect
-        self._context = context
-        self._address = None
-        self._failed_addresses = 0  # in a row
-        self._raw = None
-        self._stream = None
-        self._poll = select.poll()
+        self._wire = Wire(host, port, context, path)
         self._out = memoryview(bytearray(OUT_BUFFER_BYTES))
         self._out_for_publish = self._out[:OUT_PUBLISH_BYTES]
         self._chunk = memoryview(bytearray(READ_CHUNK_BYTES))
@@ -85,39 +58,25 @@ class UmqttLink(MQTTClient):
         self._reset(0)
 
     def open(self, now_ms, password, handler):
-        """Begin to connect; `step` goes on with it.
-
-        Only the resolver may block. It is asked again when an address was of no use, and its next one is taken:
-        the first may be of a network (IPv6) that does not lead there, or of a hub that has moved.
-        """
+        """Begin to connect; `step` goes on with it. Only the resolver of a board may block (see resolver)."""
         self.close()
-        gc.collect()  # TLS needs one free run of 16.7 KB
         self._reset(now_ms)
         self._handler = handler
         self._out_end = packets.connect(self._out, 0, self._dialect, password, self.keepalive)
         self._piece_end = self._out_end
-        try:
-            if self._address is None:
-                found = socket.getaddrinfo(self.server, self.port, 0, socket.SOCK_STREAM)
-                self._address = found[self._failed_addresses % len(found)]
-            family, kind, protocol, _, address = self._address
-            self._raw = socket.socket(family, kind, protocol)
-            self._raw.setblocking(False)
-            self._raw.connect(address)
-        except OSError as error:
-            if error.errno not in _IN_PROGRESS:
-                self._fail("no way to %s: %s" % (self.server, _words(error)))
-                return
-        self._poll.register(self._raw, select.POLLOUT)
         self._state = _REACHING
+        try:
+            self._wire.open()
+        except NoWay as error:
+            self._fail(str(error))
 
     def step(self, now_ms, handler):
         """Send and receive what goes without waiting, and see to the deadlines."""
         self._handler = handler
         self._now_ms = now_ms
         try:
-            if self._state == _REACHING:
-                self._reach()
+            if self._state == _REACHING and self._wire.step():
+                self._state = _GREETING
             if self._state >= _GREETING:
                 self._write()
                 self._read()
@@ -127,11 +86,13 @@ class UmqttLink(MQTTClient):
             # A certificate that cannot be verified; on CPython that error is an OSError as well.
             if self._state != _GREETING:
                 raise
-            self._fail("certificate not accepted: %s" % _one_line(error), True)
+            self._fail(reasons.of_certificate(error), True)
         except MemoryError:
             self._fail("not enough memory")
+        except NoWay as error:
+            self._fail(str(error))
         except (OSError, ProtocolError) as error:
-            self._fail(_words(error))
+            self._fail(reasons.of_error(error))
 
     def publish(self, topic, payload, packet_id, dup):
         """Queue a publish whole; False if there is no room for it now. topic: bytes. packet_id 0: QoS 0, else 1."""
@@ -152,40 +113,25 @@ class UmqttLink(MQTTClient):
         """Let go of the connection at once; the handler is not called."""
         self._state = _CLOSED
         self._inbound.stop()
-        if self._raw is not None:
-            self._poll = select.poll()
-            for layer in (self._stream, self._raw):
-                try:
-                    if layer is not None:
-                        layer.close()
-                except OSError:
-                    pass  # closing a dead TLS connection may fail; it is closed all the same
-        self._stream = None
-        self._raw = None
+        self._wire.close()
 
-    disconnect = close
+    def disconnect(self):
+        """Say DISCONNECT, so that no will is published, if that goes at once; let go."""
+        if self._state == _OPEN and self._out_start == self._out_end:
+            end = packets.empty(self._out, 0, packets.DISCONNECT)
+            try:
+                self._wire.write(self._out[:end])
+            except (OSError, ValueError):
+                pass  # dead already
+        self.close()
 
     def wait(self, timeout_ms):
-        """Sleep until something can be received or `timeout_ms` have passed.
-
-        The raw socket is waited for, which costs nothing while idle; that is right only because `step` has
-        drained the TLS layer, or says that it has not.
-        """
+        """Sleep until something can be received or sent, or `timeout_ms` have passed."""
         if timeout_ms <= 0 or self._has_more:
             return
-        if self._raw is None:
-            sleep_ms(timeout_ms)
-            return
-        if self._state == _REACHING:
-            wanted = select.POLLOUT
-        elif self._state == _GREETING or self._out_start == self._out_end:
-            wanted = select.POLLIN
-        elif self._out_end > OUT_PUBLISH_BYTES:
-            wanted = select.POLLOUT
-        else:
-            wanted = select.POLLIN | select.POLLOUT
-        self._poll.modify(self._raw if self._stream is None else self._stream.pollable, wanted)
-        self._poll.poll(timeout_ms)
+        is_reading = self._out_end <= OUT_PUBLISH_BYTES and not self._is_held_up
+        is_writing = self._state != _GREETING and self._out_start < self._out_end
+        self._wire.wait(timeout_ms, is_reading or self._state == _GREETING, is_writing)
 
     def _reset(self, now_ms):
         self._inbound.reset()
@@ -193,34 +139,16 @@ class UmqttLink(MQTTClient):
         self._piece_end = 0  # TLS must be given the same bytes again until here
         self._out_end = 0
         self._has_more = False
+        self._is_held_up = False  # by a handler without room
         self._now_ms = now_ms
         self._opened_ms = now_ms
         self._sent_ms = now_ms  # when bytes last left
         self._stalled_ms = now_ms  # since when bytes have been waiting and none left
         self._pinged_ms = None
 
-    def _reach(self):
-        for event in self._poll.poll(0):
-            if event[1] & (select.POLLERR | select.POLLHUP):
-                self._raw.recv(1)  # raises what went wrong
-                raise OSError(errno.ECONNREFUSED)
-            if event[1] & select.POLLOUT:
-                _no_delay(self._raw)
-                self._poll.unregister(self._raw)
-                self._stream = self._make_stream()
-                self._poll.register(self._stream.pollable, select.POLLIN)
-                self._state = _GREETING
-
-    def _make_stream(self):
-        if self._context is None:
-            from fieldpost.links import tcp
-
-            return tcp.Stream(self._raw)
-        return tls.Stream(self._context, self._raw, self.server)
-
     def _write(self):
         while self._out_start < self._out_end:
-            count = self._stream.write(self._out[self._out_start : self._piece_end])
+            count = self._wire.write(self._out[self._out_start : self._piece_end])
             if not count:
                 return
             self._sent_ms = self._stalled_ms = self._now_ms
@@ -230,14 +158,14 @@ class UmqttLink(MQTTClient):
         self._out_start = self._piece_end = self._out_end = 0
 
     def _read(self):
-        self._has_more = False
+        self._has_more = self._is_held_up = False
         for _ in range(READS_PER_STEP_MAX):
             if self._out_end > OUT_PUBLISH_BYTES:
                 return
             if not self._handler.link_has_room():
-                self._has_more = True
+                self._is_held_up = True
                 return
-            count = self._stream.read_into(self._chunk)
+            count = self._wire.read_into(self._chunk)
             if count is None:
                 return
             if count == 0:
@@ -306,41 +234,14 @@ class UmqttLink(MQTTClient):
             raise ProtocolError("malformed CONNACK")
         code = body[1]
         if code:
-            word = _REFUSALS[code] if code < len(_REFUSALS) else "code %d" % code
-            self._fail("refused: " + word, code != _UNAVAILABLE)
+            self._fail(*reasons.of_refusal(code))
             return
         self._state = _OPEN
-        self._failed_addresses = 0
+        self._wire.arrived()
         self._handler.link_connected()
 
     def _fail(self, reason, is_refusal=False):
         if self._state != _OPEN:
-            self._address = None
-            self._failed_addresses += 1
+            self._wire.led_nowhere()
         self.close()
         self._handler.link_closed(reason, is_refusal)
-
-
-def _no_delay(raw):
-    """Send small packets at once: held back by Nagle's algorithm, each costs the peer's delayed ACK, 40 ms.
-
-    MicroPython's unix port has the option and no names for it; the numbers are those of Linux and of lwIP.
-    """
-    try:
-        raw.setsockopt(getattr(socket, "IPPROTO_TCP", 6), getattr(socket, "TCP_NODELAY", 1), 1)
-    except OSError:
-        pass  # slower, not wrong
-
-
-def _words(error):
-    """Return what an error means, in few words."""
-    code = error.args[0] if error.args else None
-    for words, names in _WORDS:
-        for name in names:
-            if getattr(errno, name, -1) == code:
-                return words
-    return _one_line(error)
-
-
-def _one_line(error):
-    return str(error).replace("\n", " ").strip()

@@ -11,7 +11,7 @@ from fieldpost.limits import (
     READ_CHUNK_BYTES,
     WRITE_STALL_MS_MAX,
 )
-from fieldpost.links import umqtt
+from fieldpost.links import umqtt, wire
 from support import raises
 
 KEEPALIVE_S = 60
@@ -27,9 +27,6 @@ class FakeSocket:
 
     def __init__(self, world):
         self._world = world
-
-    def getaddrinfo(self, host, port, family, kind):
-        return [(0, kind, 0, host, (address, port)) for address in self.addresses]
 
     def socket(self, family, kind, protocol):
         return self
@@ -50,6 +47,17 @@ class FakeSocket:
 
     def close(self):
         pass
+
+
+class FakeResolver:
+    def __init__(self, host, port):
+        self._port = port
+
+    def ask(self):
+        pass
+
+    def answer(self):
+        return [(0, FakeSocket.SOCK_STREAM, 0, "hub", (address, self._port)) for address in FakeSocket.addresses]
 
 
 class FakePoll:
@@ -120,7 +128,7 @@ class World:
         self.poll_event = FakePoll.POLLOUT
         self.wanted = 0
         self.stream = FakeTls()
-        self._real = umqtt.socket, umqtt.select, umqtt.tls
+        self._real = wire.socket, wire.select, wire.tls, wire.Resolver
         self.refuse_subscription = False
         self.has_room = True
 
@@ -131,12 +139,13 @@ class World:
             def poll(self, timeout_ms=None):
                 return FakePoll(world)
 
-        umqtt.socket, umqtt.select, umqtt.tls = FakeSocket(self), Select(self), self.stream
+        wire.socket, wire.select, wire.tls = FakeSocket(self), Select(self), self.stream
+        wire.Resolver = FakeResolver
         self.link = umqtt.UmqttLink(Dialect(), "hub", 8883, KEEPALIVE_S, self.stream)
         return self
 
     def __exit__(self, *error):
-        umqtt.socket, umqtt.select, umqtt.tls = self._real
+        wire.socket, wire.select, wire.tls, wire.Resolver = self._real
         return False
 
     def open(self, now_ms=0):

@@ -1,0 +1,50 @@
+"""Why a connection failed, in words that an operator can act on; the same for every link."""
+
+import errno
+
+from fieldpost.compat import const
+
+# CONNACK return codes, MQTT 3.1.1 section 3.2.2.3.
+_REFUSALS = (
+    "",
+    "protocol version (1)",
+    "client id (2)",
+    "server unavailable (3)",
+    "bad user name or password (4)",
+    "not authorised (5)",
+)
+_UNAVAILABLE = const(3)
+# What an operator can make of an error, by its name; ports know different ones.
+_WORDS = (
+    ("connection lost", ("ECONNRESET", "ECONNABORTED", "EPIPE", "ENOTCONN")),
+    ("nobody listens there", ("ECONNREFUSED",)),
+    ("no route", ("EHOSTUNREACH", "ENETUNREACH", "ENETDOWN")),
+    ("no answer", ("ETIMEDOUT",)),
+    ("not enough memory", ("ENOMEM",)),
+)
+
+
+def of_refusal(code):
+    """Return (reason, whether haste will not help) for a CONNACK's return code other than 0."""
+    word = _REFUSALS[code] if code < len(_REFUSALS) else "code %d" % code
+    return "refused: " + word, code != _UNAVAILABLE
+
+
+def of_certificate(error):
+    """Return the reason for an error of the verification: ValueError on both interpreters."""
+    return "certificate not accepted: %s" % one_line(error)
+
+
+def of_error(error):
+    """Return what an OSError or ProtocolError means, in few words."""
+    code = error.args[0] if error.args else None
+    for words, names in _WORDS:
+        for name in names:
+            if getattr(errno, name, -1) == code:
+                return words
+    return one_line(error)
+
+
+def one_line(error):
+    """Return an error's text without line breaks."""
+    return str(error).replace("\n", " ").strip()

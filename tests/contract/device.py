@@ -1,0 +1,141 @@
+"""A device without a board, for both interpreters: ring, outbox, session and a link against whatever server.
+
+    micropython device.py ARGUMENTS_FILE
+
+What is asked: link ("umqtt" or "paho"), host, port, ca (base64 DER; None for plain TCP), path (of a WebSocket, or
+None), id, dialect ("azure" with `key`, or "plain"), records, keepalive_s, seconds (at most), speed (of the clock that
+link and session are given), errors (end after so many different ones; None: end when everything has arrived),
+clock_s (what is added to the time of day), commands (wait for so many). What is found is one JSON object.
+"""
+
+import gc
+import json
+import sys
+import time
+from binascii import a2b_base64
+
+from fieldpost import compat
+from fieldpost.hubs.azure import AzureDialect
+from fieldpost.links import tls
+from fieldpost.ring.log import Ring
+from fieldpost.uplink.backoff import Backoff
+from fieldpost.uplink.lane import Lane
+from fieldpost.uplink.outbox import Outbox
+from fieldpost.uplink.session import Session
+
+from host_tools.emulator.nor_flash import NorFlash
+
+RECORDS_PER_BATCH = 4
+
+
+class Plain:
+    """Any broker without credentials; the message id stands in the topic, so that the other side can judge it."""
+
+    username = None
+    will = None
+    clean_session = False
+    password_ms = None
+
+    def __init__(self, client_id):
+        self.client_id = client_id
+        self._events = client_id + "/events/"
+        self._commands = client_id + "/commands"
+        self.subscriptions = ((self._commands, 1),)
+
+    def password(self):
+        return None
+
+    def event_topic(self, message_id):
+        return (self._events + message_id).encode()
+
+    def parse(self, topic, payload):
+        return "", str(payload, "utf-8"), {}, None, None
+
+
+class Sink:
+    """Acknowledges every command and remembers it. room: how many it takes in one turn of the loop."""
+
+    def __init__(self):
+        self.commands = []
+        self.refused = []
+        self.session = None
+
+    def submit(self, command_id, name, arguments, expires_ms, token, proof):
+        self.commands.append(name)
+        self.session.command_done(token)
+        return True
+
+    def refuse(self, command_id, reason, token):
+        self.refused.append(reason)
+        self.session.command_done(token)
+        return True
+
+    def has_room(self):
+        return True
+
+    def is_idle(self):
+        return True
+
+
+def _link(asked, dialect):
+    if asked["link"] == "paho":
+        from fieldpost.links.paho import PahoLink as Link
+    else:
+        from fieldpost.links.umqtt import UmqttLink as Link
+    context = tls.client_context((a2b_base64(asked["ca"]),)) if asked["ca"] else None
+    return Link(dialect, asked["host"], asked["port"], asked["keepalive_s"], context, path=asked["path"])
+
+
+def run(asked):
+    """Run one device as asked; return what was found."""
+    ring = Ring(NorFlash(64 * 4096))
+    for _ in range(asked["records"]):
+        ring.append(1, b"x" * 15)
+    if asked["dialect"] == "azure":
+        utc_ms = lambda: (int(time.time()) + asked["clock_s"]) * 1000  # noqa: E731
+        dialect = AzureDialect(asked["host"], asked["id"], asked["key"], utc_ms)
+    else:
+        dialect = Plain(asked["id"])
+    link = _link(asked, dialect)
+    lane = Lane(ring, lambda number, kind, payload: f'{{"n":{number}}}', 16, RECORDS_PER_BATCH, 4000, 100)
+    outbox = Outbox((lane,), dialect)
+    sink = Sink()
+    session = sink.session = Session(link, outbox, dialect, sink, Backoff(compat.random_below))
+    gc.collect()
+    errors = []
+    turns = now_ms = elapsed_ms = 0
+    last = compat.ticks_ms()
+    while elapsed_ms < asked["seconds"] * 1000:
+        now = compat.ticks_ms()
+        elapsed_ms += compat.ticks_diff(now, last)
+        last = now
+        now_ms = elapsed_ms * asked["speed"]
+        session.step(now_ms)
+        turns += 1
+        if session.last_error and session.last_error not in errors:
+            errors.append(session.last_error)
+        if asked["errors"] is None:
+            if not ring.pending and len(sink.commands) + len(sink.refused) >= asked["commands"]:
+                break
+        elif len(errors) >= asked["errors"]:
+            break
+        link.wait(20)
+    found = {
+        "pending": ring.pending,
+        "state": session.state,
+        "errors": errors,
+        "commands": sink.commands,
+        "refused": sink.refused,
+        "duplicates": outbox.duplicates_sent,
+        "acked": outbox.acked_records,
+        "turns": turns,
+        "elapsed_ms": elapsed_ms,
+        "now_ms": now_ms,
+    }
+    link.close()
+    return found
+
+
+if __name__ == "__main__":
+    with open(sys.argv[1]) as file:
+        print(json.dumps(run(json.load(file))))
