@@ -53,7 +53,7 @@ class Device:
         dialect = make_dialect(hub, identity, self.clock.utc_ms)
         # The largest buffers first, while the heap is still in one piece.
         inbound_bytes = INBOUND_BYTES_MAX if hub["twin"] else COMMAND_BYTES_MAX
-        context = make_context(identity)
+        context = make_context(hub, identity, log)
         path = dialect.websocket_path if hub["transport"] == "websockets" else None
         self.link = self._link_class()(
             dialect, hub["host"], hub["port"], config["keepalive_s"], context, inbound_bytes, path
@@ -104,6 +104,10 @@ class Device:
         )
         self.outbox = Outbox(lanes, dialect)
         channels = self._channels(hub, pins)
+        if hub["dialect"] == "plain":
+            from fieldpost.hubs.plain import Presence
+
+            channels.append(Presence(dialect.status_topic))
         self.session = Session(self.link, self.outbox, dialect, self.commands, Backoff(compat.random_below), channels)
         self.commands.done_callback = self.session.command_done
         self.agent.connect(self.session, self.commands)

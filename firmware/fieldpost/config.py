@@ -53,19 +53,24 @@ _SECTORS = "sectors of 4 KiB"
 _SECTORS_MIN = RING_SECTORS_MIN + URGENT_SECTORS_MIN + JOURNAL_SECTORS_MIN
 
 
+_TOPICS = (
+    ("telemetry", "fieldpost/{device_id}/telemetry/{message_id}"),
+    ("commands", "fieldpost/{device_id}/commands"),
+    ("status", "fieldpost/{device_id}/status"),
+)
+
+
 def load(config_path="/config.json", identity_path="/identity.json"):
     """Return (config, identity): dicts that hold every key, defaults filled in. Raises ConfigError."""
     config = check_config(_read(config_path))
-    return config, check_identity(_read(identity_path), config["hub"]["dialect"])
+    return config, check_identity(_read(identity_path), config["hub"])
 
 
 def check_config(value):
     """Return a parsed config.json with defaults filled in; raise ConfigError for the first fault."""
     try:
         config = _config_shape().check(value, "")
-        hub = config["hub"]
-        if hub["port"] is None:
-            hub["port"] = 443 if hub["transport"] == "websockets" else 8883
+        _check_hub(config["hub"])
         _check_ring(config)
         _check_pins(config["pins"])
     except Mismatch as mismatch:
@@ -80,31 +85,84 @@ def check_config(value):
     return config
 
 
-def check_identity(value, dialect=None):
+def check_identity(value, hub=None):
     """Return a parsed identity.json with defaults filled in; raise ConfigError for the first fault.
 
-    dialect: the configuration's, if it is known: what a hub needs is then asked for.
+    hub: the configuration's, checked, if it is known: what such a hub needs is then asked for.
     """
     try:
         if isinstance(value, dict) and isinstance(value.get("ca_der"), str):
             value = dict(value)
             value["ca_der"] = [value["ca_der"]]
         identity = _identity_shape().check(value, "")
-        _check_proof(identity, dialect)
+        _check_proof(identity, hub)
     except Mismatch as mismatch:
         raise ConfigError("identity.json: %s" % mismatch) from None
     return identity
 
 
-def _check_proof(identity, dialect):
+def _check_proof(identity, hub):
     """Raise Mismatch unless what the device proves itself by is one thing, and whole."""
     for key, other in (("certificate", "private_key"), ("private_key", "certificate"), ("password", "username")):
         if identity[key] is not None and identity[other] is None:
             raise Mismatch("%s is missing: %s is nothing without it" % (other, key))
     if identity["key"] is not None and identity["certificate"] is not None:
         raise Mismatch("key and certificate are both there: expected one of them")
-    if dialect == "azure" and identity["key"] is None and identity["certificate"] is None:
-        raise Mismatch("key is missing: expected it, or certificate and private_key")
+    if hub is None:
+        return
+    if identity["ca_der"] is None and hub["tls"]:
+        raise Mismatch("ca_der is missing: expected the root certificates that the hub's chain may end in")
+    if hub["dialect"] == "azure":
+        if identity["key"] is None and identity["certificate"] is None:
+            raise Mismatch("key is missing: expected it, or certificate and private_key")
+        return
+    if identity["key"] is not None:
+        raise Mismatch("key is for Azure: expected username and password, or certificate and private_key, or neither")
+    if identity["certificate"] is not None and not hub["tls"]:
+        raise Mismatch("certificate shows itself in TLS alone, and hub.tls is false in config.json")
+    for character in "+#/":
+        if character in identity["device_id"]:
+            raise Mismatch("device_id holds %s, which topics of MQTT cannot carry" % character)
+
+
+def _check_hub(hub):
+    """Raise Mismatch for what the dialect does not know; fill in what follows from it."""
+    is_azure = hub["dialect"] == "azure"
+    if hub["port"] is None:
+        hub["port"] = 443 if hub["transport"] == "websockets" else 8883
+    for key in ("methods", "twin"):
+        if hub[key] is None:
+            hub[key] = is_azure
+    if hub["host"] is None and (hub["provisioning"] is None or not is_azure):
+        raise Mismatch("hub.host is missing: expected a host name")
+    if is_azure:
+        if not hub["tls"]:
+            raise Mismatch("hub.tls is false: Azure IoT Hub has no other way in; only dialect plain may go without")
+        if hub["topics"] is not None:
+            raise Mismatch("hub.topics is for dialect plain: Azure IoT Hub names its topics itself")
+        return
+    for key in ("methods", "twin"):
+        if hub[key]:
+            raise Mismatch("hub.%s is true: only Azure IoT Hub has it" % key)
+    if hub["provisioning"] is not None:
+        raise Mismatch("hub.provisioning is for dialect azure")
+    hub["topics"] = hub["topics"] or {}
+    for key, default in _TOPICS:
+        hub["topics"][key] = topic = hub["topics"].get(key) or default
+        _check_topic(topic, "hub.topics." + key)
+    if "{message_id}" not in hub["topics"]["telemetry"]:
+        raise Mismatch("hub.topics.telemetry lacks {message_id}: nothing else tells a repeat from a new message")
+
+
+def _check_topic(topic, where):
+    plain = topic.replace("{device_id}", "")
+    if where.endswith("telemetry"):
+        plain = plain.replace("{message_id}", "")
+    for character in "+#{}":
+        if character in plain:
+            raise mismatch(where, topic, "a topic without wildcards, in which {device_id} may stand")
+    if topic.startswith("$"):
+        raise mismatch(where, topic, "a topic that does not begin with $, which brokers keep to themselves")
 
 
 def _check_ring(config):
@@ -192,6 +250,8 @@ def pin_shape():
 def _config_shape():
     """Return the shape of config.json; made anew each time: kept, its tables would only fill the heap."""
     host = Text(253, "a host name")  # RFC 1035 section 2.3.4
+    port = Integer(1, 65535)
+    yes_or_no = Choice(True, False)
     gpio = Integer(0, 63)
     return Fields(
         ("device", name(64)),
@@ -200,12 +260,24 @@ def _config_shape():
         (
             "hub",
             Fields(
-                ("dialect", Optional(Choice("azure"), "azure")),
-                ("host", host),
-                ("port", Optional(Integer(1, 65535))),  # what is usual for the transport
+                ("dialect", Optional(Choice("azure", "plain"), "azure")),
+                ("host", Optional(host)),
+                ("port", Optional(port)),  # what is usual for the transport
                 ("transport", Optional(Choice("tcp", "websockets"), "tcp")),
-                ("methods", Optional(Choice(True, False), True)),
-                ("twin", Optional(Choice(True, False), True)),
+                ("tls", Optional(yes_or_no, True)),
+                ("methods", Optional(yes_or_no)),
+                ("twin", Optional(yes_or_no)),
+                ("topics", Optional(Fields(*[(key, Optional(Text(200, "a topic"))) for key, _ in _TOPICS]))),
+                (
+                    "provisioning",
+                    Optional(
+                        Fields(
+                            ("id_scope", Text(32, "an ID scope, such as 0ne00000000")),
+                            ("host", Optional(host, "global.azure-devices-provisioning.net")),
+                            ("port", Optional(port, 8883)),
+                        )
+                    ),
+                ),
             ),
         ),
         ("sample_interval_ms", Optional(Integer(SAMPLE_MS_MIN, SAMPLE_MS_MAX, "milliseconds"), 1000)),
@@ -285,7 +357,7 @@ def _identity_shape():
         ("password", Optional(Text(256, "a password", secret=True))),
         # Never the hub's: whoever holds it may ask for the words in commands.signed.
         ("command_key", Optional(Base64(16, 64, "the key that signs commands"))),
-        ("ca_der", ListOf(root, ROOTS_MAX, 1)),  # one may stand without a list around it
+        ("ca_der", Optional(ListOf(root, ROOTS_MAX, 1))),  # one may stand without a list around it
         ("wifi_passwords", Optional(MapOf(_ssid(), Text(64, "a password", secret=True), 8), {})),
     )
 

@@ -6,18 +6,30 @@ Used once, when a device is built; main.py then takes this module off the heap.
 from binascii import a2b_base64
 
 from fieldpost.errors import ConfigError
-from fieldpost.links import tls
 
 
 def make_dialect(hub, identity, utc_ms):
     """Return the dialect that the configuration's `hub` names. utc_ms: callable, Unix time in ms or None."""
+    if hub["dialect"] == "plain":
+        from fieldpost.hubs.plain import PlainDialect
+
+        judged = utc_ms if hub["tls"] else None
+        return PlainDialect(hub["topics"], identity["device_id"], identity["username"], identity["password"], judged)
     from fieldpost.hubs.azure import AzureDialect
 
     return AzureDialect(hub["host"], identity["device_id"], identity["key"], utc_ms)
 
 
-def make_context(identity):
-    """Return the TLS context of all connections. Raises ConfigError if a certificate or the key is none."""
+def make_context(hub, identity, log):
+    """Return the TLS context of all connections, None where the configuration says that there shall be none.
+
+    Raises ConfigError if a certificate or the key is none.
+    """
+    if not hub["tls"]:
+        log("warning: hub.tls is false: readings, commands and the password are for anybody to read")
+        return None
+    from fieldpost.links import tls
+
     roots = [a2b_base64(root) for root in identity["ca_der"]]
     certificate, private_key = identity["certificate"], identity["private_key"]
     try:

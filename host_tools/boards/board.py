@@ -64,17 +64,30 @@ class Board:
                 return partition
         raise KeyError(label)
 
-    def device_config(self, device: str, hub_host: str, hub_port: int = 8883, **settings: Any) -> dict[str, Any]:
+    def device_config(
+        self,
+        device: str,
+        hub_host: str | None,
+        hub_port: int = 8883,
+        hub: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> dict[str, Any]:
         """Return the config.json of a device on this board, checked as the device itself will check it.
 
-        device: its name at the hub. settings: other keys of config.json, such as sample_interval_ms or wifi;
-        what is not given, the device fills in. UserError names the first key that is wrong.
+        device: its name at the hub. hub_host: None for a device that is assigned one. hub: other keys of `hub`;
+        settings: other keys of config.json, such as sample_interval_ms or wifi; what is not given, the device fills
+        in. UserError names the first key that is wrong.
         """
         config: dict[str, Any] = {
             "device": device,
             "board": self.name,
             "port": self.port,
-            "hub": {"dialect": "azure", "host": hub_host, "port": hub_port, "twin": self.twin},
+            "hub": {
+                "dialect": "azure",
+                **({} if hub_host is None else {"host": hub_host, "port": hub_port}),
+                "twin": self.twin,
+                **(hub or {}),
+            },
             "ring": dict(self.ring),
             "i2c": dict(self.i2c),
             "sensors": [dict(sensor) for sensor in self.sensors],

@@ -38,7 +38,8 @@ def run(
         network = _ask_networks() if can_ask else []
     if interval_ms is None:
         interval_ms = typer.prompt("Milliseconds between two readings", default=1000, type=int) if can_ask else 1000
-    passwords = dict(read_secrets(Path()).wifi)
+    known = read_secrets(Path())
+    passwords = dict(known.wifi)
     missing = [ssid for ssid in network if ssid not in passwords]
     if can_ask:
         for ssid in missing:
@@ -46,7 +47,7 @@ def run(
     written = settings_text(None if hub == LOCAL else hub, network, interval_ms)
     _write_checked(path, written)
     if passwords and not os.environ.get(ENVIRONMENT):
-        print(f"{write_secrets(Path(), Secrets(passwords))}: passwords, for you alone")
+        print(f"{write_secrets(Path(), Secrets(passwords, known.broker))}: passwords, for you alone")
         _keep_out_of_git()
     print(f"{path}: change it as you like; it is checked whenever it is used")
     for ssid in [] if can_ask else missing:

@@ -11,6 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from host_tools.config import Settings, read_settings
+from host_tools.config.settings import PLAIN
 from host_tools.errors import UserError
 from host_tools.lab.folder import state_folder
 from host_tools.provision import azure_files, names, registry
@@ -61,7 +62,9 @@ def run(
     settings = read_settings(config)
     rows = _rows(devices or [], pattern, count, first, csv)
     authority_folder = state_folder() / "authority" if certificates else None
-    if settings.hub_host is None:
+    if settings.kind == PLAIN:
+        made, done = _for_broker(rows, settings, authority_folder, group)
+    elif settings.hub_host is None:
         made, done = _at_local_hub(rows, settings, authority_folder, group)
     else:
         made, done = _for_azure(rows, settings.hub_host, settings, authority_folder, group, out)
@@ -94,8 +97,25 @@ def _at_local_hub(
     if authority_folder is not None:
         hub.trust(_AUTHORITY, Authority(authority_folder).pem)
     for entry in made.entries:
-        hub.enrol_entry(entry)
-    return made, f"enrolled at the local hub {hub.host}"
+        if settings.id_scope is None:
+            hub.enrol_entry(entry)
+        else:
+            hub.check_id_scope(settings.id_scope)
+            hub.enrol_for_assignment(entry)
+    service = "" if settings.id_scope is None else "'s provisioning service"
+    return made, f"enrolled at the local hub {hub.host}{service}"
+
+
+def _for_broker(
+    rows: list[Row], settings: Settings, authority_folder: Path | None, group: str | None
+) -> tuple[Made, str]:
+    if authority_folder is None or group is not None:
+        raise UserError(
+            "a plain broker knows no keys: give --certificates, or write its user and password into "
+            "fieldpost.secrets.toml under [broker] and flash without provisioning"
+        )
+    made = make(rows, str(settings.hub_host), inventory(), authority_folder, None)
+    return made, f"let {settings.hub_host} trust {Authority(authority_folder).certificate_file}"
 
 
 def _for_azure(

@@ -12,15 +12,16 @@ from host_tools.boards import Board
 from host_tools.cli import show
 from host_tools.cli.provision import inventory
 from host_tools.config import Settings, read_secrets, read_settings
+from host_tools.config.settings import AZURE, PLAIN
 from host_tools.errors import UserError
-from host_tools.flash import onto_board, read_identity
+from host_tools.flash import check_fits, onto_board, read_identity
 from host_tools.flash.first_reading import Arrived, HubStore
 from host_tools.flash.onto_board import Job
 from host_tools.flash.prompt import About
 from host_tools.lab.folder import state_folder
 from host_tools.provision import names
 from host_tools.provision.device_identity import identity, root_certificates
-from host_tools.provision.inventory import KEY, Entry
+from host_tools.provision.inventory import KEY, NOTHING, Entry
 from host_tools.provision.local_hub import LocalHub
 
 
@@ -62,7 +63,7 @@ class Setting:
         """Return the settings."""
         settings = read_settings(self.config)
         if self.hub is not None:
-            settings = replace(settings, is_local=False, hub_host=self.hub)
+            settings = replace(settings, kind=AZURE, hub_host=self.hub)
         if self.interval_ms is not None:
             settings = replace(settings, interval_ms=self.interval_ms)
         return settings
@@ -111,6 +112,8 @@ def make_job(name: str, where: Where, who: Who, what: What, settings: Settings) 
                 "no Wi-Fi network is named: write one into fieldpost.toml under [wifi], or make that file with "
                 "`fieldpost init`"
             )
+    if known is not None:
+        check_fits(known, _config(board, known["device_id"], settings, hub, None))
     if known is not None and not settings.networks:
         settings = replace(settings, networks=tuple(known["wifi_passwords"]))
     return Job(
@@ -137,16 +140,21 @@ def _identity(device: str, settings: Settings, hub: LocalHub | None) -> dict[str
     """Return the identity of a device by its name: from the inventory, or from the local hub."""
     host = settings.hub_host if hub is None else hub.host
     entry = inventory().get(names.check_name(device))
+    folder = settings.path.parent if settings.path is not None else Path()
+    secrets = read_secrets(folder)
+    proof: dict[str, str] = secrets.for_broker(device) if settings.kind == PLAIN else {}
     if entry is None or entry.hub != host:
-        if hub is None:
+        if settings.kind == PLAIN:
+            entry = Entry(device, str(host), NOTHING)
+        elif hub is None:
             raise UserError(
                 f"the key of {device} is not known here: make one with `fieldpost provision {device}`, "
                 "or give --identity FILE"
             )
-        entry = Entry(device, hub.host, KEY, key=hub.key(device))
-    folder = settings.path.parent if settings.path is not None else Path()
-    passwords = read_secrets(folder).for_networks(settings.networks)
-    return identity(entry, _roots(settings, hub), passwords)
+        else:
+            entry = Entry(device, hub.host, KEY, key=hub.key(device))
+    passwords = secrets.for_networks(settings.networks)
+    return {**identity(entry, _roots(settings, hub), passwords), **proof}
 
 
 def _roots(settings: Settings, hub: LocalHub | None) -> list[bytes]:
@@ -155,6 +163,8 @@ def _roots(settings: Settings, hub: LocalHub | None) -> list[bytes]:
         return root_certificates(settings.root_certificate)
     if hub is not None:
         return hub.roots
+    if not settings.has_tls:
+        return []
     raise UserError(
         "hub.root_certificate is missing in fieldpost.toml: expected a PEM file of the roots that the hub's chain "
         "may end in: for Azure DigiCert Global Root G2 and Microsoft RSA Root Certificate Authority 2017"
@@ -185,11 +195,17 @@ def _config(board: Board, device: str, settings: Settings, hub: LocalHub | None,
         raise UserError("where the board is to deliver is not known: run `fieldpost hub run`, or `fieldpost init`")
     if kept is not None and not settings.networks:
         settings = replace(settings, networks=kept.networks)
-    return board.device_config(device, host, port, **settings.device_settings())
+    about_hub = settings.hub_settings()
+    if hub is not None and settings.id_scope is not None:
+        hub.check_id_scope(settings.id_scope)
+        about_hub["provisioning"] = {"id_scope": settings.id_scope, "host": hub.host, "port": hub.port}
+    is_assigned = "provisioning" in about_hub
+    return board.device_config(device, None if is_assigned else host, port, about_hub, **settings.device_settings())
 
 
 def _asks(hub: LocalHub | None, config: Mapping[str, Any]) -> Arrived | None:
     """Return what asks the local hub for a first reading, if that is where the device delivers to."""
-    if hub is None or (hub.host, hub.port) != (config["hub"]["host"], config["hub"]["port"]):
+    asked = config["hub"].get("provisioning") or config["hub"]
+    if hub is None or (hub.host, hub.port) != (asked["host"], asked["port"]):
         return None
     return HubStore(hub.folder, config["device"]).arrived

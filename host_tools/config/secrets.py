@@ -19,14 +19,36 @@ _HEAD = """\
 # Passwords for the devices that fieldpost flashes. Keep this file to yourself: mode 0600, in no repository.
 """
 _NETWORK = Text(32, "a network name")
-_SHAPE = Fields(("wifi", Optional(MapOf(_NETWORK, Text(64, "a password", secret=True), 8), {})))
+_SHAPE = Fields(
+    ("wifi", Optional(MapOf(_NETWORK, Text(64, "a password", secret=True), 8), {})),
+    (
+        "broker",
+        Optional(
+            Fields(
+                ("username", Optional(Text(128, "a user name"))),
+                ("password", Text(256, "a password", secret=True)),
+            )
+        ),
+    ),
+)
 
 
 @dataclass(frozen=True, repr=False)
 class Secrets:
-    """wifi: network to password. Its text form says nothing."""
+    """wifi: network to password. broker: (user name, password) at a plain broker; the user name may be None.
+
+    Its text form says nothing.
+    """
 
     wifi: Mapping[str, str]
+    broker: tuple[str | None, str] | None = None
+
+    def for_broker(self, device: str) -> dict[str, str]:
+        """Return what a device proves itself by at a plain broker, for its identity; the user is the device itself."""
+        if self.broker is None:
+            return {}
+        username, password = self.broker
+        return {"username": username or device, "password": password}
 
     def for_networks(self, networks: Iterable[str]) -> dict[str, str]:
         """Return the passwords of `networks`. UserError names one that has none."""
@@ -45,11 +67,15 @@ def read_secrets(folder: Path) -> Secrets:
     UserError if the file may be read by others, or is wrong; never with what stands in it.
     """
     found: dict[str, str] = {}
+    broker = None
     path = folder / FILE
     if path.exists():
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
             raise UserError(f"{path} may be read by others: run `chmod 600 {path}`")
-        found |= read_toml(path, _SHAPE)["wifi"]
+        values = read_toml(path, _SHAPE)
+        found |= values["wifi"]
+        if values["broker"] is not None:
+            broker = values["broker"]["username"], values["broker"]["password"]
     if os.environ.get(ENVIRONMENT):
         try:
             given = json.loads(os.environ[ENVIRONMENT])
@@ -60,7 +86,7 @@ def read_secrets(folder: Path) -> Secrets:
                 f'{ENVIRONMENT} is no JSON object of texts: write it like {{"network": "password"}}'
             ) from None
         found |= given
-    return Secrets(found)
+    return Secrets(found, broker)
 
 
 def write_secrets(folder: Path, secrets: Secrets) -> Path:
@@ -70,6 +96,10 @@ def write_secrets(folder: Path, secrets: Secrets) -> Path:
         "# Passwords for the devices that fieldpost flashes. Keep this file to yourself: mode 0600, in no repository.\n"
     )
     text += "\n[wifi]\n" + "".join(f"{json.dumps(ssid)} = {json.dumps(word)}\n" for ssid, word in secrets.wifi.items())
+    if secrets.broker is not None:
+        username, password = secrets.broker
+        text += "\n[broker]\n" + (f"username = {json.dumps(username)}\n" if username else "")
+        text += f"password = {json.dumps(password)}\n"
     write_private(path, text)
     return path
 

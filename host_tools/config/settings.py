@@ -10,22 +10,35 @@ from host_tools.config.toml_file import read_toml
 
 FILE = "fieldpost.toml"
 LOCAL = "local"
+AZURE = "azure"
+PLAIN = "plain"
 
 _HOST = Text(253, "a host name")  # RFC 1035 section 2.3.4
+_PORT = Integer(1, 65535)
+TOPICS = ("telemetry", "commands", "status")
 _SHAPE = Fields(
     (
         "hub",
         Fields(
-            ("kind", Choice(LOCAL, "azure")),
+            ("kind", Choice(LOCAL, AZURE, PLAIN)),
             ("host", Optional(_HOST)),
-            ("port", Optional(Integer(1, 65535), 8883)),
+            ("port", Optional(_PORT, 8883)),
+            ("tls", Optional(Choice(True, False), True)),
+            ("topics", Optional(Fields(*[(name, Optional(Text(200, "a topic"))) for name in TOPICS]))),
             ("root_certificate", Optional(Text(255, "the path of a PEM file"))),
             ("data", Optional(Text(255, "the path of a folder"))),
         ),
     ),
     (
         "provisioning",
-        Optional(Fields(("id_scope", Optional(Text(32, "an ID scope, such as 0ne00000000")))), {}),
+        Optional(
+            Fields(
+                ("id_scope", Optional(Text(32, "an ID scope, such as 0ne00000000"))),
+                ("host", Optional(_HOST)),
+                ("port", Optional(_PORT, 8883)),
+            ),
+            {},
+        ),
     ),
     (
         "readings",
@@ -48,19 +61,39 @@ _SHAPE = Fields(
 class Settings:
     """What fieldpost.toml says. path: where it lies; None if there is none and the defaults hold.
 
-    hub_host: of an Azure hub; None for the local one, whose folder is hub_data (None: its usual place).
+    hub_host: of an Azure hub or a plain broker; None for the local one, whose folder is hub_data (None: its usual
+    place). topics: of a plain broker, where they are not the usual ones. id_scope: of the Device Provisioning Service
+    that assigns devices to their hub; None if they are told it. provisioning_host: None for Azure's.
     """
 
     path: Path | None
-    is_local: bool
+    kind: str
     hub_host: str | None
     hub_port: int
+    has_tls: bool
+    topics: dict[str, str]
     hub_data: Path | None
     root_certificate: Path | None
     id_scope: str | None
+    provisioning_host: str | None
+    provisioning_port: int
     interval_ms: int
     networks: tuple[str, ...]
     time_servers: tuple[str, ...]
+
+    @property
+    def is_local(self) -> bool:
+        """Whether `fieldpost hub run` is meant."""
+        return self.kind == LOCAL
+
+    def hub_settings(self) -> dict[str, Any]:
+        """Return what a device's `hub` holds beside host and port."""
+        if self.kind == PLAIN:
+            return {"dialect": PLAIN, "tls": self.has_tls, "topics": self.topics, "twin": False, "methods": False}
+        if self.id_scope is None:
+            return {}
+        where = {"host": self.provisioning_host, "port": self.provisioning_port} if self.provisioning_host else {}
+        return {"provisioning": {"id_scope": self.id_scope, **where}}
 
     def device_settings(self) -> dict[str, Any]:
         """Return the part of a device's config.json that these settings decide."""
@@ -85,18 +118,29 @@ def read_settings(path: Path | None = None) -> Settings:
 def _check_hub(values: dict[str, Any]) -> None:
     if values["hub"]["kind"] != LOCAL and values["hub"]["host"] is None:
         raise Mismatch("hub.host is missing: expected the hub's host name, such as NAME.azure-devices.net")
+    if values["hub"]["kind"] != PLAIN:
+        if not values["hub"]["tls"]:
+            raise Mismatch("hub.tls is false: expected true, for only kind plain may go without")
+        if values["hub"]["topics"] is not None:
+            raise Mismatch("hub.topics is for kind plain: other hubs name their topics themselves")
+    elif values["provisioning"]["id_scope"] is not None:
+        raise Mismatch("provisioning.id_scope is for Azure and the local hub: a plain broker assigns nobody")
 
 
 def _settings(path: Path | None, values: dict[str, Any]) -> Settings:
     hub = values["hub"]
     return Settings(
         path=path,
-        is_local=hub["kind"] == LOCAL,
+        kind=hub["kind"],
         hub_host=None if hub["kind"] == LOCAL else hub["host"],
         hub_port=hub["port"],
+        has_tls=hub["tls"],
+        topics={key: topic for key, topic in (hub["topics"] or {}).items() if topic is not None},
         hub_data=_beside(path, hub["data"]),
         root_certificate=_beside(path, hub["root_certificate"]),
         id_scope=values["provisioning"]["id_scope"],
+        provisioning_host=values["provisioning"]["host"],
+        provisioning_port=values["provisioning"]["port"],
         interval_ms=values["readings"]["interval_ms"],
         networks=tuple(values["wifi"]["networks"]),
         time_servers=tuple(values["time"]["servers"]),

@@ -18,14 +18,22 @@ def settings_text(hub_host: str | None, networks: Sequence[str], interval_ms: in
 [hub]
 {hub}
 # port = 8883
-# The root certificate that the hub's chain ends in, PEM. The local hub's own is found without it.
-# root_certificate = "root.pem"
+# The root certificates that the hub's chain may end in, up to four in one PEM file: for Azure today and next, DigiCert
+# Global Root G2, Microsoft RSA Root Certificate Authority 2017 and DigiCert Global Root G3. The local hub's own is
+# found without it.
+# root_certificate = "roots.pem"
+# kind = "plain" is any other MQTT 3.1.1 broker; it may be reached without TLS, and has topics of its own:
+# tls = true
+# topics.telemetry = "fieldpost/{{device_id}}/telemetry/{{message_id}}"
+# topics.commands = "fieldpost/{{device_id}}/commands"
+# topics.status = "fieldpost/{{device_id}}/status"
 # Where the local hub keeps its things, if not in its usual place.
 # data = "hub"
 
 [provisioning]
-# Of the Device Provisioning Service, if devices are to be assigned by it.
+# Of the Device Provisioning Service, if devices are to ask it which hub is theirs.
 {scope}
+# host = "global.azure-devices-provisioning.net"
 
 [readings]
 # Milliseconds between two readings, 50 to 86400000.

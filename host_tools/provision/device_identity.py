@@ -11,7 +11,7 @@ from cryptography.hazmat.primitives import serialization
 from fieldpost.limits import CA_BYTES_MAX, ROOTS_MAX
 
 from host_tools.errors import UserError
-from host_tools.provision.inventory import Entry
+from host_tools.provision.inventory import CERTIFICATE, Entry
 
 _BEGIN = "-----BEGIN CERTIFICATE-----"
 _END = "-----END CERTIFICATE-----"
@@ -19,13 +19,14 @@ _END = "-----END CERTIFICATE-----"
 
 def identity(entry: Entry, roots: Sequence[bytes], wifi_passwords: Mapping[str, str]) -> dict[str, Any]:
     """Return the identity.json of a device of the inventory. roots: those that it is to trust, DER."""
-    proof = {"key": entry.key} if entry.key is not None else _certificate(entry)
-    return {
-        "device_id": entry.device,
-        **proof,
-        "ca_der": [_base64(root) for root in roots],
-        "wifi_passwords": dict(wifi_passwords),
-    }
+    who: dict[str, Any] = {"device_id": entry.device, "wifi_passwords": dict(wifi_passwords)}
+    if entry.key is not None:
+        who["key"] = entry.key
+    elif entry.auth == CERTIFICATE:
+        who |= _certificate(entry)
+    if roots:
+        who["ca_der"] = [_base64(root) for root in roots]
+    return who
 
 
 def root_certificates(pem: Path) -> list[bytes]:

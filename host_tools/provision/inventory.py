@@ -27,6 +27,7 @@ CREATE TABLE IF NOT EXISTS devices (
 """
 KEY = "key"
 CERTIFICATE = "certificate"
+NOTHING = "nothing"  # of its own: a broker may ask for a password, or for none
 
 
 @dataclass(frozen=True, repr=False)

@@ -18,6 +18,7 @@ class LocalHub:
         self._client = HubClient(folder)
         about = self._client.ask("GET", "hub")
         self.host: str = about["hostname"]
+        self._id_scope: str = about["id_scope"]
         self.port: int = about["ports"][0]
         self.roots = root_certificates(Path(about["ca_file"]))
 
@@ -31,6 +32,20 @@ class LocalHub:
     def enrol_entry(self, entry: Entry) -> None:
         """Make a device of the inventory known."""
         self.enrol(entry.device, registry_requests([entry])[0][0])
+
+    def check_id_scope(self, id_scope: str) -> None:
+        """Raise UserError unless this hub's provisioning service has that ID scope."""
+        if id_scope != self._id_scope:
+            raise UserError(
+                f"the local hub's ID scope is {self._id_scope}, and provisioning.id_scope in fieldpost.toml is "
+                f"{id_scope}: put the hub's there"
+            )
+
+    def enrol_for_assignment(self, entry: Entry) -> None:
+        """Let a device ask the provisioning service for its hub. Those of a group can do so already."""
+        if entry.group_name is None:
+            document = {"certificate": entry.certificate} if entry.key is None else {"primary_key": entry.key}
+            self._client.ask("PUT", "enrollments", "individual", entry.device, body=document)
 
     def trust(self, name: str, authority: str) -> None:
         """Welcome devices whose certificate was signed by `authority`, PEM."""

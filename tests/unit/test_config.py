@@ -25,6 +25,9 @@ DER = "MIIB" * 40
 IDENTITY_TEXT = '{"device_id": "emulator-1", "key": "%s", "ca_der": "%s"}' % (KEY, DER)
 
 
+HUB = {"dialect": "azure", "tls": True}
+
+
 def changed(text, path, value):
     """Return the parsed text with `value` at `path`, a tuple of keys; None takes the key out."""
     whole = json.loads(text)
@@ -60,9 +63,16 @@ def test_what_is_left_out_has_a_default():
         '"path": "/queue"}, "i2c": {"scl": 3, "sda": 2}, "sensors": [{"driver": "bme280"}]}'
     )
     checked = config.check_config(least)
-    hub = checked["hub"]
-    assert hub["dialect"] == "azure" and hub["port"] == 8883 and hub["transport"] == "tcp"
-    assert hub["methods"] is True and hub["twin"] is True
+    hub = {key: value for key, value in checked["hub"].items() if value is not None}
+    assert hub == {
+        "dialect": "azure",
+        "host": "h",
+        "port": 8883,
+        "tls": True,
+        "transport": "tcp",
+        "methods": True,
+        "twin": True,
+    }
     least["hub"] = {"host": "h", "transport": "websockets"}
     assert config.check_config(least)["hub"]["port"] == 443
     assert checked["batch"] == {"records_max": 40, "bytes_max": 4000, "age_ms": 500}
@@ -93,8 +103,16 @@ def test_the_message_names_file_key_value_and_what_is_expected():
         (("hub", "host"), "", 'is "": expected a host name of 1 to 253 characters'),
         (("hub", "host"), 5, "is 5: expected a host name of 1 to 253 characters"),
         (("hub", "port"), 65536, "is 65536: expected an integer from 1 to 65535"),
-        (("hub", "hst"), "x", "is not a known key: expected one of dialect, host, port, transport, methods, twin"),
-        (("hub",), None, "is missing: expected an object with dialect, host, port, transport, methods, twin"),
+        (
+            ("hub", "hst"),
+            "x",
+            "is not a known key: expected one of dialect, host, port, transport, tls, methods, twin, topics, provisioning",
+        ),
+        (
+            ("hub",),
+            None,
+            "is missing: expected an object with dialect, host, port, transport, tls, methods, twin, topics, provisioning",
+        ),
         (("device",), "A b", 'is "A b": expected a name (a-z, 0-9, _ and -) of 1 to 64 characters'),
         (("window",), 65, "is 65: expected an integer from 1 to 64 (batches)"),
         (("sensors",), [], "is a list of 0: expected a list, number of entries: 1"),
@@ -211,11 +229,51 @@ def test_a_device_proves_itself_by_one_thing():
         identity = {"device_id": "a", "ca_der": DER}
         identity.update(given)
         with raises(ConfigError) as error:
-            config.check_identity(identity, "azure")
+            config.check_identity(identity, HUB)
         assert error.message.startswith("identity.json: " + said), error.message
         assert DER not in error.message and "sesame" not in error.message
     found = config.check_identity({"device_id": "a", "ca_der": [DER, DER], "certificate": DER, "private_key": DER})
     assert found["key"] is None and found["ca_der"] == [DER, DER]
+
+
+def test_a_plain_broker_has_topics_and_perhaps_no_tls():
+    plain = {"dialect": "plain", "host": "h", "tls": False}
+    hub = config.check_config(changed(CONFIG_TEXT, ("hub",), plain))["hub"]
+    assert (hub["port"], hub["methods"], hub["twin"]) == (8883, False, False)
+    assert hub["topics"]["telemetry"] == "fieldpost/{device_id}/telemetry/{message_id}"
+    for who in ({}, {"username": "u"}, {"username": "u", "password": "sesame"}):
+        who["device_id"] = "a"
+        config.check_identity(who, hub)
+    for given, said in (
+        ({"dialect": "azure", "host": "h", "tls": False}, "hub.tls is false: Azure IoT Hub has no other way in"),
+        ({"dialect": "azure", "host": "h", "topics": {}}, "hub.topics is for dialect plain"),
+        ({"dialect": "azure"}, "hub.host is missing"),
+        ({"dialect": "plain", "provisioning": {"id_scope": "x"}}, "hub.host is missing"),
+        ({"dialect": "plain", "host": "h", "twin": True}, "hub.twin is true: only Azure IoT Hub has it"),
+        ({"dialect": "plain", "host": "h", "topics": {"telemetry": "t"}}, "hub.topics.telemetry lacks {message_id}"),
+        ({"dialect": "plain", "host": "h", "topics": {"commands": "a/#"}}, 'hub.topics.commands is "a/#": expected'),
+        ({"dialect": "plain", "host": "h", "topics": {"status": "$SYS"}}, 'hub.topics.status is "$SYS": expected'),
+        ({"dialect": "plain", "host": "h", "topics": {"status": "{x}"}}, 'hub.topics.status is "{x}": expected'),
+    ):
+        message = message_for(("hub",), given)
+        assert message.startswith("config.json: " + said), message
+    for who, said in (
+        ({"key": KEY, "device_id": "a"}, "key is for Azure"),
+        ({"certificate": DER, "private_key": DER, "device_id": "a"}, "certificate shows itself in TLS alone"),
+        ({"device_id": "a/b"}, "device_id holds /"),
+    ):
+        with raises(ConfigError) as error:
+            config.check_identity(who, hub)
+        assert error.message.startswith("identity.json: " + said), error.message
+    with raises(ConfigError):
+        config.check_identity({"device_id": "a"}, dict(hub, tls=True))
+
+
+def test_a_device_that_is_assigned_needs_no_host():
+    given = {"provisioning": {"id_scope": "0ne00000000"}}
+    hub = config.check_config(changed(CONFIG_TEXT, ("hub",), given))["hub"]
+    assert hub["host"] is None
+    assert hub["provisioning"]["host"] == "global.azure-devices-provisioning.net"
 
 
 def test_every_pin_command_of_the_vocabulary_can_be_configured():

@@ -43,7 +43,7 @@ def load(config_path, identity_path):
         settings["service"] = _SERVICE.check(service, "service")
     except Mismatch as mismatch:
         raise ConfigError("config.json: %s" % mismatch) from None
-    return settings, config.check_identity(_read(identity_path or credential_path()), settings["hub"]["dialect"])
+    return settings, config.check_identity(_read(identity_path or credential_path()), settings["hub"])
 
 
 def credential_path():

@@ -25,6 +25,7 @@ _WILL_RETAIN = const(0x20)
 _PASSWORD = const(0x40)
 _USER_NAME = const(0x80)
 _DUP = const(0x08)
+_RETAIN = const(0x01)
 _QOS_1 = const(0x02)
 
 
@@ -64,10 +65,11 @@ def connect(buffer, start, dialect, password, keepalive_s):
     return at
 
 
-def publish(buffer, start, topic, payload, packet_id, dup):
+def publish(buffer, start, topic, payload, packet_id, dup, retain=False):
     """PUBLISH at QoS 1, or at QoS 0 if packet_id is 0; section 3.3. topic: bytes; payload: bytes-like."""
     length = (4 if packet_id else 2) + len(topic) + len(payload)
-    at = _fixed_header(buffer, start, PUBLISH | (_QOS_1 if packet_id else 0) | (_DUP if dup else 0), length)
+    flags = (_QOS_1 if packet_id else 0) | (_DUP if dup else 0) | (_RETAIN if retain else 0)
+    at = _fixed_header(buffer, start, PUBLISH | flags, length)
     at = _text(buffer, at, topic)
     if packet_id:
         struct.pack_into(">H", buffer, at, packet_id)

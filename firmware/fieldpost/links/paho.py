@@ -108,13 +108,13 @@ class PahoLink:
         except OSError as error:
             self._fail(reasons.of_error(error))
 
-    def publish(self, topic, payload, packet_id, dup):
+    def publish(self, topic, payload, packet_id, dup, retain=False):
         """Hand over a publish; False if there is no room for it now. topic: bytes. packet_id 0: QoS 0, else 1."""
         if self._state != _OPEN or self._client.want_write():
             return False
         if packet_id in self._held:
             return True  # sent again by paho itself, as it was when it first left
-        message = self._client.publish(topic.decode(), bytes(payload), 1 if packet_id else 0)
+        message = self._client.publish(topic.decode(), bytes(payload), 1 if packet_id else 0, retain)
         if not packet_id:
             return message.rc == MQTTErrorCode.MQTT_ERR_SUCCESS
         if message.rc == MQTTErrorCode.MQTT_ERR_QUEUE_SIZE:

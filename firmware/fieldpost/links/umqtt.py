@@ -94,11 +94,11 @@ class UmqttLink(MQTTClient):
         except (OSError, ProtocolError) as error:
             self._fail(reasons.of_error(error))
 
-    def publish(self, topic, payload, packet_id, dup):
+    def publish(self, topic, payload, packet_id, dup, retain=False):
         """Queue a publish whole; False if there is no room for it now. topic: bytes. packet_id 0: QoS 0, else 1."""
         if self._state != _OPEN:
             return False
-        return self._queue(self._out_for_publish, packets.publish, topic, payload, packet_id, dup)
+        return self._queue(self._out_for_publish, packets.publish, topic, payload, packet_id, dup, retain)
 
     def puback(self, packet_id):
         """Acknowledge a message; on a connection that has ended the hub will deliver it again."""
