@@ -25,6 +25,7 @@ DER = "MIIB" * 40
 IDENTITY_TEXT = '{"device_id": "emulator-1", "key": "%s", "ca_der": "%s"}' % (KEY, DER)
 
 
+HUB_KEYS = "dialect, host, port, transport, tls, methods, twin, topics, provisioning"
 HUB = {"dialect": "azure", "tls": True}
 
 
@@ -106,12 +107,12 @@ def test_the_message_names_file_key_value_and_what_is_expected():
         (
             ("hub", "hst"),
             "x",
-            "is not a known key: expected one of dialect, host, port, transport, tls, methods, twin, topics, provisioning",
+            "is not a known key: expected one of " + HUB_KEYS,
         ),
         (
             ("hub",),
             None,
-            "is missing: expected an object with dialect, host, port, transport, tls, methods, twin, topics, provisioning",
+            "is missing: expected an object with " + HUB_KEYS,
         ),
         (("device",), "A b", 'is "A b": expected a name (a-z, 0-9, _ and -) of 1 to 64 characters'),
         (("window",), 65, "is 65: expected an integer from 1 to 64 (batches)"),
