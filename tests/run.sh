@@ -16,6 +16,9 @@ section "setting up"
 # An independent broker and client to test against; tests that need it say so and are skipped without.
 command -v mosquitto >/dev/null || [ -x /usr/sbin/mosquitto ] || fieldpost_apt_install mosquitto ||
     echo "mosquitto is not here and cannot be installed: tests against it are skipped"
+# A machine with systemd to install the Debian package on (tests/service/test_debian.py).
+command -v systemd-nspawn >/dev/null || { [ "$(id -u)" = 0 ] && fieldpost_apt_install systemd-container; } ||
+    echo "systemd-nspawn is not here, or this is not root: the Debian package is not tried on a machine"
 PATH="$PATH:/usr/sbin"
 tools=$(python -m host_tools.toolchain) || exit 2
 eval "$tools" # MICROPYTHON, UMQTT, DRIVERS

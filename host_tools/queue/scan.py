@@ -110,8 +110,10 @@ def scan(path: Path) -> list[FoundRing]:
                 raise UserError(f"{path} is empty: give the queue's file or an image of the board's flash")
             with mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
                 return _Scan(content, path).rings()
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}") from error
+    except PermissionError as error:
+        raise UserError(f"{path} may not be read by you: run this with sudo") from error
+    except (OSError, ValueError) as error:  # mmap: ValueError for a file that is cut meanwhile
+        raise UserError(f"{path} cannot be read: {getattr(error, 'strerror', None) or error}") from error
 
 
 class _Scan:

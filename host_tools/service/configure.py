@@ -50,6 +50,8 @@ def read_identity(path: Path) -> dict[str, Any]:
         text = path.read_bytes()[:_IDENTITY_BYTES_MAX]
         identity = json.loads(text)
         check_identity(identity)
+    except PermissionError as error:
+        raise UserError(f"{path} may not be read by you: run this with sudo") from error
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}") from error
     except ValueError as error:

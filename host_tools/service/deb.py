@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Final
 
 from host_tools.errors import UserError
-from host_tools.toolchain import umqtt
+from host_tools.toolchain import cache, umqtt
 
 _ROOT: Final = Path(__file__).parents[2]
 _PYTHONS: Final = ("3.11", "3.12", "3.13")
@@ -54,6 +54,7 @@ _HOST: Final = (
 )
 _NOT_INSTALLED: Final = ("service/deb.py",)
 _LIB: Final = Path("usr/lib/fieldpost")
+_VENDOR_LAYOUT: Final = 1  # what _fetch makes of the same pins
 _EPOCH: Final = 1_700_000_000  # the same sources give the same bytes; SOURCE_DATE_EPOCH overrides it
 
 
@@ -96,8 +97,7 @@ def build(
         root = Path(folder) / "root"
         root.mkdir(mode=0o755)
         _agent(root)
-        report("fetching what requirements.txt pins")
-        _vendor(root / _LIB / "vendor", architecture, Path(folder))
+        shutil.copytree(_vendored(architecture, report), root / _LIB / "vendor", dirs_exist_ok=True)
         _system(root, version)
         _control(root, architecture, version)
         _make_equal(root)
@@ -128,10 +128,22 @@ def _agent(root: Path) -> None:
     _copy(umqtt.find_or_download(lambda _: None) / "umqtt" / "simple.py", lib / "vendor" / "umqtt" / "simple.py")
 
 
-def _vendor(target: Path, architecture: str, work: Path) -> None:
+def _vendored(architecture: str, report: Callable[[str], object]) -> Path:
+    """Return a folder of the pinned packages for every Python; fetched once for each set of pins."""
+    pins = _pins((_ROOT / "requirements.txt").read_text())
+    entry = "deb-" + hashlib.sha256(f"{_VENDOR_LAYOUT} {architecture} {_PYTHONS} {pins}".encode()).hexdigest()[:12]
+    with cache.locked(entry) as home:
+        if not home.exists():
+            report("fetching what requirements.txt pins")
+            with cache.replaced(home) as target, tempfile.TemporaryDirectory(prefix="fieldpost-deb-") as work:
+                _fetch(target, architecture, Path(work), pins)
+    return home
+
+
+def _fetch(target: Path, architecture: str, work: Path, pins: str) -> None:
     """Install the pinned wheels for each Python; what is not compiled is the same for all."""
     pinned = work / "requirements.txt"
-    pinned.write_text(_pins((_ROOT / "requirements.txt").read_text()))
+    pinned.write_text(pins)
     machine = _PLATFORMS[architecture]
     platforms = [f"--platform=manylinux_2_{minor}_{machine}" for minor in range(17, 37)]
     for python in _PYTHONS:
