@@ -14,6 +14,7 @@ _REFUSALS = (
     "not authorised (5)",
 )
 _UNAVAILABLE = const(3)
+_TLS_EOF = const(-29312)  # MBEDTLS_ERR_SSL_CONN_EOF
 # What an operator can make of an error, by its name; ports know different ones.
 _WORDS = (
     ("connection lost", ("ECONNRESET", "ECONNABORTED", "EPIPE", "ENOTCONN")),
@@ -38,11 +39,14 @@ def of_certificate(error):
 def of_error(error):
     """Return what an OSError or ProtocolError means, in few words."""
     code = error.args[0] if error.args else None
+    text = one_line(error)
+    if code == _TLS_EOF or "EOF occurred" in text:  # the peer went without a goodbye: Mbed TLS, and CPython's OpenSSL
+        return _WORDS[0][0]
     for words, names in _WORDS:
         for name in names:
             if getattr(errno, name, -1) == code:
                 return words
-    return one_line(error)
+    return text
 
 
 def one_line(error):
