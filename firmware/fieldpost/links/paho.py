@@ -135,6 +135,7 @@ class PahoLink:
     def close(self):
         """Let go of the connection at once; the handler is not called."""
         self._state = _CLOSED
+        self._has_more = self._is_held_up = False  # or nobody would sleep until the next connection
         self._events.clear()
         self._socket.let_go()
         self._wire.close()

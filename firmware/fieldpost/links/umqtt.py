@@ -112,6 +112,7 @@ class UmqttLink(MQTTClient):
     def close(self):
         """Let go of the connection at once; the handler is not called."""
         self._state = _CLOSED
+        self._has_more = self._is_held_up = False  # or nobody would sleep until the next connection
         self._inbound.stop()
         self._wire.close()
 

@@ -361,6 +361,22 @@ def test_a_connection_after_one_that_ended_in_the_middle_of_a_packet_begins_afre
         assert world.told == ["connected", ("puback", 7)]
 
 
+def test_a_link_that_was_closed_with_more_to_read_sleeps_until_the_next_connection():
+    with World() as world:
+        world.open()
+        world.receive(PUBACK_7 * (READ_CHUNK_BYTES * 20 // len(PUBACK_7)))
+        naps = []
+        real, wire.sleep_ms = wire.sleep_ms, naps.append
+        try:
+            world.link.wait(20)
+            assert naps == [], "there is more to read"
+            world.link.close()
+            world.link.wait(20)
+            assert naps == [20]
+        finally:
+            wire.sleep_ms = real
+
+
 def test_a_message_too_large_for_the_buffer_is_told_with_its_packet_id():
     topic = b"t" * (INBOUND_BYTES_MAX + 100)
     body = len(topic).to_bytes(2, "big") + topic + b"\x01\x02" + b"x" * 50
