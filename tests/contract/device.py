@@ -16,6 +16,7 @@ from binascii import a2b_base64
 
 from fieldpost import compat
 from fieldpost.hubs.azure import AzureDialect
+from fieldpost.hubs.plain import PlainDialect
 from fieldpost.links import tls
 from fieldpost.ring.log import Ring
 from fieldpost.uplink.backoff import Backoff
@@ -26,30 +27,11 @@ from fieldpost.uplink.session import Session
 from host_tools.emulator.nor_flash import NorFlash
 
 RECORDS_PER_BATCH = 4
-
-
-class Plain:
-    """Any broker without credentials; the message id stands in the topic, so that the other side can judge it."""
-
-    username = None
-    will = None
-    clean_session = False
-    password_ms = None
-
-    def __init__(self, client_id):
-        self.client_id = client_id
-        self._events = client_id + "/events/"
-        self._commands = client_id + "/commands"
-        self.subscriptions = ((self._commands, 1),)
-
-    def password(self):
-        return None
-
-    def event_topic(self, message_id):
-        return (self._events + message_id).encode()
-
-    def parse(self, topic, payload):
-        return "", str(payload, "utf-8"), {}, None, None
+TOPICS = {
+    "telemetry": "{device_id}/events/{message_id}",
+    "commands": "{device_id}/commands",
+    "status": "{device_id}/status",
+}
 
 
 class Sink:
@@ -95,7 +77,7 @@ def run(asked):
         utc_ms = lambda: (int(time.time()) + asked["clock_s"]) * 1000  # noqa: E731
         dialect = AzureDialect(asked["host"], asked["id"], asked["key"], utc_ms)
     else:
-        dialect = Plain(asked["id"])
+        dialect = PlainDialect(TOPICS, asked["id"], None, None, None)
     link = _link(asked, dialect)
     lane = Lane(ring, lambda number, kind, payload: f'{{"n":{number}}}', 16, RECORDS_PER_BATCH, 4000, 100)
     outbox = Outbox((lane,), dialect)

@@ -84,6 +84,8 @@ class FaultProxy:
             self._tasks.add(sender)
         loop = asyncio.get_running_loop()
         while data := await source.read(4096):
+            if hole.is_set():
+                continue
             if is_upward and isinstance(fault, Cut | BlackHole) and passed + len(data) >= fault.after:
                 data = data[: fault.after - passed]
                 if isinstance(fault, BlackHole):
@@ -92,10 +94,8 @@ class FaultProxy:
                 await target.drain()
                 if isinstance(fault, Cut):
                     return
-                data = b""
-            passed += len(data)
-            if hole.is_set():
                 continue
+            passed += len(data)
             if isinstance(fault, Drip):
                 for byte in data:
                     target.write(bytes((byte,)))

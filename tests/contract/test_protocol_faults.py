@@ -11,6 +11,7 @@ from tests.contract.scripted_peer import Peer
 RECORDS = 120
 # Ten seconds of the device's time pass in one, where a limit of it is waited for.
 FAST = 10
+PING = b'{"command": "ping"}'
 
 
 async def run(runner, name, peer, authority, **asked):
@@ -202,7 +203,7 @@ async def test_the_keepalive_is_kept_and_a_missing_pingresp_noticed(runner, auth
 
         def on_ready(self, connection):
             if self.pings > 3:
-                connection.send(codec.publish(self.connects[0].client_id + "/commands", b"ping", 1, False, 5))
+                connection.send(codec.publish(self.connects[0].client_id + "/commands", PING, 1, False, 5))
 
     async def scenario(name):
         async with Deaf(authority.context()) as peer:
@@ -221,7 +222,7 @@ async def test_a_message_that_is_too_large_is_refused_and_acknowledged_and_the_n
         def on_ready(self, connection):
             topic = self.connects[0].client_id + "/commands"
             connection.send(codec.publish(topic, b"x" * 100_000, 1, False, 7))
-            connection.send(codec.publish(topic, b"ping", 1, False, 8))
+            connection.send(codec.publish(topic, PING, 1, False, 8))
 
     async def scenario(name):
         async with Generous(authority.context()) as peer:

@@ -44,7 +44,8 @@ def of_error(error):
         return _WORDS[0][0]
     for words, names in _WORDS:
         for name in names:
-            if getattr(errno, name, -1) == code:
+            number = getattr(errno, name, None)
+            if number is not None and code in (number, -number):  # Mbed TLS hands on what the socket said, negative
                 return words
     return text
 
