@@ -6,6 +6,7 @@ that. A file that was closed is whole or as it was before: nothing here is ever 
 """
 
 import os
+from errno import ENOENT
 
 from fieldpost.compat import const
 from fieldpost.errors import ConfigError
@@ -38,18 +39,23 @@ class FilesRegion:
         self._make_folder()
 
     def read(self, offset, buffer):
-        """Fill `buffer` from `offset`, inside one sector; what was never written reads as erased."""
+        """Fill `buffer` from `offset`, inside one sector; what was never written reads as erased.
+
+        A file that is there and cannot be read gives zeros: damage, which is counted, and no room to begin anew.
+        """
         check_span(offset, len(buffer), self.sector_count * _SECTOR_BYTES)
         in_sector = offset % _SECTOR_BYTES
         count = 0
+        rest = 0xFF
         try:
             with open(self._path(offset // _SECTOR_BYTES), "rb") as file:
                 file.seek(in_sector)
                 count = file.readinto(buffer)
-        except OSError:
-            pass  # not made yet, or erased
+        except OSError as error:
+            if error.errno != ENOENT:
+                rest = 0
         for index in range(count, len(buffer)):
-            buffer[index] = 0xFF
+            buffer[index] = rest
         first = max(offset, self._start)
         end = min(offset + len(buffer), self._start + self._length)
         if first < end:

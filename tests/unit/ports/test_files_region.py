@@ -15,26 +15,31 @@ try:
 except ImportError:
     vfs = None
 
+EIO = 5
 BUFFER = memoryview(bytearray(RECORD_BYTES_MAX))
 
 
 class Storage:
-    """The whole of a board's littlefs, on a part that can be cut. Extended block device protocol."""
+    """The whole of a board's littlefs, on a part that can be cut. Extended block device protocol.
+
+    A cut is an error code to littlefs, so that it ends in order and no file of that mount is left to the collector.
+    """
 
     def __init__(self, flash=None):
         self.flash = flash or NorFlash(24 * 4096, strict=False)
-        self.is_gone = False  # files of a mount that a cut ended are still closed by the collector
 
     def readblocks(self, block, buffer, offset=0):
-        if self.is_gone:
-            return 0
-        self.flash.read(block * 4096 + offset, buffer)
+        try:
+            self.flash.read(block * 4096 + offset, buffer)
+        except PowerCut:
+            return -EIO
 
     def writeblocks(self, block, buffer, offset=0):
-        if self.is_gone:
-            return 0
-        for start in range(0, len(buffer), 256):
-            self.flash.program(block * 4096 + offset + start, memoryview(buffer)[start : start + 256])
+        try:
+            for start in range(0, len(buffer), 256):
+                self.flash.program(block * 4096 + offset + start, memoryview(buffer)[start : start + 256])
+        except PowerCut:
+            return -EIO
 
     def ioctl(self, request, argument):
         if request == 4:
@@ -42,7 +47,10 @@ class Storage:
         if request == 5:
             return 4096
         if request == 6:
-            self.flash.erase(argument)
+            try:
+                self.flash.erase(argument)
+            except PowerCut:
+                return -EIO
         return 0
 
 
@@ -116,6 +124,18 @@ def test_what_is_not_durable_is_not_read():
         assert reader.next(BUFFER) == 20 and reader.number == 6
 
 
+def test_a_file_that_cannot_be_read_is_damage_and_not_blank():
+    with Folder() as folder:
+        region = FilesRegion(folder.path, 4, 16)
+        os.mkdir(folder.path + "/0001")
+        page = memoryview(bytearray(256))
+        region.read(4096, page)
+        assert page == bytes(256)
+        region.read(8192, page)
+        assert page == b"\xff" * 256
+        os.rmdir(folder.path + "/0001")
+
+
 def test_a_file_system_without_room_is_refused():
     with Folder() as folder:
         with raises(ConfigError) as refusal:
@@ -159,12 +179,11 @@ def test_no_cut_costs_what_was_synced():
                         synced = [ring.ring_id, ring.next_number - 1]
                         if ring.next_number > 60:
                             ring.forget(ring.next_number - 40)
-            except (PowerCut, OSError):
+            except OSError:
                 pass
             if not storage.flash.was_cut:
                 break
             cuts += 1
-            storage.is_gone = True
             vfs.umount("/lfs")
             storage.flash.power_up()
             folder.storage = Storage(storage.flash)
