@@ -18,9 +18,9 @@ _PROGRESS_S = 2.0
 
 
 def run(
-    seeds: Annotated[int, typer.Option("--seeds", help="How many lives.")] = _SEEDS_DEFAULT,
+    seeds: Annotated[int | None, typer.Option("--seeds", help="How many lives; 20, or one with --seed.")] = None,
     years: Annotated[float, typer.Option("--years", help="Simulated years of each life.")] = _YEARS_DEFAULT,
-    seed: Annotated[int | None, typer.Option("--seed", help="Live this life alone, as it was lived before.")] = None,
+    seed: Annotated[int | None, typer.Option("--seed", help="Begin with this life: alone, it replays.")] = None,
     trace: Annotated[bool, typer.Option("--trace", help="With --seed: tell everything that happens.")] = False,
     mutants: Annotated[bool, typer.Option("--mutants", help="Break the core on purpose: is it caught?")] = False,
     as_json: AsJson = False,
@@ -30,18 +30,18 @@ def run(
     The code that runs on the board, with a simulated clock, flash, link, hub, sensor and pins. Judges check that
     nothing is lost and every command acts once. Exit 1 if a promise was broken: the seed replays it.
     """
+    if seeds is None:
+        seeds = _SEEDS_DEFAULT if seed is None else 1
     if seeds < 1 or not 0 < years <= 1000:
         raise UserError(f"--seeds {seeds} --years {years:g}: at least 1 life, of up to 1000 years")
-    if trace and seed is None:
-        raise UserError("--trace tells one life: name it with --seed")
-    if seed is not None:
-        if trace:
-            report = Report()
-            report.add(live(seed, years, print))
-        else:
-            report = run_all(range(seed, seed + 1), years, mutants, _Progress(years))
+    if trace and (seed is None or seeds > 1 or mutants):
+        raise UserError("--trace tells one life: name it with --seed, and leave --seeds and --mutants out")
+    first = 1 if seed is None else seed
+    if trace:
+        report = Report()
+        report.add(live(first, years, print))
     else:
-        report = run_all(range(1, seeds + 1), years, mutants, _Progress(years))
+        report = run_all(range(first, first + seeds), years, mutants, _Progress(years))
     print(json.dumps(report.as_json()) if as_json else _text(report))
     if not report.is_whole:
         raise typer.Exit(1)

@@ -4,7 +4,7 @@ An erase that is cut may have touched a part of the sector only, so that frames 
 behind a header that is gone. Bits may rot at any time. A program may not take (a cell that sticks).
 """
 
-from host_tools.emulator.nor_flash import NorFlash
+from host_tools.emulator.nor_flash import NorFlash, PowerCut
 
 READS_PER_STEP_MAX = 200_000  # a core that reads more in one step runs in circles
 
@@ -28,6 +28,8 @@ class SimulatedFlash(NorFlash):
             strict=strict,
         )
         self.reads_in_step = 0
+        self._size = len(self.memory)
+        self._view = memoryview(self.memory)
         self._erases_until_cut = -1
         self._is_late = False
         self._marginal_count = 0
@@ -59,10 +61,12 @@ class SimulatedFlash(NorFlash):
         if self.reads_in_step > READS_PER_STEP_MAX:
             raise Runaway(f"{READS_PER_STEP_MAX} reads of flash in one step")
         self.reads += 1
-        self._check_power()
+        if not self._powered:
+            raise PowerCut("the power is off")
         end = offset + len(buffer)
-        self._check_span(offset, end - offset)
-        buffer[:] = self.memory[offset:end]
+        if offset < 0 or end > self._size:
+            raise ValueError(f"bytes {offset} to {end} of {self._size}")
+        buffer[:] = self._view[offset:end]
         if self._weak:
             for sector in range(offset // self.sector_bytes, (end - 1) // self.sector_bytes + 1):
                 if sector in self._weak:

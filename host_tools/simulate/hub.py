@@ -1,8 +1,9 @@
 """A hub as the wire shows it: messages are stored before they are acknowledged, commands wait until they are.
 
 After Microsoft, "Communicate with an IoT hub using the MQTT protocol" and "Send cloud-to-device messages from an
-IoT hub": QoS 1, one connection for each device (a newer one takes over), commands are locked while they are under
-way and come again when the lock or the connection ends, expired ones are dropped. It knows no firmware.
+IoT hub": QoS 1, one connection for each device (a newer one takes over; what is on its way on the older one may
+still be stored, between what comes on the newer one), commands are locked while they are under way and come again when
+the lock or the connection ends, expired ones are dropped. It knows no firmware.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from host_tools.simulate.network import Connection, Network, Packet
 from host_tools.simulate.world import World
 
 LOCK_MS = 60_000
+PARTING_MS_MAX = 60_000
 
 
 @dataclass(slots=True)
@@ -27,14 +29,17 @@ class Sent:
 
 
 class Hub:
-    """One device's hub. on_message(message id, body), on_settled(id, whether the device acknowledged it)."""
+    """One device's hub. on_settled(id, whether the device acknowledged it).
+
+    on_message(message id, body, whether it came by a connection that a newer one has taken over from)
+    """
 
     def __init__(
         self,
         world: World,
         network: Network,
         device_id: str,
-        on_message: Callable[[str, bytes], None],
+        on_message: Callable[[str, bytes, bool], None],
         on_settled: Callable[[str, bool], None],
     ) -> None:
         self._world = world
@@ -45,6 +50,7 @@ class Hub:
         self.is_running = True
         self.puback_delay_ms = (1, 20)
         self.loses_next_puback = False
+        self.parts_late = False  # an older connection lives on beside the newer one for a while
         self.commands: list[Sent] = []
         self._connection: Connection | None = None
         self._subscribed = False
@@ -86,12 +92,16 @@ class Hub:
             previous = self._connection
             self._connection = connection
             self._forget_connection()
-            if previous is not None:
+            if previous is not None and self.parts_late:
+                self._world.after(self._world.spread(100, PARTING_MS_MAX), previous.close_hub_end)
+            elif previous is not None:
                 previous.close_hub_end()
             connection.tell_device(("connack",))
-        elif connection is not self._connection:
+        elif connection is not self._connection and not (self.parts_late and kind == "publish"):
             connection.close_hub_end()
         elif kind == "publish":
+            if connection is not self._connection:
+                self._world.fault("message of an older connection")
             self._store(connection, *packet[1:])
         elif kind == "puback":
             self._acknowledged(packet[1])
@@ -108,7 +118,7 @@ class Hub:
         message_id = dict(parse_qsl(bag))["$.mid"]
         if self._world.is_traced:
             self._world.trace(f"hub stores {message_id}, packet {packet_id}{' dup' if dup else ''}")
-        self._on_message(message_id, body)
+        self._on_message(message_id, body, connection is not self._connection)
         if self.loses_next_puback:
             self.loses_next_puback = False
             self._world.fault("PUBACK lost", message_id)

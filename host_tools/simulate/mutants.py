@@ -51,6 +51,41 @@ def _last_number_again(original: Any) -> Any:
     return recover
 
 
+class _WriteBehind:
+    """A region that keeps the last program to itself until the next operation, as a careless cache does."""
+
+    def __init__(self, region: Any) -> None:
+        self._region = region
+        self._kept: tuple[int, bytes] | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._region, name)
+
+    def read(self, offset: int, buffer: memoryview) -> None:
+        self._region.read(offset, buffer)
+        if self._kept is not None:
+            at, data = self._kept
+            for index in range(max(at, offset), min(at + len(data), offset + len(buffer))):
+                buffer[index - offset] = data[index - at]
+
+    def program(self, offset: int, data: memoryview) -> None:
+        self._write()
+        self._kept = offset, bytes(data)
+
+    def erase(self, sector: int) -> None:
+        self._write()
+        self._region.erase(sector)
+
+    def _write(self) -> None:
+        if self._kept is not None:
+            (offset, data), self._kept = self._kept, None
+            self._region.program(offset, data)
+
+
+def _append_returns_early(original: Any) -> Any:
+    return lambda self, region, scratch=None: original(self, _WriteBehind(region), scratch)
+
+
 def _forget_when_sent(original: Any) -> Any:
     def send_new(self: Any, now_ms: int, outlet: Any) -> Any:
         is_sent = original(self, now_ms, outlet)
@@ -147,6 +182,7 @@ MUTANTS: dict[str, Patch] = {
     "the CRC has no seed": (frame, "seed", _constant_crc_seed),
     "a sector without a valid header is not erased again": (log.Ring, "_erase", _skip_erase_without_header),
     "the last number before a cut is given again": (recovery, "recover", _last_number_again),
+    "an append returns before its record is on flash": (log.Ring, "__init__", _append_returns_early),
     "forgotten when sent, not when acknowledged": (lane.Lane, "_send_new", _forget_when_sent),
     "a closed connection counts as an acknowledgement": (lane.Lane, "disconnected", _close_confirms),
     "lost numbers are not reported": (batch.Batch, "_add_lost", _lost_kept_secret),

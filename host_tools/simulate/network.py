@@ -13,6 +13,7 @@ from host_tools.simulate.world import World
 GOOD = "good"
 ABSENT = "absent"
 BLACK_HOLE = "black hole"
+LATENCY_MS = (5, 200)
 
 # Packets are tuples of their MQTT name and what they carry, such as ("puback", packet_id).
 Packet = tuple[Any, ...]
@@ -26,7 +27,7 @@ class Network:
         self.state = GOOD
         self.is_up = True
         self.is_congested = False  # nothing leaves the device's buffer
-        self.latency_ms = (5, 200)
+        self.latency_ms = LATENCY_MS
         self.time_server_answers = True
         self.hub_accepts: Callable[[Connection], bool] = lambda connection: False
         self.connections: list[Connection] = []

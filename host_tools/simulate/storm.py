@@ -40,6 +40,7 @@ class Storm:
             (4, self._throttle),
             (4, self._hub_restart),
             (4, self._latency),
+            (4, self._parting),
             (4, self._silent_time_server),
             (3, self._sensor_failure),
             (3, self._no_wifi),
@@ -137,7 +138,7 @@ class Storm:
 
     def _latency(self) -> None:
         way = self._life.network
-        usual = (5, 200)
+        usual = network.LATENCY_MS
 
         def begin() -> None:
             way.latency_ms = (100, self._world.spread(1_000, 30_000))
@@ -176,6 +177,21 @@ class Storm:
             hub.puback_delay_ms = (1, 20)
 
         self._lasting("throttling", begin, end)
+
+    def _parting(self) -> None:
+        """What was sent before a reconnect arrives between what is sent after it."""
+        hub, way = self._life.hub, self._life.network
+        usual = network.LATENCY_MS
+
+        def begin() -> None:
+            hub.parts_late = True
+            way.latency_ms = (5, self._world.spread(500, 30_000))
+
+        def end() -> None:
+            hub.parts_late = False
+            way.latency_ms = usual
+
+        self._lasting("late takeover", begin, end)
 
     def _hub_restart(self) -> None:
         self._lasting("hub restart", self._life.hub.stop, self._life.hub.start)

@@ -221,7 +221,9 @@ def check_lying_headers(seed):
             page = memoryview(bytearray(PAGE_BYTES))
             kind = generator.choice((1, frame.KIND_ACK))
             number = _odd(generator, 32)
-            length = frame.pack(page, kind, number, payload(number)[:4], frame.seed(ring_id, sequence), 4)
+            length = frame.pack(
+                page, page[: frame.HEAD_BYTES], kind, number, payload(number)[:4], frame.seed(ring_id, sequence), 4
+            )
             start = place * SECTOR_BYTES + generator.choice((sector.HEADER_BYTES, PAGE_BYTES))
             flash.memory[start : start + length] = page[:length]
     after = opened(flash)

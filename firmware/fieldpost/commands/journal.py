@@ -108,12 +108,11 @@ class Journal:
         self._statuses[slot] = status_index
 
     def _find(self, key):
-        """Return the slot of `key`, or -1. Slices are only made where the first byte agrees: 1 in 256."""
-        first = key[0]
-        for slot in range(JOURNAL_ENTRIES_MAX):
-            start = slot * _DIGEST_BYTES
-            if self._states[slot] == NEW or self._digests[start] != first:
-                continue
-            if self._digests[start : start + _DIGEST_BYTES] == key:
+        """Return the slot of `key`, or -1."""
+        at = self._digests.find(key)
+        while at >= 0:
+            slot = at // _DIGEST_BYTES
+            if at % _DIGEST_BYTES == 0 and self._states[slot] != NEW:
                 return slot
+            at = self._digests.find(key, at + 1)  # it lay across two digests
         return -1

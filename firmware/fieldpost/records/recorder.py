@@ -23,6 +23,7 @@ class Recorder:
         self._timeline = timeline
         self._schemas = []
         self._payload = memoryview(bytearray(RECORD_BYTES_MAX))
+        self._record = self._payload  # as much of it as the last record took: most are as long
         self._explained_sector = _NOWHERE
         self._is_used = False
         self._group_since_ms = 0
@@ -96,7 +97,9 @@ class Recorder:
         ring = self.ring
         if ring.synced == ring.next_number - 1:
             self._group_since_ms = self._clock.uptime_ms
-        ring.append(kind, self._payload[:length], sync=False)
+        if len(self._record) != length:
+            self._record = self._payload[:length]
+        ring.append(kind, self._record, sync=False)
         self._is_used = True
         if ring.next_number - 1 - ring.synced >= ring.region.group_records:
             ring.sync()

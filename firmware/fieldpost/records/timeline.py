@@ -83,14 +83,12 @@ def last_boot(ring):
     """
     reader = ring.reader()
     payload = memoryview(bytearray(RECORD_BYTES_MAX))
-    number = ring.next_number
-    boot = 0
-    while boot == 0:
-        start = ring.search_start(number)
+    start = ring.newest_start or ring.search_start(ring.next_number)
+    while True:
+        boot = 0
         reader.seek(start)
         while reader.next(payload) >= 0:
             boot = schema.boot_of(payload)
-        if start <= ring.first_kept:
-            break
-        number = start - 1
-    return boot
+        if boot or start <= ring.first_kept:
+            return boot
+        start = ring.search_start(start - 1)

@@ -25,6 +25,8 @@ KIND_BLANK = const(0xFF)
 HEAD_BYTES = const(6)
 CRC_BYTES = const(4)
 OVERHEAD_BYTES = const(10)
+# The CRC-32 of anything that ends with its own CRC-32, whatever the seed; a small integer on boards too.
+CRC_OF_WHOLE = const(0x2144DF1C)
 _ALIGNMENT_MIN = const(4)  # esp32.Partition programs words fastest, and offsets stay easy to read in a dump
 _ALIGNED_OVERHEAD_BYTES = const(12)
 
@@ -49,13 +51,16 @@ def size(length, align):
     return aligned(OVERHEAD_BYTES + length, align)
 
 
-def pack(page, kind, number, payload, crc_seed, align):
-    """Write a frame to the head of `page` (a memoryview of a page buffer); return its size in bytes."""
+def pack(page, head, kind, number, payload, crc_seed, align):
+    """Write a frame to the head of `page` (a memoryview of a page buffer); return its size in bytes.
+
+    head: memoryview of the first HEAD_BYTES of `page`, so that none is made for each record.
+    """
     length = len(payload)
     end = HEAD_BYTES + length
     struct.pack_into("<BBI", page, 0, kind, length, number & 0xFFFFFFFF)
     page[HEAD_BYTES:end] = payload
-    struct.pack_into("<I", page, end, crc32(page[:end], crc_seed))
+    struct.pack_into("<I", page, end, crc32(payload, crc32(head, crc_seed)))
     end += CRC_BYTES
     total = aligned(end, align)
     while end < total:
@@ -67,23 +72,21 @@ def pack(page, kind, number, payload, crc_seed, align):
 def check(page, offset, crc_seed):
     """Return the payload length of the frame at `offset` of `page` (memoryview), -1 if there is no whole one."""
     length = page[offset + 1]
-    end = offset + HEAD_BYTES + length
-    if end + CRC_BYTES > len(page):
-        return -1
-    if struct.unpack_from("<I", page, end)[0] != crc32(page[offset:end], crc_seed):
-        return -1
-    return length
+    end = offset + OVERHEAD_BYTES + length
+    if end <= len(page) and crc32(page[offset:end], crc_seed) == CRC_OF_WHOLE:
+        return length
+    return -1
 
 
 def number_from(page, offset, first):
     """Return the number that the frame at `offset` names: the lowest from `first` on with those 32 bits."""
-    low = struct.unpack_from("<I", page, offset + 2)[0]
+    low = _low_bits(page, offset)
     return low if first <= low and first < 0x40000000 else first + ((low - first) & 0xFFFFFFFF)
 
 
 def number_before(page, offset, limit):
     """Return the number that the frame at `offset` names: the highest below `limit` with those 32 bits."""
-    low = struct.unpack_from("<I", page, offset + 2)[0]
+    low = _low_bits(page, offset)
     return low if low < limit < 0x40000000 else limit - 1 - ((limit - 1 - low) & 0xFFFFFFFF)
 
 
@@ -98,6 +101,11 @@ def records_torn(page, offset, end, number, align):
     if size(length, align) >= extent:
         if page[offset] == KIND_ACK and length == 4:
             return 0
-        if page[offset] <= KIND_MAX and struct.unpack_from("<I", page, offset + 2)[0] == number & 0xFFFFFFFF:
+        if page[offset] <= KIND_MAX and _low_bits(page, offset) == number & 0xFFFFFFFF:
             return 1
     return max(1, extent // max(align, _ALIGNED_OVERHEAD_BYTES))
+
+
+def _low_bits(page, offset):
+    # Not by struct, whose tuple would be made for each record.
+    return page[offset + 2] | page[offset + 3] << 8 | page[offset + 4] << 16 | page[offset + 5] << 24

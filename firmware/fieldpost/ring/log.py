@@ -42,7 +42,9 @@ class Ring:
         self.align = frame.alignment(region.unit_bytes)
         self.pages_per_sector = region.sector_bytes // region.page_bytes
         self._page = scratch[: region.page_bytes]
-        self._proof = scratch[region.page_bytes : 2 * region.page_bytes]
+        self._frame_head = self._page[: frame.HEAD_BYTES]
+        self._proof_page = scratch[region.page_bytes : 2 * region.page_bytes]
+        self._image = self._proof = self._page  # as long as what was programmed last: most records are as long
         state = recover(region, self._page)
         self.sectors = state.sectors
         self.newest = state.newest  # sequence number of the open sector, -1 for an empty region
@@ -174,6 +176,11 @@ class Ring:
         """How many records wait: appended, not lost, not forgotten."""
         return self.next_number - self.oldest
 
+    @property
+    def newest_start(self):
+        """The number of the first record in the open sector, 0 if nothing whole is in it."""
+        return 0 if self.newest < 0 else first_number(self, self.newest, self._page)
+
     def search_start(self, number):
         """Return a number at most one sector and at least all of its own sector before `number`."""
         if self.newest < 0:
@@ -186,7 +193,7 @@ class Ring:
         length = frame.size(len(payload), self.align)
         for _ in range(2 * self.pages_per_sector):
             self._make_room(length)
-            frame.pack(self._page, kind, number, payload, self._seed, self.align)
+            frame.pack(self._page, self._frame_head, kind, number, payload, self._seed, self.align)
             if self._program(self._page_start() + self._offset, length):
                 self._offset += length
                 return
@@ -214,11 +221,14 @@ class Ring:
 
     def _program(self, offset, length):
         """Program the head of the page buffer; return whether the flash holds it, as far as a read can tell."""
-        self.region.program(offset, self._page[:length])
+        if len(self._image) != length:
+            self._image = self._page[:length]
+            self._proof = self._proof_page[:length]
+        self.region.program(offset, self._image)
         if self.region.is_cached:
             return True
-        self.region.read(offset, self._proof[:length])
-        return self._proof[:length] == self._page[:length]
+        self.region.read(offset, self._proof)
+        return self._proof == self._image
 
     def _open_next_sector(self):
         """Go to the next sector whose header holds; one that fails is passed over."""

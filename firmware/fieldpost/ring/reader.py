@@ -18,13 +18,12 @@ class Reader:
         self._walk = Walk(self._page, ring.align)
         self.number = 0
         self.kind = 0
-        self._from = 0
-        self._sector = -1  # sequence number
+        self._from = ring.cursor + 1
+        self._sector = -1  # sequence number; the first `next` looks for it
         self._seed = 0
         self._page_index = 0
         self._loaded = False
         self._is_final = False  # whether the page was read when nothing could be added to it any more
-        self.seek(ring.oldest)
 
     def seek(self, number):
         """Let the next read give the first record whose number is `number` or higher, if it is still kept."""

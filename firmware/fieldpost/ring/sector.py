@@ -20,6 +20,7 @@ from binascii import crc32
 
 from fieldpost.compat import const
 from fieldpost.limits import RING_SECTORS_MIN
+from fieldpost.ring.frame import CRC_OF_WHOLE
 
 HEADER_BYTES = const(44)
 AGE_MAX = const(65_535)
@@ -50,7 +51,7 @@ def unpack(buffer):
     buffer: memoryview of HEADER_BYTES. Whether it stands at its place is for the caller to ask. One that no ring
     can have written is none, whatever its CRC says.
     """
-    if buffer[:4] != _MAGIC or struct.unpack_from("<I", buffer, _CRC_AT)[0] != crc32(buffer[:_CRC_AT]):
+    if buffer[0] != _MAGIC[0] or buffer[:4] != _MAGIC or crc32(buffer) != CRC_OF_WHOLE:
         return None
     header = struct.unpack_from(_FORMAT, buffer, 0)[1:]
     is_sound = header[CURSOR] < header[FIRST_NUMBER] < _COUNT_LIMIT and header[SEQUENCE] < _COUNT_LIMIT

@@ -38,7 +38,8 @@ class Walk:
         """
         page = self._page
         at = self.damage_start = self._at
-        while at + frame.OVERHEAD_BYTES <= len(page):
+        last = len(page) - frame.OVERHEAD_BYTES
+        while at <= last:
             if page[at] == frame.KIND_BLANK and is_blank(page, at):
                 break
             length = frame.check(page, at, self._seed)

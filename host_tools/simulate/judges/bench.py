@@ -46,15 +46,15 @@ class Bench:
         self._given = count
         self.readings.given(count, values, utc_ms)
 
-    def message(self, message_id: str, body: bytes) -> None:
-        """The hub has stored a message."""
+    def message(self, message_id: str, body: bytes, is_late: bool = False) -> None:
+        """The hub has stored a message. is_late: a newer connection had taken over from the one that it came by."""
         try:
             message = json.loads(body)
             stream = self.streams[message["q"]]
         except (ValueError, KeyError) as error:
             raise PromiseBroken(f"message {message_id} cannot be understood: {error!r}: {body!r}") from None
         self._judge_id(message_id, body, message)
-        for record in stream.message(message["records"], message.get("lost", [])):
+        for record in stream.message(message["records"], message.get("lost", []), is_late):
             if is_reading(record):
                 self.readings.delivered(stream.ring_id, record)
             elif record.get("event") == "result":
