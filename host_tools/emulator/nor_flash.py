@@ -45,6 +45,7 @@ class NorFlash:
         self._programmed = set() if write_once else None
         self._weak = {}
         self._marginal = {}
+        self._marginal_first, self._marginal_last = len(memory), -1  # where they lie, seen since the part was made
         self._powered = True
         self._cut_in = -1
         self._cut_after_bytes = -1
@@ -92,14 +93,16 @@ class NorFlash:
     def read(self, offset, buffer):
         """Fill `buffer` from `offset`. Weak bits may read otherwise each time."""
         self._check_power()
-        self._check_span(offset, len(buffer))
+        end = offset + len(buffer)
+        self._check_span(offset, end - offset)
         self.reads += 1
-        buffer[:] = self.memory[offset : offset + len(buffer)]
+        buffer[:] = self.memory[offset:end]
         for sector in self._weak:
             self._flip_weak_bits(sector, offset, buffer)
-        for index, bits in self._marginal.items():
-            if offset <= index < offset + len(buffer):
-                buffer[index - offset] ^= bits & self._next_random()
+        if offset <= self._marginal_last and end > self._marginal_first:
+            for index, bits in self._marginal.items():
+                if offset <= index < end:
+                    buffer[index - offset] ^= bits & self._next_random()
 
     def program(self, offset, data):
         """Clear bits inside one page; ValueError for what a driver must never send."""
@@ -171,11 +174,16 @@ class NorFlash:
                 self.memory[offset + index] &= data[index] | self._next_random() & 0xFF
                 marginal = wanted & self._next_random() & self._next_random()
                 if marginal:
-                    self._marginal[offset + index] = marginal
+                    self._note_marginal(offset + index, marginal)
             return
         self._clear_bits(offset, data[:whole])
         if whole < len(data):
             self.memory[offset + whole] &= data[whole] | self._next_random() & 0xFF
+
+    def _note_marginal(self, index, bits):
+        self._marginal[index] = bits
+        self._marginal_first = min(self._marginal_first, index)
+        self._marginal_last = max(self._marginal_last, index)
 
     def _write_once(self, offset, length):
         if self._programmed is None:

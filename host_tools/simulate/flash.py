@@ -116,7 +116,7 @@ class SimulatedFlash(NorFlash):
             index = self._next_random() % len(data)
             cleared = before[index] & ~data[index] & 1 << self._next_random() % 8
             if cleared:
-                self._marginal[offset + index] = cleared
+                self._note_marginal(offset + index, cleared)
 
     def _write_once(self, offset: int, length: int) -> None:
         """A unit whose program was cut before it had cleared a bit is blank: nobody can tell that it was tried."""
