@@ -74,6 +74,9 @@ fieldpost_make_venv() {
     echo "$fieldpost_wanted" >.venv/made-from
 }
 
+# An environment that is active is the one that is about to be made anew: what it was made of must be found behind it.
+PATH=$(printf %s "$PATH" | tr : '\n' | grep -vxF "$PWD/.venv/bin" | paste -sd : -)
+
 # Remade when the packages change, when the project's own packaging does, and when the folder has moved, since
 # an environment knows its place by name.
 fieldpost_wanted="$PWD $(sed '/^\[tool\.ruff/,$d' pyproject.toml | cat requirements.txt - | sha256sum)"

@@ -8,11 +8,12 @@ from pathlib import Path
 from host_tools.bench import RecordsDiffer, Report
 from host_tools.errors import UserError
 from host_tools.toolchain import firmware
+from host_tools.toolchain.micropython import find_or_install_narrow
 from host_tools.toolchain.process import ProgramFailed, run
 
 _TIMEOUT_S = 60
 
-# Runs on MicroPython; argument 1 is the folder with what lies on a board.
+# Runs on MicroPython; argument 1 is the folder with the modules one by one, argument 2 the one that lies on a board.
 _SCRIPT = """
 import gc, sys
 sys.path[:0] = [sys.argv[1], sys.argv[1] + "/lib"]
@@ -60,9 +61,18 @@ buffer = bytearray(256)
 count = 0
 while reader.next(buffer) >= 0:
     count += 1
-start = held()
-import fieldpost.assembly
-agent = code + held() - start
+for name in [name for name in sys.modules if name.startswith("fieldpost")]:
+    del sys.modules[name]
+del BlockRegion, Ring, device, payload, region, ring, reader, buffer
+sys.path[:2] = [sys.argv[2], sys.argv[2] + "/lib"]
+
+def agent_code():
+    start = held()
+    import fieldpost.core
+    return start
+
+start = agent_code()
+agent = held() - start
 word = 8 if sys.maxsize > 1 << 32 else 4
 print('{"word_bytes": %d, "version": "%d.%d", "code_bytes": %d, "ring_bytes": %d, "reader_bytes": %d, '
       '"grown_bytes": %d, "agent_code_bytes": %d, "records": %d}'
@@ -90,14 +100,21 @@ class Memory:
 
 
 def measure(micropython: Path, report: Report) -> Memory:
-    """Return what a ring takes on that interpreter. UserError if it does not run there."""
+    """Return what a ring takes: where words have 4 bytes as on boards if such an interpreter can be had, else on
+    `micropython`. UserError if it does not run there.
+    """
     report("RAM on MicroPython", 0)
+    try:
+        micropython = find_or_install_narrow(lambda line: report(line, 0))
+    except UserError as reason:
+        report(str(reason), 0)
     with tempfile.TemporaryDirectory(prefix="fieldpost-") as name:
+        one_by_one = firmware.build(Path(name) / "modules", lambda line: report(line, 0), bundled=False)
         tree = firmware.build(Path(name) / "tree", lambda line: report(line, 0))
         script = Path(name) / "measure.py"
         script.write_text(_SCRIPT)
         try:
-            printed = run([micropython, script, tree], _TIMEOUT_S)
+            printed = run([micropython, script, one_by_one, tree], _TIMEOUT_S)
         except ProgramFailed as failure:
             raise UserError(f"{micropython} cannot run a ring: {failure.reason}") from failure
     found = Memory(**json.loads(printed))

@@ -37,6 +37,9 @@ def run(
     shape: Annotated[
         str | None, typer.Option(help="Board whose hardware the emulator takes on: esp32, pico_w.")
     ] = None,
+    words: Annotated[
+        int, typer.Option(help="Bytes in a word of the emulated board: 8, or 4 as boards have, and a heap like theirs.")
+    ] = 8,
     rate: Annotated[str | None, typer.Option(help="Readings, such as 5/s or 30/min; 1/s if not given.")] = None,
     hub_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the local hub; 0 for any free one.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that goes wrong on purpose.")] = 1,
@@ -122,7 +125,9 @@ def run(
         who = real_board.Who(device, identity)
         real_board.flash(board, where, who, what, setting, as_json)
         return
-    settings = Settings(board, shape, interval_ms or _INTERVAL_MS, hub_port, seed, verbose)
+    if words not in (4, 8):
+        raise UserError(f"--words {words}: expected 4 or 8")
+    settings = Settings(board, shape, interval_ms or _INTERVAL_MS, hub_port, seed, verbose, words)
     plan = _plan(length, outage or [], power_cut or [], flash_cuts, commands, redeliver, seed)
     if plan is None:
         if as_json:

@@ -13,8 +13,8 @@ from host_tools.emulator.i2c import Device, I2cWires, NotAcknowledged
 from host_tools.emulator.shape import TYPE_APP, TYPE_DATA, BoardShape, I2cBus, Partition
 from host_tools.errors import UserError
 
-# The interpreter on this machine has words of 8 bytes, a board has 4; nearly all that its heap holds is words.
-_WORDS = 2
+# Of a board; nearly all that a heap holds is words, so it takes more of it where they are larger.
+_BOARD_WORD_BYTES = 4
 # ESP-IDF, "Partition Tables", subtypes; MicroPython marks file systems and raw data as FAT.
 _SUBTYPES = {"factory": 0x00, "phy_init": 0x01, "nvs": 0x02}
 _SUBTYPE_FAT = 0x81
@@ -34,8 +34,8 @@ def board_in_shape(name: str, shape: str | None) -> Board:
     return board
 
 
-def board_shape(board: Board) -> BoardShape:
-    """Return the same hardware in the emulator's words."""
+def board_shape(board: Board, word_bytes: int = 8) -> BoardShape:
+    """Return the same hardware in the emulator's terms. word_bytes: of the interpreter that will be the board."""
     assert board.heap_bytes is not None and board.flash_bytes is not None
     rows = tuple(
         Partition(
@@ -51,7 +51,7 @@ def board_shape(board: Board) -> BoardShape:
         rows = (Partition("storage", TYPE_DATA, _SUBTYPE_FAT, board.storage.offset, board.storage.size),)
     return BoardShape(
         kind="rp2" if board.port == "rp2" else "esp32",
-        heap_bytes=board.heap_bytes * _WORDS,
+        heap_bytes=board.heap_bytes * word_bytes // _BOARD_WORD_BYTES,
         flash_bytes=board.flash_bytes,
         partitions=rows,
         i2c=I2cBus(board.i2c["id"], board.i2c["scl"], board.i2c["sda"]),

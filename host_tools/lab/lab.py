@@ -119,7 +119,8 @@ async def running(folder: LabFolder, settings: Settings, report: Report) -> Asyn
         stack.callback(folder.release)
         check_same_hardware(folder, settings)
         report("MicroPython")
-        program = await asyncio.to_thread(micropython.find_or_install, report)
+        find = micropython.find_or_install_narrow if settings.word_bytes == 4 else micropython.find_or_install
+        program = await asyncio.to_thread(find, report)
         report("hub")
         hub = Hub(folder.hub, port=settings.hub_port)
         await hub.start()
@@ -128,7 +129,7 @@ async def running(folder: LabFolder, settings: Settings, report: Report) -> Asyn
         board = EmulatedBoard(
             folder.board,
             folder.name,
-            board_shape(spec),
+            board_shape(spec, settings.word_bytes),
             program,
             ("127.0.0.1", hub.port),
             seed=settings.seed,

@@ -14,7 +14,7 @@ class Settings:
     """board: a folder of boards/; shape: another whose hardware the emulated board takes on.
 
     hub_port: 0 for any free one. seed: of everything that goes wrong on purpose.
-    verbose: report every line that the board prints.
+    verbose: report every line that the board prints. word_bytes: of the interpreter that is the board, 4 or 8.
     """
 
     board: str = "emulator"
@@ -23,6 +23,7 @@ class Settings:
     hub_port: int = 0
     seed: int = 0
     verbose: bool = False
+    word_bytes: int = 8
 
 
 def remember(folder: LabFolder, settings: Settings) -> None:

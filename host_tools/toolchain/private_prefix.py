@@ -47,17 +47,18 @@ _RELEASES = {
 }
 
 
-def fill(prefix: Path, final: Path, report: Report) -> None:
+def fill(prefix: Path, final: Path, report: Report, architecture: str | None = None) -> None:
     """Unpack MicroPython into the empty folder `prefix`, to be started once it has been moved to `final`.
 
-    UserError says what is missing or which mirror failed.
+    architecture: the distribution's name of it; this machine's own if None. UserError says what is missing or which
+    mirror failed.
     """
     release, archives = _sources()
     apt = prefix / "apt"
     problems = []
     for archive in archives:
         try:
-            _download(apt, archive, release, report)
+            _download(apt, archive, release, architecture, report)
             break
         except ProgramFailed as failure:
             problems.append(f"{archive.uri} {release.suite}: {failure.reason}")
@@ -101,9 +102,10 @@ def _sources() -> tuple[Release, list[Archive]]:
     return release, list(archives.values())
 
 
-def _download(apt: Path, archive: Archive, release: Release, report: Report) -> None:
+def _download(apt: Path, archive: Archive, release: Release, architecture: str | None, report: Report) -> None:
     """Let apt download MicroPython and all it needs into apt/archives. ProgramFailed if it cannot."""
-    environment = _configure(apt, archive, release)
+    architecture = architecture or run(["dpkg", "--print-architecture"], _UNPACK_TIMEOUT_S).strip()
+    environment = _configure(apt, archive, release, architecture)
     for attempt in range(1, _ATTEMPTS + 1):
         try:
             report(f"downloading MicroPython from {release.suite}, about 15 MB with its index")
@@ -117,17 +119,18 @@ def _download(apt: Path, archive: Archive, release: Release, report: Report) -> 
             time.sleep(_ATTEMPT_PAUSE_S)
 
 
-def _configure(apt: Path, archive: Archive, release: Release) -> dict[str, str]:
+def _configure(apt: Path, archive: Archive, release: Release, architecture: str) -> dict[str, str]:
     """Write apt's configuration below `apt`; return the environment that makes apt use it (apt.conf(5))."""
     for folder in ("lists/partial", "archives/partial", "nothing"):
         (apt / folder).mkdir(parents=True, exist_ok=True)
     (apt / "status").write_text("")
-    architecture = run(["dpkg", "--print-architecture"], _UNPACK_TIMEOUT_S).strip()
     # The keyring of the entry may know the older release only; the distribution's whole one knows both.
     keyring = release.keyring if Path(release.keyring).exists() else archive.keyring
     options = f"arch={architecture}" + (f" signed-by={keyring}" if keyring else "")
     (apt / "sources.list").write_text(f"deb [{options}] {archive.uri} {release.suite} {release.components}\n")
     settings = {
+        "APT::Architecture": architecture,
+        "APT::Architectures": architecture,
         "Dir::Etc::main": "/dev/null",
         "Dir::Etc::parts": apt / "nothing",
         "Dir::Etc::sourcelist": apt / "sources.list",

@@ -2,10 +2,12 @@
 
 MicroPython keeps every name of a loaded module as an interned string, with room for as many again. A private name
 (one leading underscore) that stands in one module alone can be called as private names of other modules are called;
-one that several modules use gets one short name for all. Names that the drivers use too are left alone, and so is
-everything public. Tracebacks lose the private functions' names; they keep file and line.
+one that several modules use gets one short name for all, and modules whose classes inherit from one another count as
+one. Names that the drivers use too are left alone, and so is everything public. Tracebacks lose the private functions'
+names; they keep file and line.
 """
 
+import ast
 import io
 import re
 import tokenize
@@ -30,14 +32,37 @@ def plan(modules: Mapping[str, str], foreign: Iterable[str]) -> dict[str, dict[s
     shared = {private: next(free) for private, times in sorted(uses.items()) if times > 1}
     alone: list[str] = []
     plans = {}
-    for name, privates in sorted(found.items()):
-        own = sorted(privates - shared.keys())
+    for family in _families(modules, found):
+        own = sorted(set().union(*(found[name] for name in family)) - shared.keys())
         while len(alone) < len(own):
             alone.append(next(free))
-        plans[name] = {private: shared[private] for private in privates & shared.keys()} | dict(
-            zip(own, alone, strict=False)
-        )
+        new_names = shared | dict(zip(own, alone, strict=False))
+        for name in family:
+            plans[name] = {private: new_names[private] for private in found[name]}
     return plans
+
+
+def _families(modules: Mapping[str, str], found: Mapping[str, set[str]]) -> list[set[str]]:
+    """Return the modules in groups: those together whose classes inherit private names from one another."""
+    families = {name: {name} for name in sorted(modules)}
+    for name, source in modules.items():
+        for parent in _parents(source) & modules.keys():
+            if found[parent]:
+                joined = families[name] | families[parent]
+                families.update(dict.fromkeys(joined, joined))
+    return [family for name, family in families.items() if name == min(family)]
+
+
+def _parents(source: str) -> set[str]:
+    """Return the modules that the classes of `source` inherit from."""
+    tree = ast.parse(source)
+    origins = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom):
+            origins.update({alias.asname or alias.name: str(node.module) for alias in node.names})
+    classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
+    bases = {base.id for node in classes for base in node.bases if isinstance(base, ast.Name)}
+    return {origins[base] for base in bases if base in origins}
 
 
 def rename(source: str, names: Mapping[str, str]) -> str:

@@ -13,11 +13,11 @@ from host_tools.toolchain import firmware
 def test_the_tree_runs_on_micropython(tmp_path: Path, micropython: Path) -> None:
     tree = firmware.build(tmp_path / "tree", lambda line: None)
     names = {path.relative_to(tree).as_posix() for path in tree.rglob("*") if path.is_file()}
-    assert {"boot.py", "main.py", "fieldpost/ring/log.mpy", "lib/umqtt/simple.mpy"} <= names
+    assert {"boot.py", "main.py", "fieldpost/core.mpy", "fieldpost/config.mpy", "lib/umqtt/simple.mpy"} <= names
     assert {name for name in names if name.endswith(".py")} == {"boot.py", "main.py"}
     assert "fieldpost/ports/linux.mpy" not in names
     done = subprocess.run(
-        [micropython, "-c", "import adafruit_bme280.basic, fieldpost.ring.log, umqtt.simple"],
+        [micropython, "-c", "import adafruit_bme280.basic, fieldpost.core, fieldpost.config, umqtt.simple"],
         env={"MICROPYPATH": f"{tree}:{tree}/lib"},
         capture_output=True,
         text=True,
@@ -29,8 +29,8 @@ def test_the_tree_runs_on_micropython(tmp_path: Path, micropython: Path) -> None
 def test_a_second_build_compiles_what_changed_and_removes_what_is_foreign(tmp_path: Path) -> None:
     tree = tmp_path / "tree"
     firmware.build(tree, lambda line: None)
-    log = tree / "fieldpost" / "ring" / "log.mpy"
-    os.utime(log, (0, 0))  # older than its source
+    core = tree / "fieldpost" / "core.mpy"
+    os.utime(core, (0, 0))  # older than the compiler
     (tree / "fieldpost" / "retired").mkdir()
     (tree / "fieldpost" / "retired" / "old.mpy").touch()
     said: list[str] = []
