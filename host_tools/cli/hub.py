@@ -3,12 +3,12 @@
 import asyncio
 import contextlib
 import csv
-import itertools
 import json
 import os
 import sys
 import time
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -202,20 +202,24 @@ def messages(
     as_json_: Json = False,
 ) -> None:
     """Show what devices have sent, oldest first. The hub may run or not."""
-    found = list(read_messages(_folder(data), device_id, after))
-    after = found[-1].sequence if found else after
-    more = _following(_folder(data), device_id, after) if follow else iter(())
     with contextlib.suppress(KeyboardInterrupt):
-        for message in itertools.chain(found if last is None else found[len(found) - min(last, len(found)) :], more):
+        for message in _found(_folder(data), device_id, after, last, follow):
             print(json.dumps(as_json(message), ensure_ascii=False) if as_json_ else _line(message), flush=follow)
 
 
-def _following(folder: Path, device_id: str | None, after: int) -> Iterator[StoredMessage]:
+def _found(folder: Path, device_id: str | None, after: int, last: int | None, follow: bool) -> Iterator[StoredMessage]:
+    """Yield what is stored and, if it is followed, what comes; a store may be larger than memory."""
+    stored: Iterable[StoredMessage] = read_messages(folder, device_id, after)
+    if last is not None:
+        stored = deque(stored, maxlen=last)
     while True:
-        for message in read_messages(folder, device_id, after):
+        for message in stored:
             after = message.sequence
             yield message
+        if not follow:
+            return
         time.sleep(_FOLLOW_S)
+        stored = read_messages(folder, device_id, after)
 
 
 def _line(message: StoredMessage) -> str:

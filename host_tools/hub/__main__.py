@@ -9,6 +9,7 @@ import asyncio
 import ctypes
 import json
 import logging
+import resource
 import signal
 import sys
 from pathlib import Path
@@ -28,6 +29,7 @@ def main() -> None:
     given = json.loads(sys.argv[1])
     if given.pop("ends_with_parent", False):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+    _allow_files()
     level = logging.INFO if given.pop("verbose") else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
@@ -35,6 +37,13 @@ def main() -> None:
     except UserError as error:
         print(f"fieldpost: {error}", file=sys.stderr)
         sys.exit(2)
+
+
+def _allow_files() -> None:
+    """A connection is a file: most shells allow 1024 of them, and as many as the system does if one asks."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if soft != hard:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 async def _run(hub: Hub) -> None:

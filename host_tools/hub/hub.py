@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import fcntl
 import logging
 import os
@@ -29,6 +28,7 @@ from host_tools.hub.devices.twin import Twin
 from host_tools.hub.devices.twins import Twins
 from host_tools.hub.faults import Faults
 from host_tools.hub.front_door import FrontDoor
+from host_tools.hub.listener import Listener
 from host_tools.hub.mqtt import codec, connection
 from host_tools.hub.mqtt.session import Session
 from host_tools.hub.provisioning.service import Provisioning
@@ -43,7 +43,8 @@ from host_tools.hub.throttle import Kind, Throttle
 
 log = logging.getLogger("fieldpost.hub")
 
-_STOP_TIMEOUT_S: Final = 2.0
+# What was written before the end leaves, and TLS says goodbye.
+_GOODBYE_S: Final = 0.05
 _EXPIRY_CHECK_S: Final = 1.0
 
 
@@ -85,12 +86,12 @@ class Hub:
         self._host = host
         self._other_ports = list(other_ports)
         self._lock_file: int | None = None
-        self._servers: list[asyncio.Server] = []
+        self._listeners: list[Listener] = []
         self._writer: Writer | None = None
         self._database = database.open_for_writing(directory)
         self._queues: dict[str, CommandQueue] = {}
         self._attached: dict[str, DeviceConnection] = {}
-        self._listeners: list[Callable[[StoredMessage], None]] = []
+        self._message_listeners: list[Callable[[StoredMessage], None]] = []
         self._stored_listeners: list[Callable[[], None]] = []
         self._housekeeping: asyncio.Task[None] | None = None
         self.is_open = False
@@ -140,7 +141,7 @@ class Hub:
     @property
     def ports(self) -> list[int]:
         """Every port that the hub listens on."""
-        return [server.sockets[0].getsockname()[1] for server in self._servers]
+        return [listener.port for listener in self._listeners]
 
     @property
     def redelivered(self) -> int:
@@ -161,23 +162,17 @@ class Hub:
         self.is_open = True
         context = self._certificates.server_context()
         for port in (self.port, *self._other_ports):
+            listener = Listener(self._host, port, context, lambda: FrontDoor(self), connection.CONNECT_TIMEOUT_S)
             try:
-                server = await loop.create_server(
-                    lambda: FrontDoor(self),
-                    self._host,
-                    port,
-                    ssl=context,
-                    ssl_handshake_timeout=connection.CONNECT_TIMEOUT_S,
-                    ssl_shutdown_timeout=_STOP_TIMEOUT_S,
-                )
+                await listener.start()
             except OSError as error:
                 await self.stop()
-                reason = os.strerror(error.errno) if error.errno else error  # asyncio's own words name the port again
+                reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
                 raise UserError(
                     f"port {port} on {self._host} cannot be used: {reason}; "
                     "stop what listens there, or choose another port"
                 ) from error
-            self._servers.append(server)
+            self._listeners.append(listener)
         self.port = self.ports[0]
         self._housekeeping = loop.create_task(self._expire_commands())
 
@@ -186,15 +181,15 @@ class Hub:
         self.is_open = False
         if self._housekeeping is not None:
             self._housekeeping.cancel()
-        for server in self._servers:
-            server.close()
-        for open_connection in list(self.connections):
+        for listener in self._listeners:
+            await listener.stop()
+        open_connections = list(self.connections)
+        for open_connection in open_connections:
             open_connection.close("the hub stops")
         if self._writer is not None:
             await self._writer.close()
-        for server in self._servers:
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(server.wait_closed(), _STOP_TIMEOUT_S)
+        if open_connections:
+            await asyncio.sleep(_GOODBYE_S)
         self._database.close()
         if self._lock_file is not None:
             os.close(self._lock_file)
@@ -286,11 +281,11 @@ class Hub:
 
     def on_message(self, callback: Callable[[StoredMessage], None]) -> None:
         """Call back for each device-to-cloud message, in the loop, when it is durable."""
-        self._listeners.append(callback)
+        self._message_listeners.append(callback)
 
     def remove_listener(self, callback: Callable[[StoredMessage], None]) -> None:
         """Call it no more."""
-        self._listeners.remove(callback)
+        self._message_listeners.remove(callback)
 
     def on_stored(self, callback: Callable[[], None]) -> None:
         """Call back, in the loop, when device-to-cloud messages have become durable."""
@@ -332,7 +327,7 @@ class Hub:
         older = self._attached.get(device_id)
         self._attached[device_id] = newer
         if older is not None:
-            older.close("the device has connected anew")
+            older.close("400027: the device has connected anew, and it has one connection", logging.WARNING)
 
     def detach(self, ended: Closable) -> None:
         """A connection is gone."""
@@ -380,9 +375,9 @@ class Hub:
                 durable()
             for stored in list(self._stored_listeners):
                 stored()
-            if self._listeners:
+            if self._message_listeners:
                 for message in events.Row(sequence, count, device_id, now_ms, packets).messages():
-                    for listener in list(self._listeners):
+                    for listener in list(self._message_listeners):
                         listener(message)
 
         self._writer.submit(events.INSERT, (count, device_id, now_ms, packets), done)

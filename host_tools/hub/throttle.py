@@ -32,7 +32,7 @@ class Throttled(Exception):
     """Too much; IoT Hub's `code` (429001 or 403002) and the reason, for the log or the answer."""
 
     def __init__(self, code: int, reason: str) -> None:
-        super().__init__(reason)
+        super().__init__(f"{code}: {reason}")
         self.code = code
 
 

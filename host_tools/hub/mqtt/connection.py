@@ -69,7 +69,7 @@ class Connection(asyncio.BufferedProtocol):
             self.close("the hub stops")
             return
         self._hub.connections.add(self)
-        self._set_timer("CONNECT", CONNECT_TIMEOUT_S, lambda: self.close("no CONNECT in time"))
+        self._set_timer("CONNECT", CONNECT_TIMEOUT_S, lambda: self.close("no CONNECT in time", logging.WARNING))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return _INCOMING
@@ -191,7 +191,11 @@ class Connection(asyncio.BufferedProtocol):
         else:
             assert applicant is not None
             self.session = provisioning.ProvisioningSession(hub, applicant, self)
-            self._set_timer("provisioning", PROVISIONING_TIMEOUT_S, lambda: self.close("provisioning took too long"))
+            self._set_timer(
+                "provisioning",
+                PROVISIONING_TIMEOUT_S,
+                lambda: self.close("provisioning took too long", logging.WARNING),
+            )
         self._decoder.packet_bytes_max = codec.PACKET_BYTES_MAX
         self.write(codec.connack(self.session.is_resumed, identity.ACCEPTED))
         self._timers.pop("CONNECT").cancel()
@@ -219,7 +223,7 @@ class Connection(asyncio.BufferedProtocol):
     def _watch_token(self, expires_s: float) -> None:
         left_s = expires_s - self._hub.clock()
         if left_s <= 0:
-            self.close("token expired", logging.WARNING)
+            self.close("401003: the token, or the certificate, has expired", logging.WARNING)
         else:
             self._set_timer("token", min(left_s, _TIMER_S_MAX), lambda: self._watch_token(expires_s))
 
@@ -228,7 +232,7 @@ class Connection(asyncio.BufferedProtocol):
             self._last_heard = self._loop.time()  # the disk is behind, which is not the peer's silence
         silent_s = self._loop.time() - self._last_heard
         if silent_s >= allowed_s:
-            self.close(f"silent for {silent_s:.1f} s, more than 1.5 times its keep-alive")
+            self.close(f"silent for {silent_s:.1f} s, more than 1.5 times its keep-alive", logging.WARNING)
         else:
             self._set_timer("silence", allowed_s - silent_s + 0.05, lambda: self._watch_silence(allowed_s))
 

@@ -159,7 +159,10 @@ class AdminApi:
                 return Response.of_json(documents.twin(hub, device_id))
             case ("PATCH" | "PUT") as verb, "twin":
                 given = _object(request)
-                desired = given.get("properties", {}).get("desired") if "properties" in given else None
+                properties = given.get("properties") or {}
+                if not isinstance(properties, dict):
+                    raise HttpError(400, 'properties are an object: {"desired": {...}}')
+                desired = properties.get("desired")
                 await hub.change_twin(device_id, given.get("tags"), desired, verb == "PUT")
                 return Response.of_json(documents.twin(hub, device_id))
         raise HttpError(404, f"there is no {request.method} /{'/'.join(request.path)[:100]}")
@@ -198,9 +201,12 @@ class AdminApi:
         for texts in (properties, system):
             if not isinstance(texts, dict) or not all(isinstance(value, str) for value in texts.values()):
                 raise HttpError(400, "properties are an object of texts")
+        message_id = given.get("message_id")
+        if not isinstance(message_id, str | None):
+            raise HttpError(400, "message_id is to be a text")
         ttl_s = given.get("ttl_s")
         expiry = None if ttl_s is None else self._hub.clock() + _number(ttl_s, "ttl_s")
-        return await self._hub.send(device_id, body, properties, given.get("message_id"), expiry, system)
+        return await self._hub.send(device_id, body, properties, message_id, expiry, system)
 
     async def _invoke(self, device_id: str, name: str, given: dict[str, Any]) -> dict[str, Any]:
         payload = b"" if given.get("payload") is None else json.dumps(given["payload"]).encode()

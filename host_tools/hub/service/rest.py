@@ -7,6 +7,7 @@ access policy.
 from __future__ import annotations
 
 import json
+import logging
 import uuid
 from typing import TYPE_CHECKING, Any, Final
 
@@ -22,6 +23,8 @@ from host_tools.hub.web.message import HttpError, Request, Response
 
 if TYPE_CHECKING:
     from host_tools.hub.hub import Hub
+
+log = logging.getLogger("fieldpost.hub")
 
 LIST_MAX: Final = 1000
 _QUERY: Final = "select * from devices"
@@ -48,16 +51,16 @@ class ServiceApi:
         try:
             return await self._route(request)
         except ServiceError as error:
-            return self._refusal(error)
+            return self._refusal(request, error)
         except sas.SasRefused as error:
-            return self._refusal(ServiceError(401002, "IotHubUnauthorizedAccess", str(error)))
+            return self._refusal(request, ServiceError(401002, "IotHubUnauthorizedAccess", str(error)))
         except Throttled as error:
             name = "ThrottlingException" if error.code == 429001 else "IotHubQuotaExceeded"
-            return self._refusal(ServiceError(error.code, name, str(error)))
+            return self._refusal(request, ServiceError(error.code, name, str(error)))
         except methods.MethodFailed as error:
-            return self._refusal(ServiceError(error.code, error.name, str(error)))
+            return self._refusal(request, ServiceError(error.code, error.name, str(error)))
         except (UserError, DocumentRefused) as error:
-            return self._refusal(ServiceError(400004, "ArgumentInvalid", str(error)))
+            return self._refusal(request, ServiceError(400004, "ArgumentInvalid", str(error)))
 
     async def _route(self, request: Request) -> Response:
         path = [segment.lower() if index == 0 else segment for index, segment in enumerate(request.path)]
@@ -254,7 +257,11 @@ class ServiceApi:
             raise ServiceError(404001, "DeviceNotFound", f"Device {device_id} not registered")
         return device
 
-    def _refusal(self, error: ServiceError) -> Response:
+    def _refusal(self, request: Request, error: ServiceError) -> Response:
+        # What the key or the tier forbids is the operator's to mend; the rest is between the back end and its devices.
+        level = logging.WARNING if error.status in (401, 403, 429) else logging.INFO
+        what = f"{request.method} /{'/'.join(request.path)[:100]}"
+        log.log(level, "%s refused: %d %s: %s", what, error.code, error.name, error)
         now = iso_time(self._hub.clock())
         tracking = f"Tracking ID:{uuid.uuid4().hex}-TimeStamp:{now}"
         message = f"ErrorCode:{error.name};{error}"

@@ -31,6 +31,7 @@ class HttpConnection(asyncio.Protocol):
         self._answer = answer
         self._decoder = Decoder()
         self._transport: asyncio.Transport | None = None
+        self._peer = "?"
         self._waiting: list[Request] = []
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
@@ -39,8 +40,9 @@ class HttpConnection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = cast(asyncio.Transport, transport)
+        self._peer = str(transport.get_extra_info("peername"))
         self._hub.connections.add(self)
-        self._set_timer(_REQUEST_S)
+        self._set_timer(_REQUEST_S, logging.WARNING)
 
     def data_received(self, data: bytes) -> None:
         self._decoder.feed(data)
@@ -71,7 +73,7 @@ class HttpConnection(asyncio.Protocol):
         """End the connection, once."""
         if self._transport is None:
             return
-        log.log(level, "HTTP connection closed: %s", reason)
+        log.log(level, "HTTP connection from %s closed: %s", self._peer, reason)
         transport, self._transport = self._transport, None
         self._hub.detach(self)
         self._can_write.set()
@@ -109,7 +111,7 @@ class HttpConnection(asyncio.Protocol):
 
     def _refuse(self, error: HttpError) -> None:
         if self._transport is not None:
-            log.warning("HTTP request refused with %d: %s", error.status, error)
+            log.warning("HTTP request from %s refused with %d: %s", self._peer, error.status, error)
             self._transport.write(Response.of_json({"message": str(error)}, error.status).as_bytes(False))
             self.close(str(error))
 
@@ -131,9 +133,9 @@ class HttpConnection(asyncio.Protocol):
         if rest:
             link.data_received(rest)
 
-    def _set_timer(self, seconds: float) -> None:
+    def _set_timer(self, seconds: float, level: int = logging.DEBUG) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:
             loop: Any = asyncio.get_running_loop()
-            self._timer = loop.call_later(seconds, lambda: self.close("no request in time"))
+            self._timer = loop.call_later(seconds, lambda: self.close("no request in time", level))
