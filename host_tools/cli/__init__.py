@@ -1,74 +1,70 @@
 """The `fieldpost` command: one module for each verb, each of which only parses, calls and prints."""
 
 import sys
+from collections.abc import Iterable
+from importlib import import_module
+from typing import Any
 
 import typer
 
-from host_tools.cli import (
-    audit,
-    bench,
-    boards,
-    doctor,
-    emulate,
-    flash,
-    hub,
-    init,
-    method,
-    mip,
-    outage,
-    power,
-    provision,
-    queue,
-    send,
-    sensor,
-    service,
-    simulate,
-    status,
-    top,
-    twin,
-    version,
-)
+from host_tools.cli import version
 from host_tools.errors import UserError
 
-app = typer.Typer(
-    name="fieldpost",
-    help="Field sensors to the cloud without losing a reading.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode=None,
+# In the order in which `fieldpost --help` shows them.
+_COMMANDS = (
+    "flash",
+    "init",
+    "provision",
+    "emulate",
+    "mip",
+    "send",
+    "method",
+    "twin",
+    "outage",
+    "power",
+    "sensor",
+    "audit",
+    "status",
+    "boards",
+    "doctor",
+    "simulate",
+    "top",
 )
-app.callback()(version.options)
-for verb in (
-    flash,
-    init,
-    provision,
-    emulate,
-    mip,
-    send,
-    method,
-    twin,
-    outage,
-    power,
-    sensor,
-    audit,
-    status,
-    boards,
-    doctor,
-    simulate,
-    top,
-):
-    app.command(verb.__name__.rpartition(".")[2])(verb.run)
-app.add_typer(hub.app, name="hub")
-app.add_typer(bench.app, name="bench")
-app.add_typer(queue.app, name="queue")
-app.add_typer(service.app, name="service")
+_GROUPS = ("hub", "bench", "queue", "service")
+
+
+def _app(verbs: Iterable[str]) -> typer.Typer:
+    """Return the command with these verbs: the modules of all of them take a second to load."""
+    app = typer.Typer(
+        name="fieldpost",
+        help="Field sensors to the cloud without losing a reading.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode=None,
+    )
+    app.callback()(version.options)
+    for verb in verbs:
+        module = import_module(f"host_tools.cli.{verb}")
+        if verb in _GROUPS:
+            app.add_typer(module.app, name=verb)
+        else:
+            app.command(verb)(module.run)
+    return app
+
+
+def __getattr__(name: str) -> Any:
+    if name == "app":
+        return _app((*_COMMANDS, *_GROUPS))
+    raise AttributeError(name)
 
 
 def main() -> None:
     """Run the command line. What the user can act on becomes one sentence on stderr and exit 2."""
+    asked = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
+    everything = (*_COMMANDS, *_GROUPS)
     try:
-        app()
+        _app((asked,) if asked in everything else everything)()
     except UserError as error:
         print(f"fieldpost: {error}", file=sys.stderr)
         sys.exit(2)

@@ -18,10 +18,8 @@ from rich.table import Table
 
 from host_tools.cli.arguments import pairs
 from host_tools.errors import UserError
-from host_tools.hub import Hub, StoredMessage, read_messages
+from host_tools.hub import StoredMessage, read_messages
 from host_tools.hub.client import HubClient, Refused
-from host_tools.hub.provisioning.enrollments import derived_key
-from host_tools.hub.service import documents
 from host_tools.hub.service.message_text import CSV_COLUMNS, as_json, as_row
 from host_tools.lab.folder import state_folder
 from host_tools.lab.quantities import duration_s
@@ -113,6 +111,10 @@ def device_create(
 
 
 async def _create_at_rest(folder: Path, device_id: str, document: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:
+    # Only here: most commands ask a hub that runs already.
+    from host_tools.hub import Hub
+    from host_tools.hub.service import documents
+
     hub = Hub(folder)
     await hub.start()  # on a free port, for a moment: it holds the folder, so that no other hub changes it meanwhile
     try:
@@ -169,6 +171,8 @@ def enroll(
     made = HubClient(_folder(data)).ask("PUT", "enrollments", kind, name, body=document)
     shown = {"id_scope": made["id_scope"], "primary_key": made["primary_key"] or None}
     if device_key is not None:
+        from host_tools.hub.provisioning.enrollments import derived_key
+
         shown |= {"registration_id": device_key, "device_key": derived_key(made["primary_key"], device_key)}
     if as_json_:
         print(json.dumps(shown))

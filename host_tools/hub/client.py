@@ -9,7 +9,7 @@ from typing import Any
 from urllib.parse import quote, urlencode, urlsplit
 
 from host_tools.errors import UserError
-from host_tools.hub.service.admin import FILE_NAME
+from host_tools.hub.service.api_file import FILE_NAME
 
 _TIMEOUT_S = 30.0
 

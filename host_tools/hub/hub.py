@@ -22,6 +22,7 @@ from host_tools.hub.devices.authorities import Authorities
 from host_tools.hub.devices.command_queue import CommandQueue, QueuedMessage
 from host_tools.hub.devices.feedback import Feedback
 from host_tools.hub.devices.merge_patch import Json
+from host_tools.hub.devices.presence import Presence
 from host_tools.hub.devices.registry import DeviceRegistry
 from host_tools.hub.devices.sessions import StoredSessions
 from host_tools.hub.devices.twin import Twin
@@ -90,7 +91,6 @@ class Hub:
         self._writer: Writer | None = None
         self._database = database.open_for_writing(directory)
         self._queues: dict[str, CommandQueue] = {}
-        self._attached: dict[str, DeviceConnection] = {}
         self._message_listeners: list[Callable[[StoredMessage], None]] = []
         self._stored_listeners: list[Callable[[], None]] = []
         self._housekeeping: asyncio.Task[None] | None = None
@@ -108,6 +108,7 @@ class Hub:
         self.authorities = Authorities(self._database)
         self.provisioning = Provisioning(self._database, self.devices, hostname, clock, self._first_twin)
         self.methods = methods.MethodCalls(self._method_request)
+        self.presence = Presence(self.now_ms)
         self.faults = Faults()
         self.sessions: StoredSessions
         self.twins: Twins
@@ -273,6 +274,7 @@ class Hub:
         self.twins.forget(device_id)
         self.sessions.end(device_id)
         self.feedback.forget(device_id)
+        self.presence.forget(device_id)
         self._queues.pop(device_id, None)
 
     def messages(self, device_id: str | None = None, after: int = 0) -> Iterator[StoredMessage]:
@@ -303,11 +305,11 @@ class Hub:
 
     def is_connected(self, device_id: str) -> bool:
         """Whether the device is connected now."""
-        return device_id in self._attached
+        return device_id in self.presence
 
     def disconnect(self, device_id: str, reason: str = "disconnected by the operator") -> None:
         """Close the device's connection, if it has one."""
-        attached = self._attached.get(device_id)
+        attached = self.presence.get(device_id)
         if attached is not None:
             attached.close(reason)
 
@@ -324,17 +326,16 @@ class Hub:
 
     def attach(self, newer: DeviceConnection, device_id: str) -> None:
         """One connection for each device: the newer one stays (the real hub logs 400027)."""
-        older = self._attached.get(device_id)
-        self._attached[device_id] = newer
+        older = self.presence.attach(device_id, newer)
         if older is not None:
             older.close("400027: the device has connected anew, and it has one connection", logging.WARNING)
 
     def detach(self, ended: Closable) -> None:
         """A connection is gone."""
         self.connections.discard(ended)
-        for session in (getattr(ended, "session", None),):
-            if session is not None and self._attached.get(session.device_id) is ended:
-                del self._attached[session.device_id]
+        session = getattr(ended, "session", None)
+        if session is not None:
+            self.presence.detach(session.device_id, ended)
 
     def command_queue(self, device_id: str) -> CommandQueue:
         """Return the device's queue; the hub is started."""
@@ -369,6 +370,7 @@ class Hub:
         """Store PUBLISH packets of a device that have been found good, and call `durable` when they are."""
         assert self._writer is not None
         now_ms = self.now_ms()
+        self.presence.heard(device_id, now_ms)
 
         def done(sequence: int) -> None:
             if durable is not None:
@@ -390,7 +392,7 @@ class Hub:
     # --- inside ---
 
     def _session(self, device_id: str) -> Session | None:
-        attached = self._attached.get(device_id)
+        attached = self.presence.get(device_id)
         session = attached.session if attached is not None else None
         return session if isinstance(session, Session) else None
 

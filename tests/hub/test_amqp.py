@@ -50,7 +50,7 @@ class Peer:
 
     async def heard(self):
         """Return the next header or frame, None at the end."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             while not self._heard:
                 data = await self._reader.read(65536)
                 if not data:
@@ -344,7 +344,7 @@ async def test_a_reader_that_does_not_read_is_not_written_to(hub, peer):
     assert await known.attaches(performatives.RECEIVER, address, 2) is None
     known.say(Flow(UInt(0), UInt(1_000_000), UInt(0), UInt(1000), UInt(2), UInt(0), UInt(1000)))
     (server_side,) = hub.connections
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         while server_side.is_writable:
             await asyncio.sleep(0.01)
     assert server_side._transport.get_write_buffer_size() < 1 << 20
@@ -385,7 +385,7 @@ async def test_what_breaks_the_protocol_ends_the_connection_and_no_other(hub, pe
     context = ssl.create_default_context(cadata=hub.ca_pem)
     reader, writer = await asyncio.open_connection("127.0.0.1", hub.port, ssl=context, server_hostname="localhost")
     writer.write(broken)
-    async with asyncio.timeout(10):
+    async with asyncio.timeout(30):
         await reader.read()
     writer.close()
     assert await other.attaches(performatives.SENDER, "messages/devicebound") is None

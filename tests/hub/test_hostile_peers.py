@@ -232,7 +232,7 @@ def test_a_device_that_asks_and_does_not_read_is_not_read_either(run, tmp_path):
                 device.send(publish_0(f"$iothub/twin/GET/?$rid={number}"))
                 if number % 100 == 0:
                     await asyncio.sleep(0)
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(30):
                 while server_side.is_writable:
                     await asyncio.sleep(0.01)
             await asyncio.sleep(0.2)
@@ -280,7 +280,7 @@ def test_what_is_no_tls_is_closed(run, tmp_path):
                 reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
                 writer.write(garbage)
                 if garbage[0] != 0x16:
-                    async with asyncio.timeout(10):
+                    async with asyncio.timeout(30):
                         with contextlib.suppress(ConnectionError):
                             await reader.read()
                 writer.close()

@@ -161,13 +161,14 @@ def test_what_breaks_the_rules_is_closed_and_others_go_on(run, tmp_path):
     run(scenario())
 
 
-def test_the_newer_connection_of_a_device_stays(run, tmp_path):
+def test_the_newer_connection_of_a_device_stays_and_the_log_says_so(run, tmp_path, caplog):
     async def scenario():
         async with running(tmp_path) as hub:
             older = await RawDevice.connected(hub, "dev1")
             newer = await RawDevice.connected(hub, "dev1")
             assert await older.is_closed()
             assert hub.is_connected("dev1")
+            assert any("dev1" in line and "400027" in line for line in caplog.text.splitlines())
             newer.send(b"\xc0\x00")
             assert await newer.receive() == (0xD0, b"")
             newer.close()

@@ -123,7 +123,7 @@ def test_a_hub_that_stops_ends_handshakes_that_go_on(run, tmp_path):
             reader, writer = await asyncio.open_connection("127.0.0.1", hub.port)
             writer.write(b"\x16\x03\x01")
             await until(lambda: any(listener._greetings for listener in hub._listeners))
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(30):
             with contextlib.suppress(ConnectionError):
                 assert await reader.read() == b""
         writer.close()

@@ -1,5 +1,6 @@
 """The service API below the SDK: who may do what, and what is said to requests that no SDK sends."""
 
+import asyncio
 import json
 import time
 from urllib.parse import quote
@@ -9,6 +10,7 @@ import pytest
 from host_tools.hub import Hub, sas
 from host_tools.hub.service.rest import ServiceApi
 from host_tools.hub.web.message import Request
+from tests.hub.raw_device import RawDevice, publish
 
 
 @pytest.fixture
@@ -64,6 +66,27 @@ async def test_a_policy_gives_what_it_says_and_no_more(ask, policy, allowed):
 )
 async def test_no_token_no_answer(ask, token):
     assert (await ask("GET", "/devices", token=token))[0] == 401
+
+
+async def test_a_device_shows_when_it_was_heard_of(ask):
+    ask.hub.devices.create("d1")
+    _, _, found = await ask("GET", "/devices/d1")
+    never = "0001-01-01T00:00:00Z"
+    assert (found["lastActivityTime"], found["connectionStateUpdatedTime"]) == (never, never)
+    device = await RawDevice.connected(ask.hub, "d1")
+    _, _, found = await ask("GET", "/devices/d1")
+    connected = found["connectionStateUpdatedTime"]
+    assert found["connectionState"] == "Connected" and never < connected <= found["lastActivityTime"]
+    assert (await ask("GET", "/statistics/service"))[2] == {"connectedDeviceCount": 1}
+    device.send(publish("devices/d1/messages/events/", b"x", 1))
+    await device.receive()
+    _, _, twin = await ask("GET", "/twins/d1")
+    assert twin["lastActivityTime"] >= found["lastActivityTime"]
+    device.close()
+    while ask.hub.is_connected("d1"):
+        await asyncio.sleep(0.01)
+    _, _, found = await ask("GET", "/devices/d1")
+    assert found["connectionState"] == "Disconnected" and found["connectionStateUpdatedTime"] >= connected
 
 
 async def test_identities_in_bulk_are_taken_one_by_one(ask):

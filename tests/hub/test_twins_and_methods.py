@@ -297,7 +297,7 @@ def test_a_resumed_session_gets_its_commands_with_the_packet_ids_that_it_knows(r
                 await hub.send("dev1", b"%d" % index, {})
                 first.append((await device.receive())[1])
             device.send(b"\x40\x02" + _packet_id(first[0]))
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 while hub.pending("dev1") != 2:
                     await asyncio.sleep(0.01)
             device.close()

@@ -33,6 +33,7 @@ from host_tools.errors import UserError
 from host_tools.hub.devices import methods
 from host_tools.hub.devices.merge_patch import DocumentRefused
 from host_tools.hub.service import documents
+from host_tools.hub.service.api_file import FILE_NAME
 from host_tools.hub.service.message_text import as_json
 from host_tools.hub.throttle import Throttled
 from host_tools.hub.web.connection import HttpConnection
@@ -43,7 +44,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fieldpost.hub")
 
-FILE_NAME: Final = "api.json"
 MESSAGES_MAX: Final = 1000
 
 
@@ -180,7 +180,7 @@ class AdminApi:
             ),
             "events_connection_string": hub.policies.events_connection_string(hub.hostname),
             "devices": len(hub.devices),
-            "connected": sum(1 for device in hub.devices.list() if hub.is_connected(device.id)),
+            "connected": len(hub.presence),
         }
 
     def _messages(self, request: Request) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 from host_tools.errors import UserError
 from host_tools.hub.devices.registry import CERTIFICATE_AUTHORITY, SAS, SELF_SIGNED, Device
 from host_tools.hub.devices.twin import Twin
+from host_tools.hub.devices.twins import iso_time
 
 if TYPE_CHECKING:
     from host_tools.hub.hub import Hub
@@ -29,8 +30,8 @@ def device(hub: Hub, known: Device) -> dict[str, Any]:
         "statusReason": known.status_reason or None,
         "statusUpdatedTime": _NEVER,
         "connectionState": _CONNECTION[hub.is_connected(known.id)],
-        "connectionStateUpdatedTime": _NEVER,
-        "lastActivityTime": _NEVER,
+        "connectionStateUpdatedTime": _moment(hub.presence.changed_ms(known.id)),
+        "lastActivityTime": _moment(hub.presence.heard_ms(known.id)),
         "cloudToDeviceMessageCount": hub.pending(known.id),
         "authentication": {
             "type": known.authentication,
@@ -44,6 +45,10 @@ def device(hub: Hub, known: Device) -> dict[str, Any]:
     }
 
 
+def _moment(unix_ms: int | None) -> str:
+    return _NEVER if unix_ms is None else iso_time(unix_ms / 1000)
+
+
 def twin(hub: Hub, device_id: str) -> dict[str, Any]:
     """Return the twin as a service sees it."""
     known, found = hub.devices.get(device_id), hub.twins.get(device_id)
@@ -55,7 +60,7 @@ def twin(hub: Hub, device_id: str) -> dict[str, Any]:
         "status": known.status,
         "statusUpdateTime": _NEVER,
         "connectionState": _CONNECTION[hub.is_connected(device_id)],
-        "lastActivityTime": _NEVER,
+        "lastActivityTime": _moment(hub.presence.heard_ms(device_id)),
         "cloudToDeviceMessageCount": hub.pending(device_id),
         "authenticationType": known.authentication,
         "x509Thumbprint": {

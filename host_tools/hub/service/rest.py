@@ -97,8 +97,7 @@ class ServiceApi:
                 return Response.of_json({**counts, "disabledDeviceCount": len(devices) - enabled})
             case "GET", "statistics", "service":
                 self._needs(request, "RegistryRead")
-                connected = sum(1 for device in self._hub.devices.list() if self._hub.is_connected(device.id))
-                return Response.of_json({"connectedDeviceCount": connected})
+                return Response.of_json({"connectedDeviceCount": len(self._hub.presence)})
             case (_, "devices" | "twins", _, "modules", *_) | (_, "configurations" | "jobs" | "digitaltwins", *_):
                 self._needs(request, "RegistryRead")
                 raise ServiceError(501001, "NotImplemented", "the local hub does not have that (docs/hub.md)")
