@@ -20,6 +20,7 @@ from host_tools.cli.arguments import pairs
 from host_tools.errors import UserError
 from host_tools.hub import StoredMessage, read_messages
 from host_tools.hub.client import HubClient, Refused
+from host_tools.hub.devices.registry import connection_string
 from host_tools.hub.service.message_text import CSV_COLUMNS, as_json, as_row
 from host_tools.lab.folder import state_folder
 from host_tools.lab.quantities import duration_s
@@ -49,6 +50,10 @@ def run(
     ] = 8443,
     amqp_port: Annotated[int, typer.Option(min=0, max=65535, help="AMQP over TLS; SDKs insist on 5671.")] = 5671,
     name: Annotated[str | None, typer.Option(help="What clients call this hub, if not its address.")] = None,
+    devices: Annotated[
+        list[str] | None,
+        typer.Option("--device", metavar="ID", help="Make this device and print its connection string; repeatable."),
+    ] = None,
     tier: Annotated[str | None, typer.Option(help="Turn on the limits of F1, S1, S2 or S3.")] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every connection.")] = False,
 ) -> None:
@@ -61,6 +66,7 @@ def run(
         "other_ports": [https_port, amqp_port],
         "hostname": hostname,
         "tier": tier,
+        "devices": devices or [],
         "verbose": verbose,
     }
     # In the place of this process, which holds 20 MB of modules for reading command lines.
@@ -102,12 +108,11 @@ def device_create(
     else:
         hostname, ca_file, made = asyncio.run(_create_at_rest(folder, device_id, document))
     key = made["authentication"]["symmetricKey"]["primaryKey"]
-    secret = f"SharedAccessKey={key}" if key else "x509=true"
-    connection_string = f"HostName={hostname};DeviceId={made['deviceId']};{secret}"
+    text = connection_string(hostname, made["deviceId"], key or "")
     if as_json_:
-        print(json.dumps({"device_id": device_id, "connection_string": connection_string, "ca_file": ca_file}))
+        print(json.dumps({"device_id": device_id, "connection_string": text, "ca_file": ca_file}))
     else:
-        print(f"{connection_string}\nroot certificate: {ca_file}")
+        print(f"{text}\nroot certificate: {ca_file}")
 
 
 async def _create_at_rest(folder: Path, device_id: str, document: dict[str, Any]) -> tuple[str, str, dict[str, Any]]:

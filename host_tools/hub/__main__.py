@@ -19,6 +19,7 @@ import uvloop
 
 from host_tools.errors import UserError
 from host_tools.hub import Hub
+from host_tools.hub.devices.registry import connection_string
 from host_tools.hub.service.admin import AdminApi
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
@@ -30,10 +31,11 @@ def main() -> None:
     if given.pop("ends_with_parent", False):
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     _allow_files()
+    wanted = given.pop("devices", [])
     level = logging.INFO if given.pop("verbose") else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
-        uvloop.run(_run(Hub(Path(given.pop("directory")), **given)))
+        uvloop.run(_run(Hub(Path(given.pop("directory")), **given), wanted))
     except UserError as error:
         print(f"fieldpost: {error}", file=sys.stderr)
         sys.exit(2)
@@ -46,7 +48,7 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _run(hub: Hub) -> None:
+async def _run(hub: Hub, wanted: list[str]) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -56,8 +58,11 @@ async def _run(hub: Hub) -> None:
     try:
         await api.start()
         hub.settings.set("hostname", hub.hostname)
+        made = [hub.devices.create(device_id) for device_id in wanted]
         mqtt, https, amqp = hub.ports
         print(f"ready: mqtts {mqtt}, https {https}, amqps {amqp} on {hub.hostname}; root {hub.ca_file}", flush=True)
+        for device in made:
+            print(connection_string(hub.hostname, device.id, device.primary_key), file=sys.stderr)
         if sys.stderr.isatty():
             here = f" --data {hub.directory}"
             print(

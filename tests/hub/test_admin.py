@@ -139,6 +139,23 @@ async def test_messages_are_followed_as_they_come(hub):
         assert await follower.wait() in (0, 130)
 
 
+def test_a_hub_that_is_told_a_device_prints_its_connection_string(tmp_path):
+    data = str(tmp_path / "hub")
+    ports = ["--mqtt-port", "0", "--https-port", "0", "--amqp-port", "0"]
+    with subprocess.Popen(
+        [*FIELDPOST, "run", "--data", data, *ports, "--device", "dev1", "--device", "dev2"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    ) as process:
+        printed = [process.stderr.readline().strip() for _ in range(2)]
+        assert process.stdout.readline().startswith("ready: ")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(20) == 0 and process.stdout.read() == ""
+    made = json.loads(fieldpost("device", "create", "dev1", "--json", "--data", data).stdout)
+    assert printed[0] == made["connection_string"] and "DeviceId=dev2;" in printed[1]
+
+
 def test_a_device_can_be_made_before_the_hub_runs(tmp_path):
     data = ["--data", str(tmp_path / "new")]
     made = json.loads(fieldpost("device", "create", "dev1", "--json", *data).stdout)

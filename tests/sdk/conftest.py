@@ -43,6 +43,16 @@ def sdk_python() -> Path:
     return python
 
 
+@pytest.fixture(scope="session")
+def https_port() -> int:
+    """443, which SDKs insist on for WebSockets. Not everybody may listen there; in CI that is a failure."""
+    lowest = int(Path("/proc/sys/net/ipv4/ip_unprivileged_port_start").read_text())
+    if os.geteuid() and lowest > HTTPS_PORT:
+        reason = f"port {HTTPS_PORT} is for root: sysctl net.ipv4.ip_unprivileged_port_start={HTTPS_PORT} opens it"
+        (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
+    return HTTPS_PORT
+
+
 @pytest.fixture
 def address() -> str:
     """A loopback address that no other test uses at this time."""

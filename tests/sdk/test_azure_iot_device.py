@@ -10,7 +10,7 @@ import json
 import pytest
 
 from host_tools.hub.devices.methods import MethodTimeout
-from tests.sdk.conftest import HTTPS_PORT, connection_string
+from tests.sdk.conftest import connection_string
 
 
 class Device:
@@ -44,9 +44,9 @@ async def until(condition):
 
 
 @pytest.mark.parametrize("transport", ["mqtt", "websockets"])
-async def test_a_device_does_all_that_the_sdk_offers(running_hub, program, transport):
+async def test_a_device_does_all_that_the_sdk_offers(running_hub, program, request, transport):
     is_web = transport == "websockets"
-    ports = [HTTPS_PORT] if is_web else []
+    ports = [request.getfixturevalue("https_port")] if is_web else []
     async with running_hub(*ports) as hub:
         keys = {"WEBSOCKETS": "1"} if is_web else {}
         string = connection_string(hub, "dev-1")

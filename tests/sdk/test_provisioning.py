@@ -6,7 +6,6 @@ import pytest
 
 from host_tools.hub.provisioning.enrollments import derived_key
 from tests.hub.client_certificates import Authority
-from tests.sdk.conftest import HTTPS_PORT
 
 
 async def provisioned(program, hub, registration, **keys):
@@ -21,9 +20,9 @@ async def provisioned(program, hub, registration, **keys):
 
 
 @pytest.mark.parametrize("transport", ["mqtt", "websockets"])
-async def test_by_a_key_of_its_own_and_again(running_hub, program, transport):
+async def test_by_a_key_of_its_own_and_again(running_hub, program, request, transport):
     is_web = transport == "websockets"
-    async with running_hub(*[HTTPS_PORT] if is_web else []) as hub:
+    async with running_hub(*[request.getfixturevalue("https_port")] if is_web else []) as hub:
         made = hub.provisioning.enrollments.put(
             "individual", "reg-1", {"device_id": "kitchen", "desired": {"interval": 7}}
         )

@@ -111,6 +111,12 @@ class DeviceRegistry:
         return device
 
 
+def connection_string(hostname: str, device_id: str, primary_key: str) -> str:
+    """Return what an SDK connects with; without a key the device has a certificate, and it does not say where."""
+    secret = f"SharedAccessKey={primary_key}" if primary_key else "x509=true"
+    return f"HostName={hostname};DeviceId={device_id};{secret}"
+
+
 def _checked(device: Device) -> Device:
     """Return the device with keys where they are missing; UserError for what is malformed."""
     if device.authentication not in (SAS, SELF_SIGNED, CERTIFICATE_AUTHORITY):
