@@ -25,8 +25,8 @@ from fieldpost.limits import (
     URGENT_WINDOW_BATCHES,
 )
 from fieldpost.links.umqtt import UmqttLink
+from fieldpost.records.json_body import JsonBody
 from fieldpost.records.recorder import Recorder
-from fieldpost.records.renderer import Renderer
 from fieldpost.records.schemas import Schemas
 from fieldpost.records.timeline import Timeline, last_boot
 from fieldpost.ring.layout import divide
@@ -93,13 +93,15 @@ class Device:
             self.clock.utc_ms,
             _policy(config["commands"], identity),
         )
-        readings = Renderer(self.ring, timelines[0], schemas)
-        urgent = Renderer(self.urgent, timelines[1], schemas)
+        form = _body_form(batch["encoding"])
+        dialect.event_properties = form.properties
+        readings = form(self.ring, timelines[0], schemas)
+        urgent = form(self.urgent, timelines[1], schemas)
         records_max = batch["records_max"]
         window = config["window"]
-        self._readings_lane = Lane(self.ring, readings.text, window, records_max, batch["bytes_max"], batch["age_ms"])
+        self._readings_lane = Lane(self.ring, readings, window, records_max, batch["bytes_max"], batch["age_ms"])
         lanes = (
-            Lane(self.urgent, urgent.text, min(URGENT_WINDOW_BATCHES, window), records_max, BATCH_BYTES_MIN, 0),
+            Lane(self.urgent, urgent, min(URGENT_WINDOW_BATCHES, window), records_max, BATCH_BYTES_MIN, 0),
             self._readings_lane,
         )
         self.outbox = Outbox(lanes, dialect)
@@ -264,6 +266,19 @@ class Device:
             "heap_used": gc.mem_alloc() if compat.is_micropython else 0,
             "error": self.session.last_error,
         }
+
+
+def _body_form(encoding):
+    """Return the class of bodies in that encoding; the others take no memory."""
+    if encoding == "cbor":
+        from fieldpost.records.cbor_body import CborBody
+
+        return CborBody
+    if encoding == "senml":
+        from fieldpost.records.senml_body import SenmlBody
+
+        return SenmlBody
+    return JsonBody
 
 
 def _open_pin(pin, port):

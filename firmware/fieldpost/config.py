@@ -285,9 +285,10 @@ def _config_shape():
             "batch",
             Optional(
                 Fields(
-                    ("records_max", Optional(Integer(1, BATCH_RECORDS_MAX, "records"), 40)),
+                    ("records_max", Optional(Integer(1, BATCH_RECORDS_MAX, "records"), BATCH_RECORDS_MAX)),
                     ("bytes_max", Optional(Integer(BATCH_BYTES_MIN, BATCH_BYTES_MAX, "bytes"), 4000)),
                     ("age_ms", Optional(Integer(0, 3_600_000, "milliseconds"), 500)),
+                    ("encoding", Optional(Choice("json", "cbor", "senml"), "json")),
                 ),
                 {},
             ),

@@ -84,10 +84,11 @@ WINDOW_BATCHES_MAX = const(64)
 URGENT_WINDOW_BATCHES = const(4)
 PACKET_ID_MAX = const(65_535)  # MQTT 3.1.1 section 2.3.1
 BATCH_BYTES_MAX = const(4_096)  # IoT Hub meters in blocks of 4 KB
-# One record as JSON: an unknown one in hexadecimal, its stamp in decimal, and their names.
-RECORD_TEXT_BYTES_MAX = const(2 * (220 - 8) + 136)
+# One record: an unknown one in hexadecimal, its stamp in decimal, and their names; as SenML an answer of quotes alone.
+RECORD_TEXT_BYTES_MAX = const(2 * (220 - 8) + 160)
 LOST_RANGES_PER_BATCH_MAX = const(8)
-BATCH_TAIL_BYTES_MAX = const(16 + LOST_RANGES_PER_BATCH_MAX * 34)  # brackets, and two 48-bit numbers each
+BATCH_TAIL_BYTES_MAX = const(16)  # brackets and a name; each range of lost numbers takes up to LOST_RANGE_BYTES_MAX
+LOST_RANGE_BYTES_MAX = const(54)  # as SenML
 # The smallest body that is allowed must hold the largest record, or that record would stay for ever.
 BATCH_BYTES_MIN = const(1_024)
 FORGET_INTERVAL_MS = const(2_000)  # a cut repeats at most what was confirmed in this time
@@ -119,6 +120,6 @@ WEBSOCKET_HEAD_BYTES_MAX = const(1_024)  # of the server's answer to the handsha
 MESSAGE_BYTES_MAX = const(262_144)  # where memory is plenty; IoT Hub sends at most 64 KB, no broker needs more
 READS_PER_STEP_MAX = const(8)  # a flood must not keep the sensor waiting
 
-assert BATCH_BYTES_MIN >= BATCH_TAIL_BYTES_MAX + RECORD_TEXT_BYTES_MAX + 32
+assert BATCH_BYTES_MIN >= BATCH_TAIL_BYTES_MAX + 2 * LOST_RANGE_BYTES_MAX + RECORD_TEXT_BYTES_MAX + 32
 assert OUT_PUBLISH_BYTES >= BATCH_BYTES_MAX + EVENT_TOPIC_BYTES_MAX
 assert OUT_RESERVED_BYTES >= 4 * COMMANDS_QUEUED_MAX + READ_CHUNK_BYTES + 16

@@ -6,11 +6,11 @@ of a message would share its mistakes.
     {"q": "1f2e3d4c", "lost": [[5, 9]], "records": [{"n": 10, ...}, {"n": 11, "event": "boot", ...}]}
 """
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from host_tools.audit import bodies
 from host_tools.audit.ranges import Range
 
 MARK = ("fp", "1")  # the application property that tells a fieldpost message from any other
@@ -41,11 +41,11 @@ def is_ours(properties: Mapping[str, str | None]) -> bool:
 def read(body: bytes) -> Claims:
     """Return what the body says. Raises Unreadable with the reason."""
     try:
-        content = json.loads(body)
-    except ValueError as error:
-        raise Unreadable(f"not JSON: {error}") from None
+        content = bodies.content(body)
+    except (ValueError, TypeError, OverflowError) as error:
+        raise Unreadable(f"not JSON, CBOR or SenML: {error}") from None
     if not isinstance(content, dict):
-        raise Unreadable("not a JSON object")
+        raise Unreadable("no object")
     ring = content.get("q")
     if not isinstance(ring, str) or not ring:
         raise Unreadable("no ring id in 'q'")

@@ -234,7 +234,7 @@ def _found(folder: Path, device_id: str | None, after: int, last: int | None, fo
 def _line(message: StoredMessage) -> str:
     found = as_json(message)
     properties = " ".join(f"{key}={value}" for key, value in found["properties"].items())
-    body = found.get("body", f"{len(message.body)} bytes")
+    body = found.get("body_json") or found.get("body", f"{len(message.body)} bytes")
     return f"{found['enqueued_at'][:23]} {message.device_id} {properties}{' ' if properties else ''}{body!r}"
 
 

@@ -12,6 +12,7 @@ from typing import Any
 
 import serial
 
+from host_tools.audit import bodies
 from host_tools.errors import UserError
 from host_tools.flash.progress import Progress
 from host_tools.hub import read_messages
@@ -38,7 +39,7 @@ class HubStore:
         for message in self._messages():
             self._after = message.sequence
             with contextlib.suppress(ValueError, KeyError, TypeError):
-                for record in json.loads(message.body)["records"]:
+                for record in bodies.content(message.body)["records"]:
                     if "temperature" in record:
                         return f"reading {record['n']} is at the hub: {record['temperature']} °C"
         return None

@@ -5,10 +5,10 @@ A convenience beside the audit, which reads the store itself and trusts nobody.
 
 import asyncio
 import contextlib
-import json
 from collections import OrderedDict, deque
 from typing import Any
 
+from host_tools.audit import bodies
 from host_tools.audit.claims import is_ours
 from host_tools.audit.judge import Message
 from host_tools.audit.ranges import RangeSet
@@ -40,7 +40,7 @@ class HubWatch:
         if message.device_id != self.device_id or not is_ours(message.properties):
             return
         with contextlib.suppress(ValueError, KeyError, TypeError):
-            self._take(json.loads(message.body))
+            self._take(bodies.content(message.body))
         self.messages += 1
         self._changed.set()
         self._changed = asyncio.Event()

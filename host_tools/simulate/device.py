@@ -19,8 +19,8 @@ from fieldpost.commands.vocabulary import Vocabulary
 from fieldpost.hubs.azure import AzureDialect
 from fieldpost.limits import BATCH_BYTES_MIN, STAMP_BYTES, URGENT_WINDOW_BATCHES
 from fieldpost.records import schema
+from fieldpost.records.json_body import JsonBody
 from fieldpost.records.recorder import Recorder
-from fieldpost.records.renderer import Renderer
 from fieldpost.records.schemas import Schemas
 from fieldpost.records.timeline import Timeline, last_boot
 from fieldpost.ring import log as ring_log
@@ -124,8 +124,8 @@ class Device:
             self.clock.utc_ms,
         )
         window, records_max = settings.window, settings.records_max
-        readings = Renderer(self.ring, timelines[0], schemas).text
-        urgent = Renderer(self.urgent, timelines[1], schemas).text
+        readings = JsonBody(self.ring, timelines[0], schemas)
+        urgent = JsonBody(self.urgent, timelines[1], schemas)
         lanes = (
             Lane(self.urgent, urgent, min(URGENT_WINDOW_BATCHES, window), records_max, BATCH_BYTES_MIN, 0),
             Lane(self.ring, readings, window, records_max, settings.bytes_max, settings.age_ms),

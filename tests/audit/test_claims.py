@@ -23,7 +23,9 @@ def test_a_message_with_readings_events_and_losses_is_read():
     ("body", "reason"),
     [
         (b"\xff", "not JSON"),
-        (b"[]", "not a JSON object"),
+        (b"[]", "ring id"),
+        (b"7", "no object"),
+        (b'[{"n":"x","v":1}]', "before any record"),
         (b'{"records":[]}', "ring id"),
         (b'{"q":"","records":[]}', "ring id"),
         (b'{"q":"a","records":{}}', "no list"),

@@ -46,7 +46,7 @@ HOST = {
     "toolchain": {"errors", "shipped"},
     "boards": {"errors", "shipped"},
     "config": {"errors"},
-    "flash": {"errors", "toolchain", "boards", "hub", "provision"},
+    "flash": {"audit", "errors", "toolchain", "boards", "hub", "provision"},
     "provision": {"errors", "hub"},
     "doctor": {"errors", "config", "flash", "hub"},
     "hub": {"errors"},

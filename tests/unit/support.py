@@ -1,5 +1,7 @@
 """What the tests of both interpreters share."""
 
+from fieldpost.records.json_body import JsonBody
+
 
 class raises:
     """A context that demands an exception of `expected`; `message` is its text afterwards."""
@@ -17,3 +19,22 @@ class raises:
             return False
         self.message = str(value)
         return True
+
+
+class NumbersBody(JsonBody):
+    """Says of each record its number alone; `settled_through` is the last that can be rendered, None for any.
+
+    form: of a record, with a place for its number.
+    """
+
+    settled_through = None
+    form = '{"n":%d}'
+
+    def __init__(self, ring):
+        super().__init__(ring, None, None)
+
+    def is_settled(self, number, kind, payload):
+        return self.settled_through is None or number <= self.settled_through
+
+    def record(self, number, kind, payload):
+        return (self.form % number).encode()

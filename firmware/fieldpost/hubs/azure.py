@@ -13,8 +13,7 @@ from fieldpost.limits import SAS_TTL_S
 from fieldpost.proof import Proof
 
 _API_VERSION = "2021-04-12"
-# $.ct and $.ce let the hub route on the body; fp tells the readers of the stream that it is ours.
-_EVENT_PROPERTIES = "%24.ct=application%2Fjson&%24.ce=utf-8&fp=1"
+_OURS = "&fp=1"  # tells the readers of the stream that it is ours
 
 
 class AzureDialect:
@@ -25,6 +24,8 @@ class AzureDialect:
     """
 
     websocket_path = "/$iothub/websocket"
+    # $.ct and $.ce let the hub route on the body; the form of the bodies says what they are.
+    event_properties = "%24.ct=application%2Fjson&%24.ce=utf-8"
     will = None
     # With CleanSession 1 IoT Hub gives a device only what was sent after it subscribed: commands that waited for it
     # to come back would be gone. MQTT 3.1.1 section 4.4 asks for 0, too: what was not acknowledged is sent again.
@@ -56,7 +57,7 @@ class AzureDialect:
 
     def event_topic(self, message_id):
         """Return the topic (bytes) of a device-to-cloud message of that id."""
-        return (self._events + "%24.mid=" + properties.quote(message_id) + "&" + _EVENT_PROPERTIES).encode()
+        return (self._events + "%24.mid=" + properties.quote(message_id) + "&" + self.event_properties + _OURS).encode()
 
     def parse(self, topic, payload):
         """Return (id, name, arguments, expires_ms, proof) of a command, or None for a message that is none of ours.

@@ -1,24 +1,19 @@
-"""Records to one message body, in a buffer that is made once.
-
-    {"q":"1a2b3c4d","records":[{...},{...}],"lost":[[100,119]]}
-
-q is the ring's id: together with a record's number it names that record for ever. "lost" lists the numbers
-(first, last) that are in neither this message nor any other: overwritten before they could leave, or
-damaged. It stands only where there are some.
-"""
+"""Records to one message body, in a buffer that is made once. Its form is the renderer's: see records.renderer."""
 
 from fieldpost.limits import BATCH_TAIL_BYTES_MAX, LOST_RANGES_PER_BATCH_MAX
 
 
 class Batch:
-    """One body under construction. records_max, bytes_max: when it is full."""
+    """One body under construction. records_max, bytes_max: when it is full.
 
-    def __init__(self, ring_id, records_max, bytes_max):
-        self._head = b'{"q":"%08x","records":[' % ring_id
-        self._buffer = bytearray(bytes_max)
-        self._view = memoryview(self._buffer)
+    What is in neither this body nor any other is told in it as lost: overwritten before it could leave, or damaged.
+    """
+
+    def __init__(self, renderer, records_max, bytes_max):
+        self._renderer = renderer
+        self._buffer = memoryview(bytearray(bytes_max))
         self._records_max = records_max
-        self._room = bytes_max - BATCH_TAIL_BYTES_MAX
+        self._lost_ranges = []
         self.begin(1)
 
     def set_records_max(self, records_max):
@@ -32,10 +27,10 @@ class Batch:
         self.last = first - 1
         self.lost = 0
         self.records = 0
-        self._lost_ranges = []
+        self._lost_ranges.clear()
         self._is_finished = False
         self._length = 0
-        self._write(self._head)
+        self._write(self._renderer.begin())
 
     @property
     def is_empty(self):
@@ -47,18 +42,22 @@ class Batch:
         """Whether no record more is wanted."""
         return self.records == self._records_max
 
-    def add(self, number, text):
-        """Add record `number` (str, JSON); numbers passed over are lost. False if it has no room: nothing changed."""
+    def add(self, number, kind, payload):
+        """Add record `number`; numbers passed over are lost. False if it has no room: nothing changed."""
         assert not self._is_finished
-        data = text.encode()
         gap = number - self.last - 1
         assert gap >= 0
-        if self._length + len(data) + 1 > self._room:
+        renderer = self._renderer
+        data = renderer.record(number, kind, payload)
+        # Room for the end as it now is, and for one gap more.
+        ranges = len(self._lost_ranges) + (2 if gap else 1)
+        room = len(self._buffer) - BATCH_TAIL_BYTES_MAX - ranges * renderer.range_bytes
+        if self._length + len(data) + 1 > room:
             return False
         if gap and not self._add_lost(self.last + 1, number - 1):
             return False
         if self.records:
-            self._write(b",")
+            self._write(renderer.separator)
         self._write(data)
         self.records += 1
         self.last = number
@@ -73,12 +72,8 @@ class Batch:
         """Finish the body and return it as a memoryview, valid until the next `begin`; asked again, the same."""
         if not self._is_finished:
             self._is_finished = True
-            self._write(b"]")
-            if self._lost_ranges:
-                ranges = ",".join(["[%d,%d]" % pair for pair in self._lost_ranges])
-                self._write(b',"lost":[%s]' % ranges.encode())
-            self._write(b"}")
-        return self._view[: self._length]
+            self._write(self._renderer.end(self._lost_ranges))
+        return self._buffer[: self._length]
 
     def message_id(self, ring_id):
         """Return the id of this content: the same records give the same id, always."""

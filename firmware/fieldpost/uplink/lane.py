@@ -18,18 +18,18 @@ class NotYet(Exception):
 class Lane:
     """The way from a ring to a link. Sans-IO: the link is handed to `step`, time is a number.
 
-    render: callable(number, kind, payload) -> JSON text, or None for "not yet, ask again".
+    renderer: gives messages their form, see records.renderer.
     window_size: batches in flight. A batch is full at records_max or bytes_max, and leaves after age_ms at the latest.
     """
 
-    def __init__(self, ring, render, window_size, records_max, bytes_max, age_ms):
+    def __init__(self, ring, renderer, window_size, records_max, bytes_max, age_ms):
         self._ring = ring
-        self._render = render
+        self._renderer = renderer
         self._records_max = records_max
         self._age_ms = age_ms
         self._reader = ring.reader()
         self._payload = memoryview(bytearray(RECORD_BYTES_MAX))
-        self._batch = Batch(ring.ring_id, records_max, bytes_max)
+        self._batch = Batch(renderer, records_max, bytes_max)
         self._packed_id = 0  # packet id of a batch that is packed and waits for room on the link
         self._next = ring.cursor + 1  # first number that is in no batch yet
         self._resend = 0  # how many batches of the window have left on this connection
@@ -100,7 +100,7 @@ class Lane:
         if self._waiting_since_ms is None:
             self._waiting_since_ms = now_ms
         # A record that had no room in the last batch means that more than a full one was waiting.
-        is_draining = waiting >= self._records_max or self._held is not None
+        is_draining = waiting >= self._records_max or self._held >= 0
         return is_draining or now_ms - self._waiting_since_ms >= self._age_ms
 
     def _send_new(self, now_ms, outlet):
@@ -147,14 +147,14 @@ class Lane:
     def _pack_new(self, first):
         """Pack what is there from `first` on, as far as it fits."""
         self._begin(first)
-        while not self._batch.is_full and self._peek() and self._batch.add(*self._held):
+        while not self._batch.is_full and self._peek() and self._add():
             self._take()
 
     def _pack_again(self, first, last):
         """Pack `first` to `last`, whatever is no longer kept as lost; return whether it came out whole."""
         self._begin(first)
-        while self._batch.last < last and self._peek() and self._held[0] <= last:
-            if not self._batch.add(*self._held):
+        while self._batch.last < last and self._peek() and self._reader.number <= last:
+            if not self._add():
                 return False
             self._take()
         self._batch.add_lost_through(last)
@@ -166,22 +166,30 @@ class Lane:
         self._batch.begin(first)
 
     def _peek(self):
-        """Hold the next record as (number, text); return whether there is one. Raises NotYet."""
-        if self._held is None:
+        """Hold the next record; return whether there is one. Raises NotYet."""
+        if self._held < 0:
             length = self._reader.next(self._payload)
             if length < 0:
                 return False
-            text = self._render(self._reader.number, self._reader.kind, self._payload[:length])
-            if text is None:
+            self._held = length
+        if not self._is_settled:
+            reader = self._reader
+            if not self._renderer.is_settled(reader.number, reader.kind, self._payload[: self._held]):
                 raise NotYet
-            self._held = (self._reader.number, text)
+            self._is_settled = True
         return True
 
+    def _add(self):
+        """Add the record that is held to the batch; return whether it had room."""
+        return self._batch.add(self._reader.number, self._reader.kind, self._payload[: self._held])
+
     def _take(self):
-        self._position = self._held[0] + 1
-        self._held = None
+        self._position = self._reader.number + 1
+        self._held = -1
+        self._is_settled = False
 
     def _seek(self, number):
         self._reader.seek(number)
         self._position = number  # everything before it has been taken
-        self._held = None  # the record behind it, read and not yet taken
+        self._held = -1  # length of the record behind it, read and not yet taken
+        self._is_settled = False  # whether that one can be rendered

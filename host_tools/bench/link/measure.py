@@ -42,7 +42,7 @@ _OVERTIME_S: Final = 120
 _LIVE_MS: Final = 100
 _VERSION_PROGRAM: Final = "import importlib.metadata as m; print(m.version('azure-iot-device'))"
 _UNBATCHED: Final = (1, 1024)
-_BATCHED: Final = (40, 4000)  # as the configuration has it by default: records, bytes
+_BATCHED: Final = (200, 4000)  # as the configuration has it by default: records, bytes
 
 
 @dataclass(frozen=True)
@@ -211,7 +211,7 @@ class _Bench:
         self._report("making the backlog", 0.0)
         self._image.write_bytes(backlog.ring_image(self._effort.readings))
         backlog.write_lines(self._readings, self._effort.readings)
-        self._tree = firmware.build(self._folder / "tree", lambda line: self._report(line, 0.0))
+        self._tree = firmware.build(self._folder / "tree", lambda line: self._report(line, 0.0), bundled=False)
         self._programs = self._folder / "programs"
         for name in ("drain", "one_by_one", "ussl"):
             text = (_PROGRAMS / f"{name}.py").read_text(encoding="utf-8")

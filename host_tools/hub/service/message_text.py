@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+from decimal import Decimal
 from typing import Any, Final
 
 from host_tools.hub.devices.twins import iso_time
@@ -19,11 +20,16 @@ CSV_COLUMNS: Final = (
     "properties",
     "body",
     "body_base64",
+    "body_json",
 )
+_CBOR: Final = "application/cbor"
 
 
 def as_json(message: StoredMessage) -> dict[str, Any]:
-    """Return the message as plain data; a body that is no text is in `body_base64` instead of `body`."""
+    """Return the message as plain data; a body that is no text is in `body_base64` instead of `body`.
+
+    What CBOR (by its content type) says is in `body_json` as well, JSON text.
+    """
     found: dict[str, Any] = {
         "sequence": message.sequence,
         "enqueued_at": iso_time(message.enqueued_unix_ms / 1000),
@@ -33,11 +39,27 @@ def as_json(message: StoredMessage) -> dict[str, Any]:
         "system": message.system,
         "properties": message.properties,
     }
+    is_cbor = message.system.get("content-type") == _CBOR
     try:
+        if is_cbor:
+            found["body_json"] = _cbor_as_json(message.body)
         found["body"] = message.body.decode()
     except UnicodeDecodeError:
         found["body_base64"] = base64.b64encode(message.body).decode()
     return found
+
+
+def _cbor_as_json(body: bytes) -> str | None:
+    """Return CBOR as JSON text, or None if it is none; decimal fractions are numbers, bytes base64."""
+    import cbor2  # takes longer to import than the rest of this module, and few devices send it
+
+    def plain(value: Any) -> Any:
+        return float(value) if isinstance(value, Decimal) else base64.b64encode(value).decode()
+
+    try:
+        return json.dumps(cbor2.loads(body), default=plain, ensure_ascii=False)
+    except (cbor2.CBORDecodeError, TypeError, ValueError, RecursionError):
+        return None
 
 
 def as_row(message: StoredMessage) -> list[Any]:

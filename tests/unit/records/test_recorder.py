@@ -5,9 +5,9 @@ import json
 from fieldpost.clock import Clock
 from fieldpost.limits import RECORD_BYTES_MAX
 from fieldpost.records import schema
+from fieldpost.records.json_body import JsonBody
 from fieldpost.records.reading_schema import ReadingSchema
 from fieldpost.records.recorder import Recorder
-from fieldpost.records.renderer import Renderer
 from fieldpost.records.schemas import Schemas
 from fieldpost.records.timeline import Timeline, last_boot
 from fieldpost.ring.log import Ring
@@ -33,7 +33,7 @@ def kinds(ring):
 
 def rendered(ring):
     """Return what a reader who knows nothing but the ring makes of each record."""
-    renderer = Renderer(ring, Timeline(), Schemas())
+    body = JsonBody(ring, Timeline(), Schemas())
     reader = ring.reader()
     payload = memoryview(bytearray(RECORD_BYTES_MAX))
     found = []
@@ -41,10 +41,9 @@ def rendered(ring):
         length = reader.next(payload)
         if length < 0:
             return found
-        text = None
-        while text is None:
-            text = renderer.text(reader.number, reader.kind, payload[:length])
-        found.append(json.loads(text))
+        while not body.is_settled(reader.number, reader.kind, payload[:length]):
+            pass
+        found.append(json.loads(body.record(reader.number, reader.kind, payload[:length])))
 
 
 class World:

@@ -8,6 +8,7 @@ from fieldpost.uplink.batch import Batch
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.window import Window
+from support import NumbersBody
 
 from host_tools.emulator.nor_flash import NorFlash
 
@@ -36,10 +37,6 @@ class Link:
         return published
 
 
-def render(number, kind, payload):
-    return '{"n":%d}' % number
-
-
 def new_ring(sectors=4, records=0):
     ring = Ring(NorFlash(sectors * 1024, sector_bytes=1024))
     for _ in range(records):
@@ -47,8 +44,8 @@ def new_ring(sectors=4, records=0):
     return ring
 
 
-def lane_of(ring, window=4, records_max=5, bytes_max=600, age_ms=500, render=render):
-    return Lane(ring, render, window, records_max, bytes_max, age_ms)
+def lane_of(ring, window=4, records_max=5, bytes_max=600, age_ms=500, body=None):
+    return Lane(ring, body or NumbersBody(ring), window, records_max, bytes_max, age_ms)
 
 
 def outbox_of(ring, **settings):
@@ -192,12 +189,12 @@ def test_an_acknowledgement_before_its_batch_leaves_again_skips_no_other():
 
 def test_a_batch_that_no_longer_fits_in_one_message_leaves_as_several():
     ring = new_ring(records=20)
-    text = ['{"n":%d}']
-    outbox, link = outbox_of(ring, bytes_max=400, render=lambda number, kind, payload: text[0] % number), Link()
+    body = NumbersBody(ring)
+    outbox, link = outbox_of(ring, bytes_max=130, body=body), Link()
     outbox.step(0, link)
     assert len(link.take()) == 4
     outbox.disconnected()
-    text[0] = '{"n":%d,"t":1795447452123}'
+    body.form = '{"n":%d,"t":1795447452123}'
     now_ms = 0
     found = []
     while len(found) < 20:
@@ -247,22 +244,19 @@ def test_records_overwritten_in_flight_are_reported_when_they_are_sent_again():
 
 def test_a_record_that_cannot_be_rendered_yet_is_not_overtaken():
     ring = new_ring(records=10)
-    known = [3]
-
-    def later(number, kind, payload):
-        return render(number, kind, payload) if number <= known[0] else None
-
-    outbox, link = outbox_of(ring, render=later), Link()
+    body = NumbersBody(ring)
+    body.settled_through = 3
+    outbox, link = outbox_of(ring, body=body), Link()
     outbox.step(0, link)
     assert link.take() == []
-    known[0] = 10
+    body.settled_through = 10
     outbox.step(0, link)
     assert [n for m in link.take() for n in numbers(m)] == list(range(1, 11))
 
 
 def test_a_batch_respects_its_bytes():
     ring = new_ring(records=30)
-    outbox, link = outbox_of(ring, window=30, records_max=30, bytes_max=360), Link()
+    outbox, link = outbox_of(ring, window=30, records_max=30, bytes_max=150), Link()
     outbox.step(0, link)
     messages = link.take()
     assert len(messages) > 3
@@ -338,12 +332,12 @@ def test_each_lane_is_acknowledged_and_sent_again_on_its_own():
 
 def test_nothing_overtakes_an_urgent_record_whose_clock_is_looked_for():
     urgent, backlog = new_ring(records=1), new_ring(records=10)
-    settled = []
-    later = Lane(urgent, lambda number, kind, payload: render(number, kind, payload) if settled else None, 4, 5, 600, 0)
-    outbox, link = Outbox([later, lane_of(backlog)], Dialect()), Link()
+    body = NumbersBody(urgent)
+    body.settled_through = 0
+    outbox, link = Outbox([lane_of(urgent, age_ms=0, body=body), lane_of(backlog)], Dialect()), Link()
     outbox.step(0, link)
     assert link.take() == []
-    settled.append(True)
+    body.settled_through = None
     outbox.step(0, link)
     assert len(link.take()) == 3
 
@@ -362,8 +356,10 @@ def test_the_age_of_the_oldest_unacknowledged_batch_is_known():
 
 
 def test_a_batch_names_its_content():
-    batch = Batch(0xABC, 10, 600)
+    ring = new_ring()
+    ring.ring_id = 0xABC
+    batch = Batch(NumbersBody(ring), 10, 600)
     batch.begin(5)
-    assert batch.add(5, "{}") and batch.add(9, "{}")
+    assert batch.add(5, 1, b"") and batch.add(9, 1, b"")
     assert batch.message_id(0xABC) == "00000abc-5-9-3"
-    assert json.loads(bytes(batch.body())) == {"q": "00000abc", "records": [{}, {}], "lost": [[6, 8]]}
+    assert json.loads(bytes(batch.body())) == {"q": "00000abc", "records": [{"n": 5}, {"n": 9}], "lost": [[6, 8]]}

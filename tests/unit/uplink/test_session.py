@@ -14,6 +14,7 @@ from fieldpost.uplink.backoff import Backoff
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.session import CONNECTING, DOWN, READY, SUBSCRIBING, Session
+from support import NumbersBody
 
 from host_tools.emulator.nor_flash import NorFlash
 
@@ -232,7 +233,7 @@ def test_an_outage_longer_than_the_deadline_ends_with_the_first_connection():
         ring.append(1, b"x")
     world = World()
     link = world.link = SlowLink()
-    lane = Lane(ring, lambda number, kind, payload: '{"n":%d}' % number, 4, 5, 600, 500)
+    lane = Lane(ring, NumbersBody(ring), 4, 5, 600, 500)
     outbox = Outbox([lane], EventDialect())
     session = world.session = Session(link, outbox, EventDialect(), world.commands, Backoff(lambda limit: 0))
     world.ready()
@@ -406,7 +407,7 @@ def test_an_hour_of_renewals_loses_and_repeats_nothing():
     world = World()
     link = world.link = PromptLink()
     link.numbers = 0
-    lane = Lane(ring, lambda number, kind, payload: '{"n":%d}' % number, 4, 5, 600, 500)
+    lane = Lane(ring, NumbersBody(ring), 4, 5, 600, 500)
     outbox = Outbox([lane], EventDialect())
     session = world.session = Session(link, outbox, EventDialect(), world.commands, Backoff(lambda limit: 0))
     connections = 0

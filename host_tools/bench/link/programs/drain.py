@@ -22,9 +22,9 @@ from fieldpost.hubs.azure import AzureDialect
 from fieldpost.limits import GC_THRESHOLD_BYTES
 from fieldpost.links import tls
 from fieldpost.links.umqtt import UmqttLink
+from fieldpost.records.json_body import JsonBody
 from fieldpost.records.reading_schema import ReadingSchema
 from fieldpost.records.recorder import Recorder
-from fieldpost.records.renderer import Renderer
 from fieldpost.records.schemas import Schemas
 from fieldpost.records.timeline import Timeline, last_boot
 from fieldpost.ring.log import Ring
@@ -131,8 +131,8 @@ def main():
     reading_schema = ReadingSchema(_SCHEMA)
     schemas.add(reading_schema)
     recorder.use(reading_schema)
-    render = Renderer(ring, timeline, schemas).text
-    lane = Lane(ring, render, asked["window"], asked["records_max"], asked["bytes_max"], _AGE_MS)
+    body = JsonBody(ring, timeline, schemas)
+    lane = Lane(ring, body, asked["window"], asked["records_max"], asked["bytes_max"], _AGE_MS)
     outbox = CountingOutbox((lane,), dialect)
     session = Session(link, outbox, dialect, NoCommands(), Backoff(compat.random_below))
     live_ms = asked["live_ms"]
