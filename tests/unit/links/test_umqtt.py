@@ -85,6 +85,7 @@ class FakeTls:
     def __init__(self):
         self.room = 10**6
         self.sent = b""
+        self.writes = 0
         self.incoming = b""
         self.error = None
         self.pollable = None
@@ -93,6 +94,7 @@ class FakeTls:
         return self
 
     def write(self, data):
+        self.writes += 1
         count = min(len(data), self.room)
         self.room -= count
         self.sent += bytes(data[:count])
@@ -295,6 +297,33 @@ def test_a_value_error_is_a_bad_certificate_during_the_handshake_and_a_bug_after
         world.stream.error = ValueError("a bug of ours")
         with raises(ValueError):
             world.link.step(0, world)
+
+
+def test_a_packet_goes_to_tls_in_one_piece_and_what_it_does_not_take_follows():
+    with World() as world:
+        world.open()
+        world.stream.writes = 0
+        assert world.link.publish("gr\u00fcn".encode(), b"x" * 3000, 1, False)
+        world.link.step(0, world)
+        assert world.stream.writes == 1, "one TLS record"
+        whole, world.stream.sent = world.stream.sent, b""
+        for now_ms in range(1, 4000):
+            world.stream.room = 1
+            if now_ms == 1:
+                assert world.link.publish("gr\u00fcn".encode(), b"x" * 3000, 1, False)
+            world.link.step(now_ms, world)
+        assert world.stream.sent == whole
+
+
+def test_a_link_that_parts_says_so_and_one_that_is_closed_does_not():
+    for is_parting in (False, True):
+        with World() as world:
+            world.open()
+            if is_parting:
+                world.link.disconnect()
+            else:
+                world.link.close()
+            assert world.stream.sent == (b"\xe0\x00" if is_parting else b"") and world.told == []
 
 
 def test_output_that_does_not_move_ends_the_connection_and_slow_output_does_not():
