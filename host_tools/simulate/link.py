@@ -77,6 +77,8 @@ class SimulatedLink:
             self._connection.close_device_end()
             self._connection = None
 
+    disconnect = close
+
     def without_power(self) -> None:
         """The device is gone; nobody is told."""
         if self._connection is not None:

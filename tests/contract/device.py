@@ -5,7 +5,8 @@
 What is asked: link ("umqtt" or "paho"), host, port, ca (base64 DER; None for plain TCP), path (of a WebSocket, or
 None), id, dialect ("azure" with `key`, or "plain"), records, keepalive_s, seconds (at most), speed (of the clock that
 link and session are given), errors (end after so many different ones; None: end when everything has arrived),
-clock_s (what is added to the time of day), commands (wait for so many). What is found is one JSON object.
+clock_s (what is added to the time of day), commands (wait for so many), live_ms (0, or append a record so often
+until a command has come). What is found is one JSON object.
 """
 
 import gc
@@ -23,7 +24,7 @@ from fieldpost.ring.log import Ring
 from fieldpost.uplink.backoff import Backoff
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
-from fieldpost.uplink.session import Session
+from fieldpost.uplink.session import CONNECTING, Session
 
 from host_tools.emulator.nor_flash import NorFlash
 
@@ -96,7 +97,8 @@ def run(asked):
     session = sink.session = Session(link, outbox, dialect, sink, Backoff(compat.random_below))
     gc.collect()
     errors = []
-    turns = now_ms = elapsed_ms = 0
+    live_ms = 0
+    turns = connecting_turns = now_ms = elapsed_ms = 0
     last = compat.ticks_ms()
     while elapsed_ms < asked["seconds"] * 1000:
         now = compat.ticks_ms()
@@ -105,8 +107,13 @@ def run(asked):
         now_ms = elapsed_ms * asked["speed"]
         session.step(now_ms)
         turns += 1
+        if session.state == CONNECTING:
+            connecting_turns += 1
         if session.last_error and session.last_error not in errors:
             errors.append(session.last_error)
+        if asked["live_ms"] and now_ms >= live_ms and not sink.commands:
+            live_ms = now_ms + asked["live_ms"]
+            ring.append(1, b"x" * 15)
         if asked["errors"] is None:
             if not ring.pending and len(sink.commands) + len(sink.refused) >= asked["commands"]:
                 break
@@ -115,6 +122,7 @@ def run(asked):
         link.wait(20)
     found = {
         "pending": ring.pending,
+        "records": ring.next_number - 1,
         "state": session.state,
         "errors": errors,
         "commands": sink.commands,
@@ -122,6 +130,7 @@ def run(asked):
         "duplicates": outbox.duplicates_sent,
         "acked": outbox.acked_records,
         "turns": turns,
+        "connecting_turns": connecting_turns,
         "elapsed_ms": elapsed_ms,
         "now_ms": now_ms,
     }

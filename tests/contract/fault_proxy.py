@@ -3,6 +3,8 @@
 import asyncio
 import socket
 
+_APPLICATION_DATA = 23  # RFC 5246 section 6.2.1
+
 
 class Cut:
     """The connection ends after so many bytes towards the server; resets: as a router that has forgotten it does."""
@@ -28,6 +30,22 @@ class Delay:
 
     def __init__(self, seconds):
         self.seconds = seconds
+
+
+class Tap:
+    """Nothing happens, and the sizes of the TLS records that carry something towards the server are kept."""
+
+    def __init__(self):
+        self.records = []
+        self._unread = b""
+
+    def look(self, data):
+        self._unread += data
+        while len(self._unread) >= 5 and len(self._unread) >= 5 + int.from_bytes(self._unread[3:5], "big"):
+            size = int.from_bytes(self._unread[3:5], "big")
+            if self._unread[0] == _APPLICATION_DATA:
+                self.records.append(size)
+            self._unread = self._unread[5 + size :]
 
 
 class FaultProxy:
@@ -96,6 +114,8 @@ class FaultProxy:
                     return
                 continue
             passed += len(data)
+            if is_upward and isinstance(fault, Tap):
+                fault.look(data)
             if isinstance(fault, Drip):
                 for byte in data:
                     target.write(bytes((byte,)))

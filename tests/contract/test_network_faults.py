@@ -8,8 +8,8 @@ import pytest
 from paho.mqtt.client import CallbackAPIVersion, Client
 
 from host_tools.hub import Hub
-from tests.contract.fault_proxy import BlackHole, Cut, Delay, Drip, FaultProxy
-from tests.contract.links import LINKS, all_of, numbers
+from tests.contract.fault_proxy import BlackHole, Cut, Delay, Drip, FaultProxy, Tap
+from tests.contract.links import FRAMED_BOARDS, LINKS, all_of, numbers
 
 
 class HubServer:
@@ -61,7 +61,7 @@ class MosquittoServer:
         await asyncio.to_thread(self._client.loop_stop)
 
     def port(self, name):
-        return self._broker.websockets if LINKS[name][2] else self._broker.tls
+        return self._broker.websockets if name.endswith("websockets") else self._broker.tls
 
     def asked(self, name):
         return {"dialect": "plain", "ca": self._ca, "path": "/mqtt"}
@@ -124,6 +124,21 @@ async def test_one_byte_at_a_time_is_slow_and_nothing_else(runner, server):
         assert found["errors"] == [] and found["duplicates"] == 0
 
     await runner.on_every_link(scenario)
+
+
+async def test_a_packet_is_one_tls_record_at_the_most(runner, server):
+    async def scenario(name):
+        tap = Tap()
+        await through(runner, server, name, [tap], records=400)
+        # 100 publishes, CONNECT, SUBSCRIBE, DISCONNECT or none; TLS 1.3 and WebSocket begin with one of their own.
+        assert 0 < len(tap.records) <= 100 + 5, len(tap.records)
+
+    await runner.on_every_link(scenario)
+
+
+async def test_boards_speak_websockets_through_cuts_and_drips(runner, server):
+    for name in FRAMED_BOARDS:
+        await through(runner, server, name, [Cut(600), Cut(3000, resets=True), Drip()], busy=True, speed=4)
 
 
 async def test_a_long_way_is_slow_and_nothing_else(runner, broker, authority, tmp_path):

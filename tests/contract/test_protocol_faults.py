@@ -172,6 +172,8 @@ async def test_a_server_that_shakes_no_hands_has_a_deadline(runner, authority):
         finally:
             silent.close()
         assert found["errors"] == ["no answer within 20 s"] and found["pending"] == RECORDS
+        # The loop went on turning through a handshake that does not: a watchdog in it is fed.
+        assert found["connecting_turns"] > 20
 
     await runner.on_every_link(scenario)
 

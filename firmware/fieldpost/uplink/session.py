@@ -169,7 +169,7 @@ class Session:
             return
         if self._must_renew(now_ms):
             # MQTT has no other way to show a new password. Nothing is in flight, so that nothing is sent again.
-            self._link.close()
+            self._link.disconnect()  # with a goodbye: the device is not lost, and its will is not to be told
             self._enter(DOWN)
             self._due_ms = now_ms
             self._disconnected()

@@ -41,6 +41,9 @@ class Link:
     def close(self):
         self.calls.append(("close",))
 
+    def disconnect(self):
+        self.calls.append(("disconnect",))
+
     def take(self):
         calls, self.calls = self.calls, []
         return calls
@@ -379,7 +382,7 @@ def test_a_password_is_renewed_in_a_quiet_moment_and_at_last_in_any():
         world.session.step(age_ms - 1)
         assert world.session.state == READY and world.link.take() == []
         world.session.step(age_ms)
-        assert world.session.state == DOWN and world.link.take() == [("close",)]
+        assert world.session.state == DOWN and world.link.take() == [("disconnect",)]
         assert world.outbox.calls[-1] == "disconnected" and world.session.last_error == ""
         world.session.step(age_ms)
         assert world.session.state == CONNECTING and world.link.take() == [("open", "secret")]
