@@ -7,7 +7,7 @@ import math
 from fieldpost.limits import RING_SECTORS_MIN
 from fieldpost.ring import frame, sector
 
-from host_tools.queue.scan import PAGE_BYTES, SECTOR_BYTES
+from host_tools.queue.image import PAGE_BYTES, SECTOR_BYTES
 
 # A reading of a BME280; what a sector tells of schema and time beside its readings.
 READING_BYTES = 17

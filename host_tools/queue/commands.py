@@ -55,9 +55,9 @@ def salvage(file: Path, out: Path | None, as_csv: bool, pending: bool) -> int:
     """Write every record that is whole, and say on stderr which are not."""
     rings, _ = _rings(file)
     saved = _write(rings, out, as_csv, pending)
-    for ring in rings:
+    for ring, count in zip(rings, saved, strict=True):
         found = report.verification(ring)
-        line = f"saved {saved[ring.ring_id]} records; {found['missing_records']} are missing"
+        line = f"saved {count} records; {found['missing_records']} are missing"
         if found["missing"]:
             line += ": " + _ranges(found["missing"])
         print(line, file=sys.stderr)
@@ -71,14 +71,14 @@ def _rings(file: Path) -> tuple[list[FoundRing], list[FoundRing]]:
     return rings, [ring for ring in found if ring.role == "journal"]
 
 
-def _write(rings: list[FoundRing], out: Path | None, as_csv: bool, pending: bool) -> dict[int, int]:
+def _write(rings: list[FoundRing], out: Path | None, as_csv: bool, pending: bool) -> list[int]:
     """Write the records of all rings; return how many of each."""
     objects: list[dict[str, Any]] = []
-    counts = {}
+    counts = []
     for ring in rings:
         records = [record for record in ring.records if not pending or record.number > ring.cursor]
-        counts[ring.ring_id] = len(records)
-        several = {"ring": f"{ring.ring_id:08x}"} if len(rings) > 1 else {}
+        counts.append(len(records))
+        several = {"ring": ring.name} if len(rings) > 1 else {}
         objects += [several | found for found in Decoder(ring).objects(records)]
     save(objects, "csv" if as_csv else "jsonl", out)
     return counts

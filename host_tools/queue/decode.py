@@ -49,5 +49,7 @@ class Decoder:
     def objects(self, records: Iterable[Record]) -> Iterator[dict[str, Any]]:
         """Give each record as the object that the hub would get."""
         for record in records:
-            text = render.json_text(record.number, record.kind, memoryview(record.payload), self, self)
-            yield json.loads(text)
+            try:
+                yield json.loads(render.json_text(record.number, record.kind, memoryview(record.payload), self, self))
+            except (ValueError, IndexError):  # of a version to come, or of a program that is not fieldpost
+                yield {"n": record.number, "event": "unknown", "kind": record.kind, "bytes": record.payload.hex()}

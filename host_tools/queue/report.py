@@ -11,7 +11,8 @@ from fieldpost.limits import STAMP_BYTES
 from fieldpost.records import schema
 
 from host_tools.queue.capacity import READING_BYTES, readings_per_sector
-from host_tools.queue.scan import SECTOR_BYTES, FoundRing, Record
+from host_tools.queue.image import SECTOR_BYTES
+from host_tools.queue.scan import FoundRing, Record
 
 _KINDS = {
     schema.READING: "readings",
@@ -25,13 +26,13 @@ _KINDS = {
 
 def stats(ring: FoundRing, interval_s: float | None = None) -> dict[str, Any]:
     """Return the state of a ring. interval_s: between two readings; None takes what the readings themselves say."""
-    records = list(ring.records)
+    records = ring.records
     if interval_s is None:
         interval_s = _interval_s(records)
     capacity = _readings_that_fit(ring, records)
     pending = [record for record in records if record.number > ring.cursor]
     return {
-        "ring_id": f"{ring.ring_id:08x}",
+        "ring_id": ring.name,
         "role": ring.role,
         "sectors": ring.size,
         "bytes": ring.size * SECTOR_BYTES,
@@ -54,11 +55,11 @@ def verification(ring: FoundRing) -> dict[str, Any]:
     """Return what every frame of a ring says about itself. missing: numbers that no whole frame has."""
     missing = ring.missing()
     return {
-        "ring_id": f"{ring.ring_id:08x}",
+        "ring_id": ring.name,
         "role": ring.role,
         "sectors": ring.size,
         "frames": sum(len(part.records) + part.acknowledgements for part in ring.sectors),
-        "records": sum(1 for _ in ring.records),
+        "records": len(ring.records),
         "headers_lost": [part.at for part in ring.sectors if not part.has_header],
         "damage": [{"at": at, "bytes": length} for at, length in ring.damage],
         "missing": missing,
