@@ -6,7 +6,7 @@ What is asked: link ("umqtt" or "paho"), host, port, ca (base64 DER; None for pl
 None), id, dialect ("azure" with `key`, or "plain"), records, keepalive_s, seconds (at most), speed (of the clock that
 link and session are given), errors (end after so many different ones; None: end when everything has arrived),
 clock_s (what is added to the time of day), commands (wait for so many), live_ms (0, or append a record so often
-until a command has come). What is found is one JSON object.
+until a command has come), full (so many commands find no room at first). What is found is one JSON object.
 """
 
 import gc
@@ -47,14 +47,18 @@ class Numbers(JsonBody):
 
 
 class Sink:
-    """Acknowledges every command and remembers it. room: how many it takes in one turn of the loop."""
+    """Acknowledges every command and remembers it. full: so many are not taken at first."""
 
-    def __init__(self):
+    def __init__(self, full):
+        self.full = full
         self.commands = []
         self.refused = []
         self.session = None
 
     def submit(self, command_id, name, arguments, expires_ms, token, proof):
+        if self.full:
+            self.full -= 1
+            return False
         self.commands.append(name)
         self.session.command_done(token)
         return True
@@ -93,7 +97,7 @@ def run(asked):
     link = _link(asked, dialect)
     lane = Lane(ring, Numbers(ring, None, None), 16, RECORDS_PER_BATCH, 4000, 100)
     outbox = Outbox((lane,), dialect)
-    sink = Sink()
+    sink = Sink(asked["full"])
     session = sink.session = Session(link, outbox, dialect, sink, Backoff(compat.random_below))
     gc.collect()
     errors = []

@@ -34,6 +34,7 @@ DEFAULTS = {
     "clock_s": 0,
     "commands": 0,
     "live_ms": 0,
+    "full": 0,
 }
 
 

@@ -103,8 +103,8 @@ async def test_a_connection_that_is_cut_anywhere_costs_repeats_and_no_reading(ru
     faults = [Cut(100), Cut(450, resets=True), Cut(700), Cut(2500, resets=True), Cut(4000)]
 
     async def scenario(name):
-        found = await through(runner, server, name, faults, records=400, speed=4)
-        assert found["connections"] == len(faults) + 1
+        found = await through(runner, server, name, faults, records=400, speed=10)
+        assert found["connections"] > len(faults)
         assert "connection lost" in found["errors"]
 
     await runner.on_every_link(scenario)
