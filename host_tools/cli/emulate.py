@@ -74,13 +74,13 @@ def run(
         return
     folder = state_folder() / "boards" / (name or board)
     if engine != _MICROPYTHON:
-        _run_firmware(engine, board, firmware, folder, board_shape(spec), _address(hub))
+        _run_firmware(engine, board, firmware, folder, board_shape(spec), _address(hub), verbose)
         return
     if firmware is not None:
         raise UserError("--firmware is for --engine rp2040; a board without a program is flashed by ./flash.sh")
     bare = new_board(board, folder, name or board, board_shape(spec), micropython.find_or_install(), _address(hub))
     if verbose:
-        bare.on_line(lambda line: print(f"board: {line}", file=sys.stderr, flush=True))
+        bare.on_line(_show_line)
     asyncio.run(_until_stopped(bare))
 
 
@@ -110,7 +110,13 @@ async def _fleet(folder: Path, count: int, interval_ms: int, seconds: float) -> 
 
 
 def _run_firmware(
-    engine: str, board: str, firmware: Path | None, folder: Path, shape: BoardShape, hub: tuple[str, int]
+    engine: str,
+    board: str,
+    firmware: Path | None,
+    folder: Path,
+    shape: BoardShape,
+    hub: tuple[str, int],
+    verbose: bool,
 ) -> None:
     """Run a firmware file on the emulated chip itself, until Ctrl-C."""
     if engine != "rp2040":
@@ -124,9 +130,14 @@ def _run_firmware(
 
     async def until_stopped() -> None:
         stopped = _stop_event()
-        await rp2040.run(folder, firmware, shape, hub, stopped, lambda line: print(line, flush=True))
+        on_line = _show_line if verbose else None
+        await rp2040.run(folder, firmware, shape, hub, stopped, lambda line: print(line, flush=True), on_line)
 
     asyncio.run(until_stopped())
+
+
+def _show_line(line: str) -> None:
+    print(f"board: {line}", file=sys.stderr, flush=True)
 
 
 def _stop_event() -> asyncio.Event:

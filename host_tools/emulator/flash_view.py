@@ -1,9 +1,15 @@
 """Part of a flash seen as a region (see fieldpost.ring.region), for reading it from the host."""
 
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Protocol
 
-from host_tools.emulator.nor_flash import NorFlash
+
+class Flash(Protocol):
+    """What a view needs of a flash; memory: its bytes."""
+
+    sector_bytes: int
+    page_bytes: int
+    memory: Any
 
 
 class FlashView:
@@ -15,7 +21,7 @@ class FlashView:
     is_cached = False
     group_records = 1
 
-    def __init__(self, flash: NorFlash, sectors: Sequence[int], unit_bytes: int = 1) -> None:
+    def __init__(self, flash: Flash, sectors: Sequence[int], unit_bytes: int = 1) -> None:
         self.sector_bytes: int = flash.sector_bytes
         self.page_bytes: int = flash.page_bytes
         self.unit_bytes = unit_bytes

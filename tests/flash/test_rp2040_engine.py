@@ -6,21 +6,35 @@ the network's answers and the bus are tested without either.
 
 import asyncio
 import os
-import socket
 import struct
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
 from host_tools import boards
 from host_tools.emulator import BoardShape
 from host_tools.emulator.bme280 import Bme280
+from host_tools.emulator.board import EmulatedBoard
 from host_tools.emulator.i2c import I2cWires
+from host_tools.emulator.rp2040.flash_mirror import FlashMirror
 from host_tools.emulator.rp2040.i2c_bus import I2cBus
+from host_tools.emulator.rp2040.i2c_pins import I2cPins
 from host_tools.emulator.rp2040.network import DNS_PORT, NTP_PORT, answer
+from host_tools.emulator.rp2040.pins import ChipPins
+from host_tools.flash import install
+from host_tools.hub import Hub
+from host_tools.lab import lab as lab_module
+from host_tools.lab import runner
+from host_tools.lab.folder import LabFolder
 from host_tools.lab.hardware import board_shape
-from tests.flash.bare_bench import run_fieldpost, run_tool
+from host_tools.lab.lab import Lab
+from host_tools.lab.plan import make_plan
+from host_tools.lab.quantities import Span
+from host_tools.lab.settings import Settings
+from host_tools.toolchain import firmware
+from tests.flash.bare_bench import NOWHERE, run_fieldpost, run_tool
 
 GATEWAY = bytes([10, 0, 0, 1])
 ADDRESS = 0x77
@@ -90,6 +104,77 @@ def test_the_sensor_answers_through_the_bus_as_it_does_without() -> None:
     assert sample == twin.read(8) and sample != b"\x80\x00\x00" * 2 + b"\x80\x00"
 
 
+class PinMaster:
+    """Moves two lines as MicroPython's soft I2C does (UM10204, section 3.1): open drain, 1 lets a line go."""
+
+    def __init__(self, sda: Callable[[int], object], scl: Callable[[int], object], read: Callable[[], int]) -> None:
+        self._sda, self._scl, self._read = sda, scl, read
+
+    def transfer(self, address: int, data: bytes, read: int) -> bytes | None:
+        """Write, then read with a repeated start between them; None if the address is not acknowledged."""
+        got = bytearray()
+        is_acked = True
+        for direction, wanted in ((0, bool(data) or not read), (1, bool(read))):
+            if not wanted or not is_acked:
+                continue
+            self._start()
+            is_acked = self._put(address << 1 | direction)
+            if is_acked and not direction:
+                assert all(self._put(value) for value in data)
+            elif is_acked:
+                got += bytes(self._get(index < read - 1) for index in range(read))
+        self._stop()
+        return bytes(got) if is_acked else None
+
+    def _start(self) -> None:
+        self._sda(1), self._scl(1), self._sda(0), self._scl(0)
+
+    def _stop(self) -> None:
+        self._sda(0), self._scl(1), self._sda(1)
+
+    def _put(self, value: int) -> bool:
+        for bit in range(7, -1, -1):
+            self._sda(value >> bit & 1), self._scl(1), self._scl(0)
+        self._sda(1), self._scl(1)
+        is_acked = not self._read()
+        self._scl(0)
+        return is_acked
+
+    def _get(self, ack: bool) -> int:
+        value = 0
+        self._sda(1)
+        for _ in range(8):
+            self._scl(1)
+            value = value << 1 | self._read()
+            self._scl(0)
+        self._sda(0 if ack else 1), self._scl(1), self._scl(0)
+        self._sda(1)
+        return value
+
+
+def test_the_sensor_answers_on_the_bare_pins_too() -> None:
+    wires, held = I2cWires(), [False]
+    wires.attach(ADDRESS, Bme280(lambda: 10.0))
+    levels = [1]
+    pins = I2cPins(wires, lambda low: held.__setitem__(0, low))
+
+    def sda(level: int) -> None:
+        levels[0] = level
+        pins.sda(level)
+
+    master = PinMaster(sda, pins.scl, lambda: levels[0] & (not held[0]))
+    twin = Bme280(lambda: 10.0)
+    assert master.transfer(ADDRESS, b"", 0) == b"" and master.transfer(0x10, b"", 0) is None
+    assert master.transfer(0x10, b"", 1) is None
+    assert master.transfer(ADDRESS, b"\xd0", 1) == b"\x60"
+    for register in (b"\x88", b"\xe1"):
+        twin.write(register)
+        assert master.transfer(ADDRESS, register, 24) == twin.read(24)
+    assert master.transfer(ADDRESS, b"\xf2\x01", 0) == b""
+    assert master.transfer(ADDRESS, b"\xf2", 1) == b"\x01"
+    assert not held[0], "the line is let go between transfers"
+
+
 def test_every_name_is_the_hubs() -> None:
     name = b"\x04pool\x03ntp\x03org\x00"
     query = struct.pack("!HHHHHH", 7, 0x0100, 1, 0, 0, 0) + name + struct.pack("!HH", 1, 1)
@@ -132,13 +217,15 @@ def test_the_chip_takes_the_bench() -> None:
     pytest.importorskip("rp2040py", reason="rp2040py is not installed: pip install rp2040py")
     from rp2040py.rp2040 import RP2040
 
-    from host_tools.emulator.rp2040.engine import Bench
+    from host_tools.emulator.rp2040.board import Wiring
     from host_tools.emulator.rp2040.wifi import BenchWifi
 
     chip = RP2040()
     BenchWifi(("127.0.0.1", 9)).attach(chip)
-    seen: list[tuple[int, int]] = []
-    Bench(BoardShape.pico_w(), lambda number, level: seen.append((number, level))).attach(chip)
+    wires, pins = I2cWires(), ChipPins()
+    wires.attach(ADDRESS, Bme280(lambda: 10.0))
+    Wiring(wires, BoardShape.pico_w()).attach(chip)
+    pins.attach(chip)
     # As the firmware does it, through registers ("RP2040 Datasheet", sections 2.3.1.7, 2.19.6, 4.3.17).
     for address, value in (
         (0x40014000 + 8 * 15 + 4, 5),
@@ -147,50 +234,225 @@ def test_the_chip_takes_the_bench() -> None:
         (0xD0000018, 1 << 15),
     ):
         chip.write_uint32(address, value)
-    assert [edge for edge in seen if edge[0] == 15][-2:] == [(15, 1), (15, 0)]
+    assert [(edge.level, edge.cause) for edge in pins[15].edges] == [(1, "agent"), (0, "agent")]
     for offset, value in ((0x6C, 0), (0x04, ADDRESS), (0x6C, 1), (0x10, 0xD0), (0x10, 0x700)):
         chip.write_uint32(0x40044000 + offset, value)
     assert chip.read_uint32(0x40044000 + 0x10) & 0xFF == 0x60, "the BME280's id"
 
 
-@pytest.mark.slow
-async def test_the_firmware_itself_answers_mpremote_and_reads_the_sensor(tmp_path: Path) -> None:
-    firmware = os.environ.get("FIELDPOST_PICO_W_UF2")
-    if not firmware:
+def test_a_probe_on_the_chips_pins_is_acknowledged() -> None:
+    """Goal: what MicroPython's port does for a write of no bytes finds the sensor, and nothing else."""
+    pytest.importorskip("rp2040py", reason="rp2040py is not installed: pip install rp2040py")
+    from rp2040py.rp2040 import RP2040
+
+    from host_tools.emulator.rp2040.board import Wiring
+
+    chip, wires = RP2040(), I2cWires()
+    wires.attach(ADDRESS, Bme280(lambda: 10.0))
+    Wiring(wires, BoardShape.pico_w()).attach(chip)
+    for gpio in (4, 5):  # function SIO; the level to drive is 0, so output enable alone moves the line
+        chip.write_uint32(0x40014000 + 8 * gpio + 4, 5)
+        chip.write_uint32(0x4001C004 + 4 * gpio, 0x5A)  # input enabled, pulled up
+
+    def sda(level: int) -> None:
+        chip.write_uint32(0xD0000028 if level else 0xD0000024, 1 << 4)
+
+    def scl(level: int) -> None:
+        chip.write_uint32(0xD0000028 if level else 0xD0000024, 1 << 5)
+
+    def read_sda() -> int:
+        return chip.read_uint32(0xD0000004) >> 4 & 1
+
+    master = PinMaster(sda, scl, read_sda)
+    assert [address for address in range(8, 0x78) if master.transfer(address, b"", 0) is not None] == [ADDRESS]
+
+
+def test_the_flash_is_in_the_file_before_anything_is_told(tmp_path: Path) -> None:
+    """Goal: a killed emulator is a board whose plug was pulled: no completed operation is lost, none half undone."""
+    pytest.importorskip("rp2040py", reason="rp2040py is not installed: pip install rp2040py")
+    from rp2040py.rp2040 import RP2040
+
+    shape = BoardShape.pico_w()
+    row = shape.partition("storage")
+    path = tmp_path / "flash.bin"
+
+    def start(cut_at: int | None = None) -> tuple[Any, FlashMirror, list[str]]:
+        chip, told = RP2040(), []
+        mirror = FlashMirror(path, shape.flash_bytes, row, seed=5)
+        mirror.attach(chip)
+        if cut_at is not None:
+            mirror.cut_at(cut_at, lambda: told.append("cut"))
+        chip.write_uint32(SSI + 0x08, 1)
+        return chip, mirror, told
+
+    chip, mirror, _ = start()
+    _command(chip, b"\x06")
+    _command(chip, b"\x02" + row.offset.to_bytes(3, "big") + b"first")
+    assert path.read_bytes()[row.offset :][:6] == b"first\xff"  # nothing was closed: the process may die here
+    assert (mirror.bytes_programmed, mirror.erases) == (5, 0)
+    mirror.detach()
+    mirror.close()
+    chip, mirror, told = start(cut_at=1)
+    assert bytes(chip.flash[row.offset :][:5]) == b"first"
+    _command(chip, b"\x06")
+    _command(chip, b"\x02" + (row.offset + 8).to_bytes(3, "big") + b"kept")
+    _command(chip, b"\x06")
+    _command(chip, b"\x20" + row.offset.to_bytes(3, "big"))
+    assert told == ["cut"]
+    torn = path.read_bytes()[row.offset :][:12]
+    assert torn != b"first\xff\xff\xffkept" and torn != b"\xff" * 12, "the erase was interrupted"
+    assert all(after & before == before for after, before in zip(torn, b"first\xff\xff\xffkept", strict=True))
+
+
+SSI, QSPI_SS = 0x18000000, 0x40018000 + 8 + 4
+
+
+def _command(chip: Any, data: bytes) -> None:
+    """Send one command to the flash as the boot ROM does, QSPI_SS low meanwhile, and then ask for its status."""
+    for part in (data, b"\x05\x00"):
+        chip.write_uint32(QSPI_SS, 2 << 8)
+        for value in part:
+            chip.write_uint32(SSI + 0x60, value)
+        chip.write_uint32(QSPI_SS, 3 << 8)
+
+
+# With a firmware file
+
+
+LONG_S = 7200.0  # a second of the chip takes half a minute of one free core, and a shared machine's are not free
+HEAP_FREE_BYTES_MIN = 120 * 1024
+
+
+def _firmware() -> Path:
+    given = os.environ.get("FIELDPOST_PICO_W_UF2")
+    if not given:
         pytest.skip("no firmware: set FIELDPOST_PICO_W_UF2 to a RPI_PICO_W-*.uf2 file from micropython.org")
     pytest.importorskip("rp2040py", reason="rp2040py is not installed: pip install rp2040py")
-    from host_tools.emulator import rp2040
+    return Path(given)
 
-    async def greet(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        writer.write(b"here is the hub\n")
-        await writer.drain()
-        writer.close()
 
-    server = await asyncio.start_server(greet, "127.0.0.1", 0, family=socket.AF_INET)
-    upstream = ("127.0.0.1", server.sockets[0].getsockname()[1])
-    stopped, ready = asyncio.Event(), asyncio.Event()
-    shape = board_shape(boards.load("pico_w"))
-    running = asyncio.create_task(
-        rp2040.run(tmp_path, Path(firmware), shape, upstream, stopped, lambda line: ready.set())
-    )
-    async with asyncio.timeout(600):
-        await asyncio.wait([running, asyncio.create_task(ready.wait())], return_when=asyncio.FIRST_COMPLETED)
-        port = ["connect", (tmp_path / "serial").resolve()]
+@pytest.mark.slow
+async def test_the_firmware_itself_answers_mpremote_and_reads_the_sensor(tmp_path: Path) -> None:
+    """Goal: unmodified mpremote meets the very firmware of a Pico W, with the sensor on its bus and the pins seen."""
+    from host_tools.emulator.rp2040 import FirmwareBoard
+
+    board = FirmwareBoard(tmp_path, _firmware(), board_shape(boards.load("pico_w")), NOWHERE)
+    try:
+        await board.power_on()
+        port = ["connect", board.serial_port]
         program = (
             "from machine import I2C, Pin; i2c = I2C(0, scl=Pin(5), sda=Pin(4)); "
-            "print(i2c.scan(), i2c.readfrom_mem(119, 0xD0, 1))"
+            "print(i2c.scan(), i2c.readfrom_mem(119, 0xD0, 1)); relay = Pin(15, Pin.OUT, value=1); relay(0)"
         )
         code, said = await run_tool("mpremote", *port, "exec", program)
         assert code == 0 and "[119] b'`'" in said, said
-        program = (
-            "import network, socket, time; n = network.WLAN(network.STA_IF); n.active(True); "
-            "n.connect('RP2040PY-GUEST', 'password')\nwhile not n.isconnected(): time.sleep(0.1)\n"
-            "s = socket.socket(); s.connect(socket.getaddrinfo('localhost', 8883)[0][-1]); print(s.recv(99)); "
-            "import gc; gc.collect(); print('free', gc.mem_free())"
-        )
-        code, said = await run_tool("mpremote", *port, "exec", program)
-        assert code == 0 and "here is the hub" in said, said
-    stopped.set()
-    await running
-    server.close()
-    assert (tmp_path / "flash.bin").stat().st_size == shape.flash_bytes
+        assert [edge.level for edge in board.pins[15].edges] == [1, 0]
+        kept = tmp_path / "kept.txt"
+        kept.write_text("through a power cut")
+        code, said = await run_tool("mpremote", *port, "cp", kept, ":")
+        assert code == 0, said
+        await board.power_off()
+        await board.power_on()
+        code, said = await run_tool("mpremote", *port, "cat", "kept.txt")
+        assert code == 0 and "through a power cut" in said, said
+    finally:
+        await board.close()
+    assert (tmp_path / "flash.bin").stat().st_size == board.shape.flash_bytes
+
+
+@pytest.mark.slow
+async def test_the_agent_on_the_firmware_itself_loses_nothing(
+    tmp_path: Path, micropython: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Goal: the scenario of ./flash.sh emulator, on the firmware of a Pico W, within the memory of one.
+
+    Method: flash by mpremote on the quick emulated board, and move its flash over, as if the chip had been soldered
+    to the other board. Then readings, commands, an outage, a power cut and a drain, each waited for; the judges are
+    those of every scenario.
+    """
+    from host_tools.emulator.rp2040 import SSID, FirmwareBoard
+
+    file = _firmware()
+    for module, limit in ((lab_module, "FIRST_READING_S_MAX"), (runner, "DRAIN_S_MAX"), (runner, "QUIET_S_MAX")):
+        monkeypatch.setattr(module, limit, LONG_S)
+    spec = boards.load("pico_w")
+    shape = board_shape(spec)
+    folder = LabFolder("chip", tmp_path)
+    folder.claim()
+    hub = Hub(folder.hub)
+    await hub.start()
+    said: list[str] = []
+    board = FirmwareBoard(folder.board, file, shape, ("127.0.0.1", hub.port))
+    board.on_line(lambda line: said.append(f"{board.emulated_s:8.2f} {line}"))
+    try:
+        lab = Lab(folder, Settings("pico_w"), spec, hub, cast(Any, board))
+        wifi = [{"ssid": SSID}]
+        config = spec.device_config("chip", hub.hostname, hub.port, sample_interval_ms=1000, wifi=wifi)
+        identity = {**lab.identity(), "wifi_passwords": {SSID: "any"}}
+        tree = await asyncio.to_thread(firmware.build, folder.firmware, said.append)
+        quick = EmulatedBoard(tmp_path / "quick", "chip", shape, micropython, NOWHERE)
+        await quick.power_on()
+        await asyncio.to_thread(install, str(quick.serial_port), tree, config, identity, said.append)
+        await quick.close()
+        board.flash.put((tmp_path / "quick" / "flash.bin").read_bytes())
+        plan = make_plan(1.0, power_cuts=[Span(0.1, 0.1)], outages=[Span(0.3, 0.1)], commands=0, seed=7)
+        scenario = Scenario(lab, plan, said.append)
+        outcome = await scenario.run()
+        told = "\n".join([str(outcome.counts), f"free {scenario.free_bytes}", *said[-60:]])
+        assert not outcome.problems, [outcome.problems, told]
+        counts = outcome.counts
+        assert counts["missing"] == counts["gaps"] == counts["effects_repeated"] == 0, told
+        assert counts["commands_effective"] == counts["commands_sent"] == 5 and counts["sampled"] >= 10, told
+        assert max(scenario.free_bytes) >= HEAP_FREE_BYTES_MIN, told
+        print(counts, "free heap with TLS up:", scenario.free_bytes)
+    except BaseException:
+        print("\n".join(said[-100:]))
+        raise
+    finally:
+        await board.close()
+        await hub.stop()
+        folder.release()
+
+
+class Scenario(runner._Run):
+    """The scenario of every lab, step by step: what follows waits for what came before, however slow the chip is."""
+
+    async def _follow_timeline(self) -> None:
+        board = self._lab.board
+        await self._answered("pulse")
+        await self._answered("set")
+        self.free_bytes = [await self._free_bytes(number) for number in range(4)]
+        await self._do("link_down")
+        await self._sampled(4)
+        await self._do("pulse")
+        await self._do("link_up")
+        await self._all_answered()
+        await self._answered("set")
+        boots = board.boots
+        await self._do("power_off")
+        await self._do("power_on")
+        await self._sampled(2)
+        assert board.boots == boots + 1, "it was reset, by its watchdog or by itself"
+        await self._answered("pulse")
+
+    async def _answered(self, action: str) -> None:
+        await self._do(action)
+        await self._all_answered()
+
+    async def _all_answered(self) -> None:
+        for sent in self._sent_ids:
+            found = await self._lab.watch.result(sent, LONG_S)
+            assert found is not None and found["status"] == "done", (sent, found)
+
+    async def _sampled(self, count: int) -> None:
+        wanted = self._lab.board.bme280.conversions + count
+        async with asyncio.timeout(LONG_S):
+            while self._lab.board.bme280.conversions < wanted:
+                await asyncio.sleep(0.1)
+
+    async def _free_bytes(self, number: int) -> int:
+        """Return the free heap as the agent says, garbage that was not collected yet not counted as free."""
+        await self._lab.send("agent.info", {}, f"info-{number}")
+        found = await self._lab.watch.result(f"info-{number}", LONG_S)
+        assert found is not None and found["status"] == "done", found
+        return int(found["result"]["free_bytes"])

@@ -1,5 +1,6 @@
 """A Pico W on which the official firmware itself runs, instruction by instruction: the optional engine rp2040py."""
 
+from host_tools.emulator.rp2040.board import SSID, FirmwareBoard
 from host_tools.emulator.rp2040.engine import check_engine, run
 
-__all__ = ["check_engine", "run"]
+__all__ = ["SSID", "FirmwareBoard", "check_engine", "run"]

@@ -1,8 +1,9 @@
-"""What hangs on an emulated I2C controller, byte by byte, joined to the emulator's devices, transfer by transfer."""
+"""The bus behind one of the chip's I2C controllers."""
 
 from typing import Any
 
-from host_tools.emulator.i2c import I2cWires, NotAcknowledged
+from host_tools.emulator.i2c import I2cWires
+from host_tools.emulator.rp2040.i2c_target import I2cTarget
 
 
 class I2cBus:
@@ -10,9 +11,7 @@ class I2cBus:
 
     def __init__(self, controller: Any, wires: I2cWires) -> None:
         self._controller = controller
-        self._wires = wires
-        self._address = 0
-        self._written = bytearray()
+        self._target = I2cTarget(wires)
         controller.on_start = self._start
         controller.on_connect = self._connect
         controller.on_write_byte = self._write
@@ -20,33 +19,18 @@ class I2cBus:
         controller.on_stop = self._stop
 
     def _start(self, is_repeated: bool) -> None:
-        self._hand_over()
+        self._target.begin()
         self._controller.complete_start()
 
     def _connect(self, address: int, mode: int) -> None:
-        self._address = address & 0x7F
-        self._controller.complete_connect(self._transfer(b"", 0) is not None)
+        self._controller.complete_connect(self._target.address(address & 0x7F))
 
     def _write(self, value: int) -> None:
-        self._written.append(value)
-        self._controller.complete_write(True)
+        self._controller.complete_write(self._target.write(value))
 
     def _read(self, ack: bool) -> None:
-        data = self._transfer(None, 1)
-        self._controller.complete_read(0xFF if data is None else data[0])
+        self._controller.complete_read(self._target.read())
 
     def _stop(self) -> None:
-        self._hand_over()
+        self._target.end()
         self._controller.complete_stop()
-
-    def _hand_over(self) -> None:
-        """Give the device what was written, which counts as one transfer."""
-        if self._written:
-            data, self._written = bytes(self._written), bytearray()
-            self._transfer(data, 0)
-
-    def _transfer(self, data: bytes | None, length: int) -> bytes | None:
-        try:
-            return self._wires.transfer(self._address, data, length)
-        except NotAcknowledged:
-            return None

@@ -26,6 +26,11 @@ class BenchWifi(Cyw43439):
         bridge._udp = BenchUdp(rp2040, self.bus.queue_rx_ethernet_frame)
         bridge._tcp = nat.TcpReflector(rp2040, self.bus.queue_rx_ethernet_frame, connect_fn=self._to_hub)
 
+    def forget_connections(self) -> None:
+        """Drop what the program had open before a reset: it will use the same port numbers for others."""
+        assert self.bus.nat_bridge is not None
+        self.bus.nat_bridge.reset()
+
     async def _to_hub(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         return await asyncio.open_connection(*self._upstream)
 
