@@ -20,7 +20,7 @@ from fieldpost.ring.walk import Walk
 
 from host_tools.errors import UserError
 from host_tools.queue.image import BLANK, PAGE_BYTES, SECTOR_BYTES, Image
-from host_tools.queue.seeds import seeds
+from host_tools.queue.seeds import seeds, surest
 
 Role = Literal["readings", "urgent", "journal", "empty"]
 _NOTE_BYTES: Final = 9
@@ -172,11 +172,11 @@ class _Scan:
             for crc_seed in votes:
                 if crc_seed in ring.scattered and self._is_of(ring, index, ring.scattered[crc_seed]):
                     return None
-        crc_seed = max(votes, key=lambda seed: len(votes[seed]), default=0)
-        if len(votes.get(crc_seed, ())) < 2:
+        sure = surest(votes)
+        if sure is None:
             return None
-        align = max([int(frame.alignment(unit)) for unit in _UNITS], key=lambda a: self._whole([(index, crc_seed)], a))
-        part = self._sector(index, crc_seed, 0, align)
+        align = max([int(frame.alignment(unit)) for unit in _UNITS], key=lambda a: self._whole([(index, sure)], a))
+        part = self._sector(index, sure, 0, align)
         part.has_header = False
         return part
 

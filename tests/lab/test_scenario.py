@@ -144,6 +144,14 @@ def test_a_person_plays_with_the_board_and_comes_back_the_next_day(home):
     assert after.keys() == before.keys() and len(after) == 2, "the readings' ring, and the urgent one"
     assert all(after[ring] >= before[ring] for ring in after) and sum(after.values()) > sum(before.values())
     assert found["missing"] == 0
+    # What `fieldpost queue` reads out of the whole flash, firmware and file system included, is what the audit knows.
+    image = str(next(home.rglob("flash.bin")))
+    code, out, err = fieldpost("queue", "verify", image, "--json")
+    assert code == 0, err
+    assert {ring["ring_id"] for ring in json.loads(out)["rings"]} == after.keys()
+    code, out, _ = fieldpost("queue", "stats", image, "--json")
+    assert {ring["ring_id"]: ring["next_number"] for ring in json.loads(out)["rings"]} == after
+    assert "temperature" in fieldpost("queue", "export", image, "--csv")[1].splitlines()[0]
 
 
 @pytest.mark.slow
