@@ -35,6 +35,7 @@ from fieldpost.sensors.bme280 import Bme280
 from fieldpost.uplink.backoff import Backoff
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
+from fieldpost.uplink.pace import Pace
 from fieldpost.uplink.session import Session
 
 
@@ -99,7 +100,14 @@ class Device:
         urgent = form(self.urgent, timelines[1], schemas)
         records_max = batch["records_max"]
         window = config["window"]
-        self._readings_lane = Lane(self.ring, readings, window, records_max, batch["bytes_max"], batch["age_ms"])
+        size = window, records_max, batch["bytes_max"], batch["age_ms"]
+        if batch["order"] == "oldest":
+            self._readings_lane = Lane(self.ring, readings, *size)
+        else:
+            from fieldpost.uplink.ahead import LiveFirstLane
+
+            self._readings_lane = LiveFirstLane(self.ring, readings, *size, batch["order"] == "newest")
+        self._readings_lane.pace = Pace(batch["per_second"] or 0)
         lanes = (
             Lane(self.urgent, urgent, min(URGENT_WINDOW_BATCHES, window), records_max, BATCH_BYTES_MIN, 0),
             self._readings_lane,

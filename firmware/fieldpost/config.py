@@ -289,6 +289,8 @@ def _config_shape():
                     ("bytes_max", Optional(Integer(BATCH_BYTES_MIN, BATCH_BYTES_MAX, "bytes"), 4000)),
                     ("age_ms", Optional(Integer(0, 3_600_000, "milliseconds"), 500)),
                     ("encoding", Optional(Choice("json", "cbor", "senml"), "json")),
+                    ("order", Optional(Choice("oldest", "live", "newest"), "oldest")),
+                    ("per_second", Optional(Integer(1, 1000, "messages"))),
                 ),
                 {},
             ),

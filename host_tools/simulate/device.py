@@ -30,6 +30,7 @@ from fieldpost.ring.region import SubRegion
 from fieldpost.uplink.backoff import Backoff
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
+from fieldpost.uplink.pace import Pace
 from fieldpost.uplink.session import Session
 
 from host_tools.simulate.flash import SimulatedFlash
@@ -130,6 +131,7 @@ class Device:
             Lane(self.urgent, urgent, min(URGENT_WINDOW_BATCHES, window), records_max, BATCH_BYTES_MIN, 0),
             Lane(self.ring, readings, window, records_max, settings.bytes_max, settings.age_ms),
         )
+        lanes[1].pace = Pace()
         self.outbox = Outbox(lanes, dialect)
         self.session = Session(
             self.link, self.outbox, dialect, self.commands, Backoff(lambda limit: world.random.randrange(limit))

@@ -76,7 +76,14 @@ def test_what_is_left_out_has_a_default():
     }
     least["hub"] = {"host": "h", "transport": "websockets"}
     assert config.check_config(least)["hub"]["port"] == 443
-    assert checked["batch"] == {"records_max": 200, "bytes_max": 4000, "age_ms": 500, "encoding": "json"}
+    assert checked["batch"] == {
+        "records_max": 200,
+        "bytes_max": 4000,
+        "age_ms": 500,
+        "encoding": "json",
+        "order": "oldest",
+        "per_second": None,
+    }
     assert checked["sensors"] == [{"driver": "bme280", "address": 119}]
     assert checked["pins"] == {} and checked["wifi"] == [] and checked["window"] == 16
     assert checked["ring"]["sectors"] == 64 and checked["watchdog_ms"] == 8000

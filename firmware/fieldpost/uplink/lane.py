@@ -35,6 +35,7 @@ class Lane:
         self._resend = 0  # how many batches of the window have left on this connection
         self._waiting_since_ms = None
         self._forgot_ms = 0
+        self.pace = None  # a Pace, for a lane that could ask too much of the hub
         self._seek(self._next)
         self.window = Window(window_size)
         self.sent_records = 0
@@ -74,9 +75,13 @@ class Lane:
         """
         try:
             while self._resend < self.window.count:
+                if not self._is_time(now_ms):
+                    return True
                 if not self._send_again(now_ms, outlet):
                     return False
             while not self.window.is_full and (self._packed_id or self._may_leave(now_ms)):
+                if not self._is_time(now_ms):
+                    return True
                 if not self._send_new(now_ms, outlet):
                     return not self._packed_id
         except NotYet:
@@ -100,25 +105,28 @@ class Lane:
         if self._waiting_since_ms is None:
             self._waiting_since_ms = now_ms
         # A record that had no room in the last batch means that more than a full one was waiting.
-        is_draining = waiting >= self._records_max or self._held >= 0
+        is_draining = waiting >= self._records_max or (self._held >= 0 and self._position == self._next)
         return is_draining or now_ms - self._waiting_since_ms >= self._age_ms
 
     def _send_new(self, now_ms, outlet):
         batch = self._batch
         if not self._packed_id:
-            self._pack_new(self._next)
+            self._pack_new()
             if batch.is_empty:
                 return False
             self._packed_id = outlet.new_packet_id()
-        if not self._publish(outlet, dup=False):
+        if not self._publish(outlet, False, now_ms):
             return False
         self.window.sent(self._packed_id, batch.first, batch.last, batch.lost, now_ms)
         self._packed_id = 0
         self._resend = self.window.count
-        self._next = batch.last + 1
-        self._waiting_since_ms = None
+        self._sent_new()
         self.sent_records += batch.records
         return True
+
+    def _sent_new(self):
+        self._next = self._batch.last + 1
+        self._waiting_since_ms = None
 
     def _send_again(self, now_ms, outlet):
         packet_id, first, last, lost = self.window.batch(self._resend)
@@ -127,12 +135,10 @@ class Lane:
             if self._packed_id != packet_id:
                 if not self._pack_again(first, last):
                     # It no longer comes out as one message. The records are there: let them leave as new ones.
-                    self.window.cut(self._resend)
-                    self._next = first
-                    self._seek(first)
+                    self._cut(self._resend)
                     return True
                 self._packed_id = packet_id
-            if not self._publish(outlet, dup=batch.lost == lost):
+            if not self._publish(outlet, batch.lost == lost, now_ms):
                 return False
             self._packed_id = 0
             self.window.sent_again(self._resend, batch.lost, now_ms)
@@ -140,14 +146,38 @@ class Lane:
         self._resend += 1
         return True
 
-    def _publish(self, outlet, dup):
-        message_id = self._batch.message_id(self._ring.ring_id)
-        return outlet.publish(message_id, self._batch.body(), self._packed_id, dup)
+    def _cut(self, position):
+        """The batches from `position` on leave as new ones."""
+        _, self._next, _, _ = self.window.batch(position)
+        self.window.cut(position)
+        self._seek(self._next)
 
-    def _pack_new(self, first):
-        """Pack what is there from `first` on, as far as it fits."""
-        self._begin(first)
+    def _is_time(self, now_ms):
+        return self.pace is None or self.pace.may_send(now_ms)
+
+    def _publish(self, outlet, dup, now_ms):
+        message_id = self._batch.message_id(self._ring.ring_id)
+        if not outlet.publish(message_id, self._batch.body(), self._packed_id, dup):
+            return False
+        if self.pace is not None:
+            self.pace.sent(now_ms)
+        return True
+
+    def _pack_new(self):
+        """Pack what is there from the first number on that is in no batch yet, as far as it fits."""
+        self._begin(self._next)
         while not self._batch.is_full and self._peek() and self._add():
+            self._take()
+
+    def _pack_span(self, first, last):
+        """Pack `first` to `last` as far as it fits, whatever is no longer kept as lost."""
+        self._begin(first)
+        while not self._batch.is_full:
+            if not self._peek() or self._reader.number > last:
+                self._batch.add_lost_through(last)
+                return
+            if not self._add():
+                return
             self._take()
 
     def _pack_again(self, first, last):

@@ -31,9 +31,14 @@ class Outbox:
         """Batches that wait for their acknowledgement."""
         return sum([lane.window.count for lane in self._lanes])
 
-    def disconnected(self):
-        """The connection is gone; everything in flight is in doubt and leaves again, oldest first."""
+    def disconnected(self, now_ms, is_objection):
+        """The connection is gone; everything in flight is in doubt and leaves again, oldest first.
+
+        is_objection: whether it may have ended because too much was sent: see pace.py.
+        """
         for lane in self._lanes:
+            if lane.pace is not None:
+                lane.pace.connection_ended(now_ms, is_objection and lane.window.count > 0)
             lane.disconnected()
 
     def acknowledged(self, packet_id):

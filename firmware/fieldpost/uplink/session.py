@@ -141,13 +141,14 @@ class Session:
         """The link is gone. is_refusal: the hub said no, so that haste will not help."""
         if is_refusal:
             self._backoff.at_ceiling()
+        was_ready = self.state == READY
         self._enter(DOWN)
         self.last_error = reason
         self._due_ms = self._now_ms + self._backoff.next_ms()
-        self._disconnected()
+        self._disconnected(was_ready)
 
-    def _disconnected(self):
-        self._outbox.disconnected()
+    def _disconnected(self, is_objection=False):
+        self._outbox.disconnected(self._now_ms, is_objection)
         for channel in self._channels:
             channel.closed()
 

@@ -76,11 +76,16 @@ class Window:
         self._packet_ids[slot] = 0
         confirmed = self._lasts[slot] - self._firsts[slot] + 1 - self._lost[slot]
         while self.count and self._packet_ids[self._oldest] == 0:
-            self.forget_through = self._lasts[self._oldest]
-            self.forget_lost += self._lost[self._oldest]
+            oldest = self._oldest
+            self._passed(self._firsts[oldest], self._lasts[oldest], self._lost[oldest])
             self._oldest = (self._oldest + 1) % self._size
             self.count -= 1
         return confirmed
+
+    def _passed(self, first, last, lost):
+        """Note that all of a batch is confirmed, and all that left before it."""
+        self.forget_through = last
+        self.forget_lost += lost
 
     def cut(self, position):
         """Take the batches from `position` on out of the window: they will leave as new ones."""

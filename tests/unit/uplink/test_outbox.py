@@ -115,7 +115,7 @@ def test_after_a_reconnect_exactly_the_unacknowledged_leave_again_under_the_same
     outbox.step(0, link)
     sent = link.take()
     outbox.acknowledged(sent[1][2])
-    outbox.disconnected()
+    outbox.disconnected(0, False)
     outbox.step(0, link)
     again = link.take()
     assert [(t, body, pid) for t, body, pid, _ in again] == [(t, b, p) for t, b, p, _ in (sent[0], sent[2], sent[3])]
@@ -145,7 +145,7 @@ def test_a_full_link_in_the_middle_of_a_resend_goes_on_where_it_stopped():
         outbox, link = outbox_of(ring), Link()
         outbox.step(0, link)
         first = link.take()
-        outbox.disconnected()
+        outbox.disconnected(0, False)
         link.room = room
         outbox.step(0, link)
         link.room = 100
@@ -161,7 +161,7 @@ def test_what_has_not_left_on_this_connection_is_not_overdue():
     ring = new_ring(records=20)
     outbox, link = outbox_of(ring), Link()
     outbox.step(0, link)
-    outbox.disconnected()
+    outbox.disconnected(0, False)
     now_ms = 30_000
     assert not outbox.overdue(now_ms, PUBACK_TIMEOUT_MS)
     for left in range(4):
@@ -178,7 +178,7 @@ def test_an_acknowledgement_before_its_batch_leaves_again_skips_no_other():
     outbox, link = outbox_of(ring), Link()
     outbox.step(0, link)
     sent = link.take()
-    outbox.disconnected()
+    outbox.disconnected(0, False)
     link.room = 0
     outbox.step(0, link)
     outbox.acknowledged(sent[0][2])
@@ -193,7 +193,7 @@ def test_a_batch_that_no_longer_fits_in_one_message_leaves_as_several():
     outbox, link = outbox_of(ring, bytes_max=130, body=body), Link()
     outbox.step(0, link)
     assert len(link.take()) == 4
-    outbox.disconnected()
+    outbox.disconnected(0, False)
     body.form = '{"n":%d,"t":1795447452123}'
     now_ms = 0
     found = []
@@ -234,7 +234,7 @@ def test_records_overwritten_in_flight_are_reported_when_they_are_sent_again():
     names = [m[0] for m in link.take()]
     while ring.oldest <= 10:
         ring.append(1, b"x" * 20)
-    outbox.disconnected()
+    outbox.disconnected(0, False)
     outbox.step(0, link)
     again = link.take()
     assert [m[1]["lost"] for m in again] == [[[1, 5]], [[6, 10]]]
@@ -318,7 +318,7 @@ def test_each_lane_is_acknowledged_and_sent_again_on_its_own():
     assert (urgent.cursor, backlog.cursor) == (0, 0), "the backlog still has a batch in flight"
     outbox.forget(FORGET_INTERVAL_MS)
     assert (urgent.cursor, backlog.cursor) == (0, 5)
-    outbox.disconnected()
+    outbox.disconnected(0, False)
     assert not outbox.overdue(PUBACK_TIMEOUT_MS + 1, PUBACK_TIMEOUT_MS)
     outbox.step(5, link)
     assert [(m[0], m[2], m[3]) for m in link.take()] == [(sent[i][0], sent[i][2], True) for i in (0, 2)]

@@ -4,6 +4,7 @@ from fieldpost.errors import ClockUnknown, CommandMalformed
 from fieldpost.limits import (
     BACKOFF_CEILING_MS,
     BACKOFF_FIRST_MS,
+    BACKOFF_FIRST_TIMES,
     CLOCK_WAIT_MS,
     PUBACK_TIMEOUT_MS,
     SESSION_STABLE_MS,
@@ -60,8 +61,9 @@ class FakeOutbox:
         self.packet_id += 1
         return self.packet_id
 
-    def disconnected(self):
+    def disconnected(self, now_ms, is_objection):
         self.calls.append("disconnected")
+        self.was_objection = is_objection
 
     def acknowledged(self, packet_id):
         self.calls.append(packet_id)
@@ -184,7 +186,9 @@ def test_back_off_doubles_to_its_ceiling_and_is_reset_by_a_stable_connection_onl
         world.ready(now_ms)
         world.event(now_ms + SESSION_STABLE_MS - 1, "link_closed", "lost")
         now_ms += SESSION_STABLE_MS + BACKOFF_CEILING_MS
-    assert world.waits == [min(BACKOFF_FIRST_MS * 2**i, BACKOFF_CEILING_MS) for i in range(9)]
+    assert world.waits == [
+        min(BACKOFF_FIRST_MS * 2 ** max(i + 1 - BACKOFF_FIRST_TIMES, 0), BACKOFF_CEILING_MS) for i in range(9)
+    ]
     world.ready(now_ms)
     world.session.step(now_ms + SESSION_STABLE_MS)
     world.event(now_ms + SESSION_STABLE_MS, "link_closed", "lost")
@@ -428,3 +432,17 @@ def test_an_hour_of_renewals_loses_and_repeats_nothing():
     session.step(3_600_500)
     assert connections >= 60 and outbox.duplicates_sent == 0
     assert link.numbers == 3600
+
+
+def test_only_a_connection_that_was_ready_and_did_not_end_by_our_will_may_have_been_objected_to():
+    world = World()
+    world.session.step(0)
+    world.event(0, "link_closed", "refused: server unavailable (3)")
+    assert world.outbox.was_objection is False
+    world.ready(BACKOFF_FIRST_MS)
+    world.event(BACKOFF_FIRST_MS, "link_closed", "connection lost")
+    assert world.outbox.was_objection is True
+    world.dialect.password_ms = 60_000
+    world.ready(10_000)
+    world.session.step(10_000 + 60_000)
+    assert world.session.state == DOWN and world.outbox.was_objection is False
