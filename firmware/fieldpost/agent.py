@@ -49,9 +49,12 @@ class Agent:
         self.session = session
         self.commands = commands
 
-    def add_sensor(self, name, make_sensor, interval_ms):
-        """Read one sensor more. name: what alarms call it. interval_ms: between two readings."""
-        self.samplers.append(Sampler(name, make_sensor, interval_ms, self._clock.uptime_ms))
+    def add_sensor(self, name, make_sensor, interval_ms, is_spare=False):
+        """Read one sensor more. name: what alarms call it. interval_ms: between two readings.
+
+        is_spare: off until the settings switch it on.
+        """
+        self.samplers.append(Sampler(name, make_sensor, interval_ms, self._clock.uptime_ms, is_spare))
 
     @property
     def last_reading(self):
@@ -72,11 +75,20 @@ class Agent:
         """Append the record that says that this boot began, and why (one of records.schema.CAUSES)."""
         self._readings.boot(cause)
 
-    def set_rhythm(self, sample_interval_ms):
-        """Read the first sensor each `sample_interval_ms` from now on."""
-        sampler = self.samplers[0]
-        sampler.next_ms = min(sampler.next_ms, self._clock.uptime_ms + sample_interval_ms)
-        sampler.interval_ms = sample_interval_ms
+    def set_rhythm(self, sample_interval_ms, sensors):
+        """Read the first sensor each `sample_interval_ms` from now on, and others as configured.
+
+        sensors: {name: {"on": bool, "interval_ms": int}} for what shall be otherwise. What changes is read at once.
+        """
+        for sampler in self.samplers:
+            wanted = sensors.get(sampler.name) or {}
+            default_ms = sample_interval_ms if sampler is self.samplers[0] else sampler.configured_ms
+            interval_ms = wanted.get("interval_ms") or default_ms
+            is_on = wanted.get("on", not sampler.is_spare)
+            if (interval_ms, is_on) != (sampler.interval_ms, sampler.is_on):
+                sampler.interval_ms = interval_ms
+                sampler.is_on = is_on
+                sampler.next_ms = self._clock.uptime_ms
 
     def answer(self, text):
         """Append a command's answer (UTF-8 JSON object) durably; it leaves before the readings."""
@@ -112,6 +124,8 @@ class Agent:
         """Read what is due; return when the next sensor is."""
         next_sample_ms = None
         for sampler in self.samplers:
+            if not sampler.is_on:
+                continue
             if now_ms >= sampler.next_ms:
                 self._health.alive("sense", now_ms)
                 self._sample(sampler, now_ms)
@@ -184,12 +198,17 @@ class Agent:
 
 
 class Sampler:
-    """One sensor and what is known of it. error: what is wrong now, "" if nothing is."""
+    """One sensor and what is known of it. error: what is wrong now, "" if nothing is.
 
-    def __init__(self, name, make_sensor, interval_ms, now_ms):
+    is_spare: whether it is off unless the settings switch it on.
+    """
+
+    def __init__(self, name, make_sensor, interval_ms, now_ms, is_spare=False):
         self.name = name
         self.make_sensor = make_sensor
-        self.interval_ms = interval_ms
+        self.configured_ms = self.interval_ms = interval_ms
+        self.is_spare = is_spare
+        self.is_on = not is_spare
         self.next_ms = now_ms
         self.sensor = None
         self.reading_schema = None

@@ -48,6 +48,9 @@ class Device:
         self._log = log
         self._next_status_ms = 0
         self.clock = Clock(compat.ticks_ms())
+        # Outputs before whatever may fail: a pin that the agent before this one left on goes to its safe level.
+        pins = config["pins"]
+        self.outputs = Outputs(pins, {name: _open_pin(pins[name], port) for name in pins}, self.clock.uptime_ms)
         from fieldpost.identity import make_context, make_dialect  # needed once: main.py unloads it
 
         hub = config["hub"]
@@ -81,13 +84,12 @@ class Device:
             port.ask_time_ms,
             log,
         )
-        pins = config["pins"]
-        self.outputs = Outputs(pins, {name: _open_pin(pins[name], port) for name in pins}, self.clock.uptime_ms)
+        self._add_sensors()
         batch = config["batch"]
-        self.settings = self._make_settings() if hub["twin"] else None
-        self.context = Context(self.outputs, self.ring, self.agent, self._about, self.settings)
+        self.settings = None
+        self.context = Context(self.outputs, self.ring, self.agent, self._about, self._open_settings)
         self.commands = Commands(
-            Vocabulary(pins, self._user_words(), self.settings is not None),
+            Vocabulary(pins, self._user_words()),
             self.context,
             Journal(journal),
             self.agent.answer,
@@ -113,6 +115,9 @@ class Device:
             self._readings_lane,
         )
         self.outbox = Outbox(lanes, dialect)
+        self._settings_store = port.settings_store()
+        if hub["twin"] or self._settings_store.read() is not None:
+            self._open_settings()
         channels = self._channels(hub, pins)
         if hub["dialect"] == "plain":
             from fieldpost.hubs.plain import Presence
@@ -121,8 +126,6 @@ class Device:
         self.session = Session(self.link, self.outbox, dialect, self.commands, Backoff(compat.random_below), channels)
         self.commands.done_callback = self.session.command_done
         self.agent.connect(self.session, self.commands)
-        if self.settings is not None:
-            self.settings.begin()
         self._cause = port.reset_cause()
         self.agent.begin(self._cause)
 
@@ -163,6 +166,10 @@ class Device:
         """Set every output to its safe level."""
         self.outputs.make_safe(self.clock.uptime_ms)
 
+    def _add_sensors(self):
+        """Name the first sensor, and add others."""
+        self.agent.samplers[0].name = self.config["sensors"][0]["driver"]
+
     def _make_sensor(self):
         return Bme280(self.port.i2c(), self.config["sensors"][0]["address"])
 
@@ -183,8 +190,11 @@ class Device:
             channels.append(Twin(Desired(self.commands, self.outputs, pins, self.settings, self._facts)))
         return channels
 
-    def _make_settings(self):
-        from fieldpost.commands.settings import Settings
+    def _open_settings(self):
+        """Return the settings; what is stored of them is applied when they are first asked for."""
+        if self.settings is not None:
+            return self.settings
+        from fieldpost.commands.settings import Settings  # memory that a device which nobody configures does not need
 
         batch = self.config["batch"]
         defaults = {
@@ -192,12 +202,22 @@ class Device:
             "batch_records": batch["records_max"],
             "batch_age_ms": batch["age_ms"],
             "thresholds": {},
+            "sensors": {},
         }
-        return Settings(self.port.settings_store(), defaults, self._apply, self._readings_confirmed)
+        self.settings = Settings(
+            self._settings_store,
+            defaults,
+            self._apply,
+            self._readings_confirmed,
+            {sampler.name: not sampler.is_spare for sampler in self.agent.samplers},
+            self.config["trial_s"] * 1000,
+        )
+        self.settings.begin()
+        return self.settings
 
     def _apply(self, settings):
         """Take settings (see commands.settings) as they hold from now on."""
-        self.agent.set_rhythm(settings["sample_interval_ms"])
+        self.agent.set_rhythm(settings["sample_interval_ms"], settings["sensors"])
         if settings["thresholds"] or self.agent.thresholds is not None:
             from fieldpost.thresholds import Thresholds
 
@@ -224,7 +244,12 @@ class Device:
                 "erase_cycles": max(ring.newest, 0) // ring.sectors,
                 "capacity_h": readings * self.agent.samplers[0].interval_ms // 3_600_000,
                 "sensor_failures": self.agent.sensor_failures,
+                "sensors": {
+                    sampler.name: {"on": sampler.is_on, "interval_ms": sampler.interval_ms, "error": sampler.error}
+                    for sampler in self.agent.samplers
+                },
                 "error": self.session.last_error,
+                "failure": self.port.last_failure(),
             }
         )
         return facts

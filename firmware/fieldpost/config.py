@@ -27,6 +27,9 @@ from fieldpost.limits import (
     ROOTS_MAX,
     SAMPLE_MS_MAX,
     SAMPLE_MS_MIN,
+    TRIAL_MS,
+    TRIAL_S_MAX,
+    TRIAL_S_MIN,
     URGENT_SECTORS_MIN,
     WINDOW_BATCHES_MAX,
 )
@@ -338,6 +341,8 @@ def _config_shape():
                 {},
             ),
         ),
+        # How long new settings from afar may take to prove good before they are taken back.
+        ("trial_s", Optional(Integer(TRIAL_S_MIN, TRIAL_S_MAX, "seconds"), TRIAL_MS // 1000)),
         ("wifi", Optional(ListOf(Fields(("ssid", _ssid())), 8), ())),
         ("ntp_hosts", Optional(ListOf(host, 4, 1), ("pool.ntp.org",))),
         ("watchdog_ms", Optional(Integer(2000, 60_000, "milliseconds"), 8000)),

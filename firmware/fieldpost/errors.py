@@ -36,10 +36,11 @@ class ClockUnknown(FieldpostError):
 class CommandMalformed(FieldpostError):
     """A message from the hub is no command; it is answered with the reason and does not come again.
 
-    command_id: the message id, "" if it has none.
+    command_id, correlation_id: the message's, "" if it has none.
     """
 
-    def __init__(self, command_id, reason):
+    def __init__(self, command_id, reason, correlation_id=""):
         super().__init__(reason)
         self.command_id = command_id
+        self.correlation_id = correlation_id
         self.reason = reason

@@ -18,7 +18,7 @@ class Thresholds:
         self._quiet_until_ms = {}
 
     def set(self, ranges):
-        """Take {quantity: {"above": number or None, "below": number or None}}."""
+        """Take {quantity: {"above": number, "below": number}}, either of which may be absent."""
         self._ranges = ranges or {}
         self._states = {}
 
@@ -37,7 +37,7 @@ class Thresholds:
 
 
 def _state(value, limits, exponent):
-    above, below = limits["above"], limits["below"]
+    above, below = limits.get("above"), limits.get("below")
     if above is not None and value > _scaled(above, exponent):
         return "above"
     if below is not None and value < _scaled(below, exponent):

@@ -94,6 +94,9 @@ class TestPort:
     def output(self, gpio, level):
         return self.pins.setdefault(gpio, Pin(level))
 
+    def last_failure(self):
+        return None
+
     def settings_store(self):
         return StoredText(str(self._path) + ".settings")
 

@@ -3,6 +3,7 @@
     ping                    LEVEL   an answer comes
     sensor.read             LEVEL   the newest reading
     agent.info              LEVEL   which board and firmware, how long it runs
+    agent.config settings   LEVEL   those given are tried (see settings); the answer tells what holds now
     agent.reboot            ONCE    it restarts, when this answer is on its way
     queue.stats             LEVEL   what waits in the ring, and what was lost
     queue.purge  confirm    ONCE    sectors of readings that wait are dropped, and reported as lost
@@ -30,6 +31,29 @@ def _sensor_read(context, arguments, now_ms):
 
 def _info(context, arguments, now_ms):
     return context.about()
+
+
+def _settings():
+    from fieldpost.commands.settings import fields  # memory that a device which nobody configures does not need
+
+    return fields()
+
+
+def _stated(arguments):
+    return {key: arguments[key] for key in arguments if arguments[key] is not None}
+
+
+def _check_config(context, arguments, now_ms):
+    context.settings().check(_stated(arguments))
+
+
+def _config(context, arguments, now_ms):
+    settings = context.settings()
+    asked = _stated(arguments)
+    if asked:
+        settings.ask(asked)
+    status = settings.status()
+    return tuple([(key, status[key]) for key in ("status", "sample_interval_ms", "batch_records", "batch_age_ms")])
 
 
 def _reboot(context, arguments, now_ms):
@@ -72,6 +96,7 @@ AGENT_WORDS = (
     Word("ping", LEVEL, tuple, _ping),
     Word("sensor.read", LEVEL, tuple, _sensor_read),
     Word("agent.info", LEVEL, tuple, _info),
+    Word("agent.config", LEVEL, _settings, _config, check=_check_config),
     Word("agent.reboot", ONCE, tuple, _reboot),
     Word("queue.stats", LEVEL, tuple, _stats),
     Word("queue.purge", ONCE, lambda: (("confirm", Text(8, "the ring's id")),), _Purge, check=_check_purge),

@@ -1,11 +1,12 @@
 """A command's answer as bounded JSON: whole and valid whatever was asked for.
 
-    {"id":"7f3c","status":"done","command":"gpio.set","result":{"pin":"relay","value":1}}
+    {"id":"7f3c","status":"done","via":"message","cid":"42","command":"gpio.set","result":{"pin":"relay","value":1}}
 
+It is the audit record too: `via` is the way in which the command came, and the record around it says when.
 Written by hand because dicts have no order on MicroPython, and in ASCII alone because an id or a name may
 hold what the two interpreters encode differently. What does not fit in RESULT_TEXT_BYTES_MAX goes in this
-order: the end of a reason, the result, the command's name, the end of the id. An id of 128 characters, the
-longest that IoT Hub takes, always fits whole.
+order: the end of a reason, the result, the command's name, the correlation id, the end of the id. An id of 128
+characters, the longest that IoT Hub takes, always fits whole.
 """
 
 from fieldpost.limits import COMMAND_NAME_CHARS_MAX, RESULT_TEXT_BYTES_MAX
@@ -18,16 +19,22 @@ class Raw:
         self.text = text
 
 
-_FRAME_BYTES = len('{"id":"","status":"interrupted"}')
+_FRAME_BYTES = len('{"id":"","status":"interrupted","via":"message"}')
 
 
-def encode(message_id, status, name, result):
+def encode(message_id, status, name, result, via="message", correlation_id=""):
     """Return the answer as bytes.
 
     status: one of journal.STATUSES. name: as it was asked for, "" if there was none.
     result: pairs of key and value (str, int, bool, Raw); only the value of the key "reason" may be shortened.
+    via: "message", "method" or "twin". correlation_id: what the sender calls it, "" if nothing.
     """
-    text = '{"id":"%s","status":"%s"' % (escaped(message_id, RESULT_TEXT_BYTES_MAX - _FRAME_BYTES), status)
+    id_text = escaped(message_id, RESULT_TEXT_BYTES_MAX - _FRAME_BYTES)
+    text = '{"id":"%s","status":"%s","via":"%s"' % (id_text, status, via)
+    if correlation_id:
+        addition = ',"cid":"%s"' % escaped(correlation_id, RESULT_TEXT_BYTES_MAX)
+        if len(text) + len(addition) < RESULT_TEXT_BYTES_MAX:
+            text += addition
     if name:
         addition = ',"command":"%s"' % escaped(name, COMMAND_NAME_CHARS_MAX)
         if len(text) + len(addition) < RESULT_TEXT_BYTES_MAX:

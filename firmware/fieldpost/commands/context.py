@@ -5,7 +5,7 @@ class Context:
     """outputs, ring: see those modules; ring is the one of the readings.
 
     agent: last_reading and reading_schema. about(): pairs that describe the device as it is now.
-    settings: see that module, or None where nothing keeps them.
+    settings(): the settings, see that module.
     reboot_ms: the uptime at which a restart that was asked for is due, or None.
     """
 

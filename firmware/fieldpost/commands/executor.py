@@ -74,6 +74,7 @@ class Commands:
         self._link_up_ms = 0  # since the boot, or when the link was last up; None once the outputs were made safe
         self._queue = []  # the first is the one under way
         self._running = None
+        self._turned_away = {}
 
     def knows(self, name):
         """Return whether there is a command called `name`."""
@@ -83,11 +84,19 @@ class Commands:
             return False
         return True
 
-    def submit(self, command_id, name, arguments, expires_ms, token, proof=None):
+    def objection(self, name, arguments):
+        """Return why such a command may never act, or None if it may at the right moment."""
+        try:
+            guard.permitted(self._vocabulary, name, arguments, "any")
+        except Mismatch as mismatch:
+            return str(mismatch)
+        return None
+
+    def submit(self, command_id, name, arguments, expires_ms, token, proof=None, via="message"):
         """Queue a command and return True; what is wrong with it is answered in its turn.
 
         command_id: "" if there is none. arguments: dict as parsed. expires_ms: Unix time in ms, or None.
-        proof: see commands.policy.
+        proof: see that module. via: the way in which it came, see answer.
         A command that is queued or under way already only gets the new token. Returns False if
         COMMANDS_QUEUED_MAX commands wait: it is not taken and must not be acknowledged, the hub keeps it.
         """
@@ -96,11 +105,18 @@ class Commands:
             word, checked = guard.permitted(self._vocabulary, name, arguments, command_id)
         except Mismatch as mismatch:
             reason = str(mismatch)
-        return self._enqueue(Command(command_id, name, word, checked, expires_ms, reason, token, proof))
+        correlation_id = "" if proof is None else proof.correlation_id
+        return self._enqueue(
+            Command(command_id, name, word, checked, expires_ms, reason, token, proof, via, correlation_id)
+        )
 
-    def refuse(self, command_id, reason, token):
-        """Queue the refusal of a message that is no command. Returns what `submit` returns."""
-        return self._enqueue(Command(command_id, "", None, None, None, reason, token))
+    def refuse(self, command_id, reason, token, via="message", correlation_id=""):
+        """Queue the refusal of what is no command. Returns what `submit` returns."""
+        return self._enqueue(Command(command_id, "", None, None, None, reason, token, None, via, correlation_id))
+
+    def turn_away(self, via):
+        """Count a command that finds no room and does not come again; a record tells how many, once there is time."""
+        self._turned_away[via] = self._turned_away.get(via, 0) + 1
 
     def link(self, now_ms, is_up):
         """Take note of the link; make the outputs safe once it has been away for the policy's safe_after_s."""
@@ -133,6 +149,10 @@ class Commands:
             self._go_on(self._queue[0], now_ms)
         elif self._queue:
             self._take_up(self._queue[0], now_ms)
+        elif self._turned_away:
+            via, count = self._turned_away.popitem()
+            reason = "too many commands waited: %d found no room" % count
+            self._answer(encode("", STATUS_REFUSED, "", (("reason", reason),), via))
 
     def wait_ms(self, now_ms):
         """Return in how many ms `step` has something to do, or None if only a new command changes that."""
@@ -158,6 +178,8 @@ class Commands:
             self.repeated += 1
         utc_ms = self._utc_ms()
         reason = command.reason or guard.staleness(command.expires_ms, utc_ms)
+        if reason is None:
+            reason = guard.disorder(self._journal, command.pin, command.sent_ms)
         if reason is None and state == NEW and self._policy is not None:
             reason = self._policy.refusal(command, now_ms, utc_ms)
         verdict = guard.verdict(state, command.word, reason)
@@ -183,11 +205,10 @@ class Commands:
                 status = STATUS_INTERRUPTED if state == BEGUN else STATUS_REFUSED
                 self._finish(command, status, (("reason", str(mismatch)),))
                 return
-        if command.key is not None and state != BEGUN and not self._noted(self._journal.begun, command.key):
+        is_noted = command.key is None or state == BEGUN
+        if not is_noted and not self._noted(self._journal.begun, command.key, command.pin, command.sent_ms):
             self._finish(command, STATUS_FAILED, (("reason", "the journal takes no notes: nothing was done"),))
             return
-        if self._policy is not None:
-            self._policy.acted(command)
         try:
             result = word.act(self._context, command.arguments, now_ms)
         except Exception as error:  # words of the user's own may raise anything, and the agent goes on
@@ -214,7 +235,7 @@ class Commands:
 
     def _finish(self, command, status, result):
         """Store the answer, note that it is stored, and let the hub forget the command."""
-        answer = encode(command.id, status, command.name, result)
+        answer = encode(command.id, status, command.name, result, command.via, command.correlation_id)
         self._answer(answer)
         if command.key is not None:
             self._noted(self._journal.done, command.key, status)

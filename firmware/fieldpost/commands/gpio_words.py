@@ -35,9 +35,17 @@ def _toggle(context, arguments, now_ms):
     return (("pin", pin), ("value", level))
 
 
-def _check_turn(context, arguments, now_ms):
+def _check_toggle(context, arguments, now_ms):
     pin = arguments["pin"]
     context.outputs.check(pin, 1 - context.outputs.rest_level(pin), now_ms)
+
+
+def _check_pulse(context, arguments, now_ms):
+    context.outputs.check_pattern(arguments["pin"], (arguments["width_ms"],), now_ms)
+
+
+def _check_pattern(context, arguments, now_ms):
+    context.outputs.check_pattern(arguments["pin"], arguments["durations_ms"], now_ms)
 
 
 class _Pattern:
@@ -85,14 +93,14 @@ _MAXIMUM = "pulse_max_ms"
 GPIO_WORDS = (
     Word("gpio.set", LEVEL, _pin_and_value, _set, check=_check_set),
     Word("gpio.get", LEVEL, _pin, _get),
-    Word("gpio.toggle", ONCE, _pin, _toggle, check=_check_turn),
+    Word("gpio.toggle", ONCE, _pin, _toggle, check=_check_toggle),
     Word(
         "gpio.pulse",
         ONCE,
         lambda: _pin() + (("width_ms", _width()),),
         _pulse,
         (("width_ms", _MAXIMUM),),
-        _check_turn,
+        _check_pulse,
     ),
     Word(
         "gpio.pattern",
@@ -100,6 +108,6 @@ GPIO_WORDS = (
         lambda: _pin() + (("durations_ms", ListOf(_width(), PATTERN_DURATIONS_MAX, 1)),),
         _pattern,
         (("durations_ms", _MAXIMUM),),
-        _check_turn,
+        _check_pattern,
     ),
 )

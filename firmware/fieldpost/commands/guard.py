@@ -66,6 +66,14 @@ def staleness(expires_ms, utc_ms):
     return None
 
 
+def disorder(journal, pin, sent_ms):
+    """Return why a command for `pin` that was sent at `sent_ms` (Unix ms) is behind its time, or None."""
+    if pin is None or sent_ms is None:
+        return None
+    newest_ms = journal.newest_ms(pin)
+    return None if newest_ms is None or sent_ms >= newest_ms else "a newer command has acted on pin %s" % pin
+
+
 def verdict(state, word, reason):
     """Return one of the constants above.
 

@@ -5,6 +5,8 @@ Each note is a record in a small ring of the journal's own, which lets its oldes
     offset  bytes
     0       8      the first bytes of SHA-256 of the command's message id
     8       1      status, an index into STATUSES (0 in BEGUN)
+    9       2      in BEGUN, if the sender said when it was sent: the first bytes of SHA-256 of the pin's name
+    11      6      and that moment, Unix ms
 
     record kind    BEGUN     the effect may have happened, wholly or in part
                    ACTED     it has happened; the answer may not have been stored
@@ -33,11 +35,18 @@ STATUSES = (STATUS_DONE, STATUS_REFUSED, STATUS_INTERRUPTED, STATUS_FAILED)  # o
 
 _DIGEST_BYTES = const(8)
 _NOTE_BYTES = const(9)
+_PIN_BYTES = const(2)
+_SENT_BYTES = const(6)
+_LONG_NOTE_BYTES = const(17)
 
 
 def digest(message_id):
     """Return what the journal knows a message id by: 8 bytes, the same for the same id on every boot."""
     return hashlib.sha256(message_id.encode()).digest()[:_DIGEST_BYTES]
+
+
+def _pin_digest(name):
+    return digest(name)[:_PIN_BYTES]
 
 
 class Journal:
@@ -53,6 +62,7 @@ class Journal:
         self._statuses = bytearray(JOURNAL_ENTRIES_MAX)
         self._next_slot = 0
         self._note = bytearray(_NOTE_BYTES)
+        self._newest = {}  # by pin: when the newest command that acted on it was sent
         self._read_back()
 
     def state(self, key):
@@ -64,9 +74,18 @@ class Journal:
         """Return the status (one of STATUSES) that the last note of a known id carries."""
         return STATUSES[self._statuses[self._find(key)]]
 
-    def begun(self, key):
-        """Note durably that the effect is about to happen."""
-        self._append(BEGUN, key, 0)
+    def newest_ms(self, pin):
+        """Return when the newest command that acted on `pin` was sent, Unix ms, or None if none said so."""
+        return self._newest.get(_pin_digest(pin)) if self._newest else None
+
+    def begun(self, key, pin=None, sent_ms=None):
+        """Note durably that the effect is about to happen, on `pin`, for a command that was sent at `sent_ms`."""
+        if pin is None or sent_ms is None or not 0 <= sent_ms < 1 << 8 * _SENT_BYTES:
+            self._append(BEGUN, key, 0)
+        else:
+            place = _pin_digest(pin)
+            self._newest[place] = sent_ms
+            self._ring.append(BEGUN, key + b"\0" + place + sent_ms.to_bytes(_SENT_BYTES, "little"))
         self._remember(BEGUN, key, 0)
 
     def acted(self, key, status):
@@ -94,6 +113,10 @@ class Journal:
             if length < 0:
                 return
             status_index = payload[_DIGEST_BYTES]
+            if length == _LONG_NOTE_BYTES and reader.kind == BEGUN:
+                place = bytes(payload[_NOTE_BYTES : _NOTE_BYTES + _PIN_BYTES])
+                self._newest[place] = int.from_bytes(payload[_NOTE_BYTES + _PIN_BYTES : length], "little")
+                length = _NOTE_BYTES
             # What a later version may have noted in another shape is nothing that this one can judge.
             if length == _NOTE_BYTES and BEGUN <= reader.kind <= DONE and status_index < len(STATUSES):
                 self._remember(reader.kind, bytes(payload[:_DIGEST_BYTES]), status_index)

@@ -40,11 +40,27 @@ class Outputs:
         if level == lane.safe or level == lane.level:
             return
         for other in lane.not_with:
-            if self._lanes[other].is_away:
+            if self._lanes[other].is_away or self._lanes[other].turn_ms is not None:
                 raise Mismatch("%s may not leave its safe level while %s is away from its own" % (name, other))
         rest_ms = lane.off_min_ms - (now_ms - lane.since_ms)
         if rest_ms > 0:
             raise Mismatch("%s must rest for %d ms more" % (name, rest_ms))
+
+    def check_pattern(self, name, durations_ms, now_ms):
+        """Raise Mismatch, with the reason, if output `name` may not follow this pattern now. Touches nothing."""
+        lane = self._lanes[name]
+        first = 1 - lane.rest_level
+        self.check(name, first, now_ms)
+        for index in range(len(durations_ms)):
+            is_first = index & 1 == 0
+            duration_ms = durations_ms[index]
+            if (first if is_first else 1 - first) != lane.safe:
+                if lane.on_max_ms is not None and duration_ms > lane.on_max_ms:
+                    raise Mismatch(
+                        "%s may be away from its safe level for %d ms, not for %d" % (name, lane.on_max_ms, duration_ms)
+                    )
+            elif duration_ms < lane.off_min_ms and (is_first or index + 1 < len(durations_ms)):
+                raise Mismatch("%s must rest for %d ms, not for %d" % (name, lane.off_min_ms, duration_ms))
 
     def set(self, name, level, now_ms):
         """Set output `name` to `level` (0 or 1); nothing happens on the pin if it is there already."""
@@ -54,6 +70,11 @@ class Outputs:
     def get(self, name):
         """Return the level that the pin itself reports, 0 or 1."""
         return 1 if self._lanes[name].pin.value() else 0
+
+    def level(self, name):
+        """Return the level that `name` was last given, a pattern under way aside; for an input, what it reports."""
+        lane = self._lanes[name]
+        return self.get(name) if lane.safe is None else lane.rest_level
 
     def measure(self, name):
         """Return what the pin measures: (0 to 65535, microvolts)."""
@@ -65,9 +86,8 @@ class Outputs:
 
     def pulse(self, name, durations_ms, now_ms):
         """Turn the level of output `name` over for the first duration, back for the second, and so on."""
-        lane = self._lanes[name]
-        self.check(name, 1 - lane.rest_level, now_ms)
-        lane.pulse(durations_ms, now_ms)
+        self.check_pattern(name, durations_ms, now_ms)
+        self._lanes[name].pulse(durations_ms, now_ms)
 
     def is_pulsing(self, name):
         """Return whether a pattern on `name` is under way."""

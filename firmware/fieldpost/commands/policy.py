@@ -1,4 +1,4 @@
-"""Which commands this device takes at all: an allow list, a rate, an age, an order, and signatures.
+"""Which commands this device takes at all: an allow list, a rate, an age, and signatures.
 
 A command signed for words in `signed` carries the property `sig`: the hexadecimal HMAC-SHA256, with a key that the
 hub does not have, of four lines: device id, message id, expiry (Unix ms), and the name, followed by the body as it
@@ -13,10 +13,7 @@ _MINUTE_MS = 60_000
 
 
 class Policy:
-    """settings: the configuration's `commands`. key: bytes that sign commands, or None. device_id: of this device.
-
-    Knows nothing of what happened before this boot: outputs are safe then, and no command is newer.
-    """
+    """settings: the configuration's `commands`. key: bytes that sign commands, or None. device_id: of this device."""
 
     def __init__(self, settings, key, device_id):
         self._allowed = settings["allow"]
@@ -28,7 +25,6 @@ class Policy:
         self._device_id = device_id
         self._credit_ms = _MINUTE_MS
         self._credited_ms = 0
-        self._newest_ms = {}  # by pin: when the newest command that acted on it was sent
 
     def refusal(self, command, now_ms, utc_ms):
         """Return why `command` may not act, or None; one that may has used up a part of the rate."""
@@ -41,12 +37,6 @@ class Policy:
         if reason is None and self._per_minute and not self._has_credit(now_ms):
             reason = "more than %d commands a minute" % self._per_minute
         return reason
-
-    def acted(self, command):
-        """Note that `command` is about to act."""
-        pin = command.arguments.get("pin")
-        if pin is not None and command.proof is not None and command.proof.sent_ms is not None:
-            self._newest_ms[pin] = command.proof.sent_ms
 
     def _signature_fault(self, command):
         name = command.word.name
@@ -70,9 +60,6 @@ class Policy:
                 return "its age is not known: it needs the property `at` (Unix ms), and the device the time"
             if utc_ms - sent_ms > self._age_s_max * 1000:
                 return "it is older than %d s" % self._age_s_max
-        newest_ms = self._newest_ms.get(command.arguments.get("pin"))
-        if sent_ms is not None and newest_ms is not None and sent_ms < newest_ms:
-            return "a newer command has acted on pin %s" % command.arguments["pin"]
         return None
 
     def _has_credit(self, now_ms):

@@ -11,10 +11,10 @@ _USER_MODULE = "user_commands"
 class Vocabulary:
     """The words of one device. pins: the configuration's `pins`, which say what each pin may be asked.
 
-    words: the user's. has_settings: whether the device keeps settings.
+    words: the user's.
     """
 
-    def __init__(self, pins, words=(), has_settings=False):
+    def __init__(self, pins, words=()):
         self.pins = pins
         self._words = {}
         groups = [GPIO_WORDS, AGENT_WORDS, words]
@@ -22,10 +22,6 @@ class Vocabulary:
             from fieldpost.commands.analog_words import ANALOG_WORDS  # memory that few boards need
 
             groups.append(ANALOG_WORDS)
-        if has_settings:
-            from fieldpost.commands.settings_words import SETTINGS_WORDS
-
-            groups.append(SETTINGS_WORDS)
         for group in groups:
             for one in group:
                 self._words[one.name] = one

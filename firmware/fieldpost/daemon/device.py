@@ -8,14 +8,17 @@ from fieldpost.errors import SensorError
 class ServiceDevice(Device):
     """As Device. config: as `daemon.settings.load` returns it."""
 
-    def __init__(self, config, identity, port, log):
-        super().__init__(config, identity, port, log)
-        first, *others = config["sensors"]
+    def _add_sensors(self):
+        first, *others = self.config["sensors"]
         self.agent.samplers[0].name = _name(first)
         for settings in others:
-            self.agent.add_sensor(
-                _name(settings), lambda settings=settings: self._make(settings), settings["interval_ms"]
-            )
+            self._add(_name(settings), settings, False)
+        spare = catalog.spare([sampler.name for sampler in self.agent.samplers], self.config["sample_interval_ms"])
+        for name in spare:
+            self._add(name, spare[name], True)
+
+    def _add(self, name, settings, is_spare):
+        self.agent.add_sensor(name, lambda: self._make(settings), settings["interval_ms"], is_spare)
 
     def poll(self):
         """Let the sensors look that count between readings."""

@@ -31,7 +31,7 @@ def state(device):
         "commands_done": device.commands.done,
         "commands_refused": device.commands.refused,
         "commands_failed": device.commands.failed,
-        "sensors": [_sensor(sampler) for sampler in agent.samplers],
+        "sensors": [_sensor(sampler) for sampler in agent.samplers if sampler.is_on],
     }
 
 

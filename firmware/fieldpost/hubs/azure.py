@@ -62,36 +62,46 @@ class AzureDialect:
     def parse(self, topic, payload):
         """Return (id, name, arguments, expires_ms, proof) of a command, or None for a message that is none of ours.
 
-        The command is named by the property `command`, with its arguments as the body, or both stand in the
-        body: {"command": "gpio.set", "arguments": {"pin": "relay", "value": 1}}. expires_ms: Unix ms,
-        or None. proof: a Proof of the properties `at` (Unix ms, when it was sent) and `sig`. Raises
-        CommandMalformed.
+        The command is named by the property `command`, with its arguments as the body or, where that is empty, as
+        the property `arguments`; or both stand in the body: {"command": "gpio.set", "arguments": {"pin": "relay",
+        "value": 1}}. expires_ms: Unix ms, or None. proof: a Proof of the properties `at` (Unix ms, when it was
+        sent) and `sig`, and of the arguments' text. Raises CommandMalformed.
         """
-        command_id = ""
+        command_id = correlation_id = ""
         try:
             topic = str(topic, "utf-8")
             if not topic.startswith(self._devicebound):
                 return None
             bag = properties.decode(topic[len(self._devicebound) :])
             command_id = bag.get("$.mid") or ""
+            correlation_id = bag.get("$.cid") or ""
             expires_ms = expiry_ms(bag.get("$.exp"))
             sent_ms = bag.get("at")
-            proof = Proof(None if sent_ms is None else int(sent_ms), bag.get("sig"), bytes(payload))
-            text = str(payload, "utf-8")
+            body = bytes(payload) or (bag.get("arguments") or "").encode()
+            proof = Proof(None if sent_ms is None else int(sent_ms), bag.get("sig"), body, correlation_id)
+            text = str(body, "utf-8")
             if not is_whole_json(text):
                 raise ValueError
             body = json.loads(text) if text else {}
         except (ValueError, RuntimeError, MemoryError):  # nested more deeply, or made of more, than memory allows
-            raise CommandMalformed(command_id, "the body is not JSON, or the properties are malformed")
+            reason = "the body is not JSON, or the properties are malformed"
+            raise CommandMalformed(command_id, reason, correlation_id)
         if not isinstance(body, dict):
-            raise CommandMalformed(command_id, "the body is no JSON object")
+            raise CommandMalformed(command_id, "the body is no JSON object", correlation_id)
         name = bag.get("command")
         if name is None:
             name = body.get("command")
             body = body.get("arguments", {})
         if not isinstance(name, str) or not isinstance(body, dict):
-            raise CommandMalformed(command_id, 'expected {"command": "name", "arguments": {...}}')
+            raise CommandMalformed(command_id, 'expected {"command": "name", "arguments": {...}}', correlation_id)
         return command_id, name, body, expires_ms, proof
+
+    def command_id(self, topic):
+        """Return the message id of a command whose body was passed over, "" if there is none."""
+        try:
+            return properties.decode(topic[len(self._devicebound) :]).get("$.mid") or ""
+        except ValueError:
+            return ""
 
 
 def expiry_ms(text):

@@ -18,6 +18,7 @@ _NOT_FOUND = 404
 _TOO_MANY = 429
 _ERROR = 500
 _STATUS_CODES = {"done": _OK, "refused": _BAD_REQUEST}
+_VIA = "method"
 
 
 class Methods:
@@ -63,11 +64,28 @@ class Methods:
         if arguments is None:
             arguments = {}
         if isinstance(arguments, dict):
-            is_taken = self._commands.submit(command_id, name, arguments, None, token)
+            is_taken = self._commands.submit(command_id, name, arguments, None, token, None, _VIA)
         else:
-            is_taken = self._commands.refuse(command_id, "the payload is no JSON object", token)
+            is_taken = self._commands.refuse(command_id, "the payload is no JSON object", token, _VIA)
         if not is_taken:
+            self._commands.turn_away(_VIA)
             self._answer(request_id, _TOO_MANY, b'{"status":"refused","result":{"reason":"too many commands wait"}}')
+        return True
+
+    def take_long(self, topic, size):
+        """Answer a call whose payload of `size` bytes was passed over; return whether it was for this channel."""
+        if not topic.startswith(_REQUEST):
+            return False
+        bag = topic[len(_REQUEST) :].partition("/")[2]
+        reason = "a payload of %d bytes is too long for this device" % size
+        try:
+            request_id = properties.decode(bag).get("$rid")
+        except ValueError:
+            return True
+        token = self, (self._connection, request_id, True)
+        command_id = "method-%s-%d-%s" % (self._origin, self._connection, request_id)
+        if request_id and not self._commands.refuse(command_id, reason, token, _VIA):
+            self._commands.turn_away(_VIA)
         return True
 
     def finished(self, call, status, answer):

@@ -65,6 +65,18 @@ class Twin:
             self._failed("the hub's answer about the twin is malformed: %s" % error)
         return True
 
+    def take_long(self, topic, size):
+        """Note that a message of `size` bytes was passed over; return whether it was for this channel."""
+        if topic.startswith(_NOTICE):
+            self._must_ask = True
+            return True
+        if not topic.startswith(_ANSWER):
+            return False
+        # To ask again would change nothing: the next notice, or connection, may.
+        self._under_way = _NOTHING
+        self.last_error = "the twin takes %d bytes, more than this device can read" % size
+        return True
+
     def step(self, now_ms, link):
         """Ask or report if there is reason to."""
         self._now_ms = now_ms

@@ -8,8 +8,9 @@ MQTT 3.1.1 has no properties: the message id stands in the topic, and what belon
 
     {"id": "c-1", "command": "gpio.set", "arguments": {"pin": "relay", "value": 1}, "expires": 1795447452000}
 
-`id` names it for ever: the same id acts once. `expires` and `at` (when it was sent) are Unix ms, and may be absent. A
-signed command carries `sig`, and its name and arguments as the text that was signed (see commands.policy):
+`id` names it for ever: the same id acts once. `expires` and `at` (when it was sent) are Unix ms, `cid` is a correlation
+id for the answer; all three may be absent. A signed command carries `sig`, and its name and arguments as the text that
+was signed (see commands.policy):
 
     {"id": "c-2", "expires": 1795447452000, "sig": "...", "signed": "{\"command\":\"gpio.set\",\"arguments\":{...}}"}
 """
@@ -61,10 +62,11 @@ class PlainDialect:
         """
         if topic != self._commands:
             return None
-        command_id = ""
+        command_id = correlation_id = ""
         try:
             body = _object(str(payload, "utf-8"))
             command_id = _of(body, "id", str) or ""
+            correlation_id = _of(body, "cid", str) or ""
             expires_ms = _of(body, "expires", int)
             signature = _of(body, "sig", str)
             signed = _of(body, "signed", str)
@@ -77,7 +79,11 @@ class PlainDialect:
         arguments = body.get("arguments", {})
         if not isinstance(name, str) or not isinstance(arguments, dict):
             raise CommandMalformed(command_id, 'expected {"id": "...", "command": "name", "arguments": {...}}')
-        return command_id, name, arguments, expires_ms, Proof(sent_ms, signature, (signed or "").encode())
+        return command_id, name, arguments, expires_ms, Proof(sent_ms, signature, (signed or "").encode(), correlation_id)
+
+    def command_id(self, topic):
+        """Return "": the id stands in the body, which was passed over."""
+        return ""
 
 
 class Presence:
@@ -98,6 +104,10 @@ class Presence:
         self._is_due = False
 
     def take(self, topic, payload):
+        """Nothing arrives here."""
+        return False
+
+    def take_long(self, topic, size):
         """Nothing arrives here."""
         return False
 

@@ -1,8 +1,8 @@
 """Bytes from the hub to MQTT packets, in a buffer of a known size.
 
-A packet that is larger than the buffer is drained: all that is kept of it is its packet id, so that it can be
-acknowledged, wherever a long topic has put that. The handler hears of it. Whatever breaks the protocol raises
-ProtocolError; the connection is then worth nothing any more (MQTT 3.1.1 section 4.8).
+A packet that is larger than the buffer is drained: kept of it are its packet id, so that it can be acknowledged,
+wherever a long topic has put that, and its topic, if that fits. The handler hears of it. Whatever breaks the
+protocol raises ProtocolError; the connection is then worth nothing any more (MQTT 3.1.1 section 4.8).
 """
 
 from fieldpost.compat import const
@@ -22,7 +22,8 @@ class Inbound:
     """An incremental parser. packet_bytes_max: the largest body of a packet that is taken whole.
 
     handler: packet(first_byte, body) for a whole one; body: a memoryview, valid during the call.
-    oversize(packet_id, size) for a PUBLISH that was drained; packet_id 0 at QoS 0.
+    oversize(packet_id, size, topic) for a PUBLISH that was drained; packet_id 0 at QoS 0; topic: a memoryview,
+    valid during the call, empty if it did not fit.
     """
 
     def __init__(self, packet_bytes_max):
@@ -102,7 +103,9 @@ class Inbound:
         qos = self._first_byte >> 1 & 3
         if self._first_byte & 0xF0 != PUBLISH or qos > 1 or (qos and not self._packet_id):
             raise ProtocolError("packet 0x%02x of %d bytes" % (self._first_byte, self._remaining))
-        handler.oversize(self._packet_id if qos else 0, self._remaining)
+        end = 2 + (self._body[0] << 8 | self._body[1])
+        topic = self._body[2 : end if end <= len(self._body) else 2]
+        handler.oversize(self._packet_id if qos else 0, self._remaining, topic)
 
 
 def publish_parts(first_byte, body):

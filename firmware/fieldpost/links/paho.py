@@ -231,7 +231,7 @@ class PahoLink:
             topic = b""  # no topic of MQTT (section 4.7.3): nobody's
         size = len(topic) + len(message.payload) + 2
         if size > self._inbound_bytes:
-            self._handler.link_refused(packet_id, size)
+            self._handler.link_refused(packet_id, size, memoryview(topic))
         else:
             self._handler.link_message(memoryview(topic), memoryview(message.payload), packet_id)
 

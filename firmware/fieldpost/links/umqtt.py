@@ -42,7 +42,7 @@ class UmqttLink(MQTTClient):
     dialect: who connects, and how (see packets.connect). context: a TLS context (links.tls), or None for plain TCP.
     path: of a WebSocket (RFC 6455), or None for plain MQTT.
     handler: link_connected(), link_suback(code), link_puback(packet_id), link_message(topic, payload, packet_id),
-    link_refused(packet_id, size), link_closed(reason, is_refusal), link_has_room() -> whether to go on reading.
+    link_refused(packet_id, size, topic), link_closed(reason, is_refusal), link_has_room() -> whether to go on reading.
     """
 
     def __init__(self, dialect, host, port, keepalive_s, context, inbound_bytes=COMMAND_BYTES_MAX, path=None):
@@ -224,11 +224,11 @@ class UmqttLink(MQTTClient):
         else:
             raise ProtocolError("unexpected packet 0x%02x" % first_byte)
 
-    def oversize(self, packet_id, size):
+    def oversize(self, packet_id, size, topic):
         """Inbound: a message that was too large and has been drained."""
         if self._state != _OPEN:
             raise ProtocolError("a message of %d bytes before CONNACK" % size)
-        self._handler.link_refused(packet_id, size)
+        self._handler.link_refused(packet_id, size, topic)
 
     def _connack(self, body):
         if len(body) != 2:

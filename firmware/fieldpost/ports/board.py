@@ -11,6 +11,7 @@ from fieldpost.ports.stored_text import StoredText
 from fieldpost.ports.wifi import Wifi
 
 _FOLDER = "/queue"
+_FAILURE_CHARS_MAX = 120
 
 # Boards count from 1970 or from 2000; the protocols of fieldpost from 1970.
 _EPOCH_OFFSET_S = 0 if time.gmtime(0)[0] == 1970 else 946684800
@@ -63,6 +64,14 @@ class Board:
     def settings_store(self):
         """Return where settings are kept that were changed from afar (see stored_text)."""
         return StoredText("/settings.json")
+
+    def last_failure(self):
+        """Return what ended the agent last (see main.py), in one line, or None if nothing has."""
+        try:
+            with open("/last_error.txt") as file:
+                return file.read(2_000).strip().split("\n")[-1][:_FAILURE_CHARS_MAX]
+        except (OSError, ValueError):
+            return None
 
     def watchdog(self):
         """Start the hardware watchdog; it cannot be stopped again. Returns an object with feed()."""

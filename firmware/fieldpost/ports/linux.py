@@ -87,6 +87,10 @@ class Port:
         """Return where settings are kept that were changed from afar (see stored_text)."""
         return StoredText(self._config["ring"]["path"] + ".settings")
 
+    def last_failure(self):
+        """Return None: the system's journal knows what ended the service last."""
+        return None
+
     def ask_time_ms(self):
         """Return UTC in ms since 1970, as the system keeps it. OSError while the system still waits for a time server.
 
@@ -154,8 +158,8 @@ class _Line:
             if self._pin is None:
                 self._pin = self._opened()
             if level is None:
-                return int(self._pin.value())
-            self._pin.value(int(level))
+                return int(self._pin.value)
+            self._pin.value = bool(level)
         except _FAILURES as error:
             self._pin = None
             advice = "GPIO %d cannot be used: %s" % (self._gpio, _advice(error, "gpio"))
@@ -170,18 +174,33 @@ class _Line:
 
     def _opened(self):
         import board
+        import digitalio
 
         pin = getattr(board, "D%d" % self._gpio, None)
         if pin is None:
             raise RuntimeError("this model has no such pin")
         if self._first_level is None:
-            pin.init(mode=pin.IN)
-        else:
-            # digitalio.switch_to_output(True) drives the line low first. A relay that is on when low would click:
-            # Blinka's pin is told its level before it becomes an output.
-            pin._value = self._first_level
-            pin.init(mode=pin.OUT)
-        return pin
+            return digitalio.DigitalInOut(pin)
+        return _output(digitalio, pin, self._first_level)
+
+
+def _output(digitalio, pin, level):
+    """Return a DigitalInOut that is an output of `level` from its first moment.
+
+    Its own constructor lets the line go, and switch_to_output(True) drives it low before it drives it high: a relay
+    that is on when low would click at each start. So Blinka's pin is told its level before it becomes an output, and
+    only that; everything else is digitalio's.
+    """
+
+    class Output(digitalio.DigitalInOut):
+        direction = digitalio.Direction.OUTPUT
+
+        def __init__(self):
+            self._pin = digitalio.Pin(pin.id)
+            self._pin._value = level
+            self._pin.init(mode=digitalio.Pin.OUT)
+
+    return Output()
 
 
 class _Pwm:

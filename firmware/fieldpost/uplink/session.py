@@ -33,7 +33,8 @@ class Session:
     """Drives a link. commands: submit and refuse (see commands.executor); time is a number in ms.
 
     channels: what else speaks over the connection: objects with `subscriptions`, ready(now_ms), closed(),
-    take(topic, payload) -> whether it was theirs, step(now_ms, link), finished(what, status, answer).
+    take(topic, payload) and take_long(topic, size) -> whether it was theirs, step(now_ms, link),
+    finished(what, status, answer).
     """
 
     def __init__(self, link, outbox, dialect, commands, backoff, channels=()):
@@ -118,7 +119,7 @@ class Session:
             self.command_done(token)  # no topic of MQTT (3.1.1 section 4.7.3), and nobody's
             return
         except CommandMalformed as error:
-            self._commands.refuse(error.command_id, error.reason, token)
+            self._commands.refuse(error.command_id, error.reason, token, "message", error.correlation_id)
             return
         if parsed is None:
             self.command_done(token)  # not ours; unacknowledged it would stand in the way of what is
@@ -127,11 +128,23 @@ class Session:
             if not self._commands.submit(command_id, name, arguments, expires_ms, token, proof):
                 self._left_behind = True
 
-    def link_refused(self, packet_id, size):
-        """A message was too large for this device and was passed over; acknowledged, or it would come for ever."""
+    def link_refused(self, packet_id, size, topic):
+        """A message was too large for this device and was passed over; acknowledged, or it would come for ever.
+
+        topic: a memoryview, empty if it was not kept.
+        """
+        token = (self._connection, packet_id)
         reason = "a message of %d bytes is too long for this device" % size
+        try:
+            topic = str(topic, "utf-8")
+        except UnicodeError:
+            topic = ""
+        for channel in self._channels:
+            if channel.take_long(topic, size):
+                self.command_done(token)
+                return
         self.last_error = reason
-        self._commands.refuse("", reason, (self._connection, packet_id))
+        self._commands.refuse(self._dialect.command_id(topic) if topic else "", reason, token)
 
     def link_has_room(self):
         """Return whether commands can be taken: what is not read waits in the network, and costs no memory here."""

@@ -10,10 +10,22 @@ LETTERS = ("a", '"', "\\", "\n", "\x7f", "\u00e9", "\u4e2d", "\U0001f600")
 
 
 def test_an_answer_reads_back_as_what_it_says():
-    text = encode("7f3c", "done", "gpio.set", (("pin", "relay"), ("value", 1), ("held", True)))
+    text = encode("7f3c", "done", "gpio.set", (("pin", "relay"), ("value", 1), ("held", True)), "twin", "42")
     assert text == (
-        b'{"id":"7f3c","status":"done","command":"gpio.set","result":{"pin":"relay","value":1,"held":true}}'
+        b'{"id":"7f3c","status":"done","via":"twin","cid":"42","command":"gpio.set",'
+        b'"result":{"pin":"relay","value":1,"held":true}}'
     )
+
+
+def test_a_correlation_id_is_whole_or_absent_and_never_costs_the_id():
+    for length in range(0, 200, 7):
+        for correlation in ("c" * length, "\u00e9" * length):
+            text = encode("i" * 128, "interrupted", "gpio.pulse", (("reason", "r" * 200),), "message", correlation)
+            assert len(text) <= RESULT_TEXT_BYTES_MAX
+            answer = json.loads(str(text, "utf-8"))
+            assert answer["id"] == "i" * 128 and answer.get("cid", correlation) == correlation
+    both = json.loads(str(encode("i" * 36, "done", "gpio.set", (), "message", "c" * 36), "utf-8"))
+    assert both["cid"] == "c" * 36 and both["command"] == "gpio.set"
 
 
 def test_every_length_of_every_kind_of_text_stays_valid_and_bounded():

@@ -10,7 +10,13 @@ def test_a_level_is_set_answered_and_acknowledged():
     boot.run()
     assert boot.pins["relay"].edges == [1]
     assert boot.answers == [
-        {"id": "a", "status": "done", "command": "gpio.set", "result": {"pin": "relay", "value": 1}}
+        {
+            "id": "a",
+            "status": "done",
+            "via": "message",
+            "command": "gpio.set",
+            "result": {"pin": "relay", "value": 1},
+        }
     ]
     assert boot.acknowledged == [7] and boot.commands.done == 1
 
@@ -70,7 +76,7 @@ def test_a_repeat_while_it_waits_or_runs_only_brings_the_newer_token():
 
 def test_what_may_not_act_is_refused_with_its_reason_and_moves_nothing():
     cases = (
-        ("gpio.blink", {}, "no such command: expected one of agent.info, agent.reboot, gpio.get"),
+        ("gpio.blink", {}, "no such command: expected one of agent.config, agent.info, agent.r"),
         ("gpio.set", {}, "pin is missing: expected a name"),
         ("gpio.set", {"pin": 26, "value": 1}, "pin is 26: expected a name"),
         ("gpio.set", {"pin": "pump", "value": 1}, 'pin is "pump": expected one of button, led, relay'),
@@ -126,7 +132,12 @@ def test_a_message_that_is_no_command_is_answered_in_its_turn():
     boot.commands.refuse("", "body is not JSON", 3)
     boot.run(60)
     assert boot.acknowledged == [1, 2, 3]
-    assert boot.answers[1] == {"id": "m", "status": "refused", "result": {"reason": "body is not JSON"}}
+    assert boot.answers[1] == {
+        "id": "m",
+        "status": "refused",
+        "via": "message",
+        "result": {"reason": "body is not JSON"},
+    }
     assert boot.answers[2]["id"] == ""
 
 

@@ -116,11 +116,52 @@ def test_setting_it_again_does_not_make_the_time_longer():
     assert outputs.forced == ["pump"]
 
 
-def test_a_pattern_that_lasts_too_long_is_cut_short():
+def test_a_pattern_keeps_the_pins_limits_in_each_of_its_parts_or_does_not_begin():
+    refused = raises(Mismatch)
+    for level, durations_ms, message in (
+        (0, (501,), "pump may be away from its safe level for 500 ms, not for 501"),
+        (0, (500, 300, 501), "pump may be away from its safe level for 500 ms, not for 501"),
+        (0, (10, 299, 10), "pump must rest for 300 ms, not for 299"),
+        (1, (299,), "pump must rest for 300 ms, not for 299"),
+        (1, (300, 501, 300), "pump may be away from its safe level for 500 ms, not for 501"),
+    ):
+        outputs, pins = limited(on_max_ms=500, off_min_ms=300)
+        outputs.set("pump", level, 300)
+        with refused:
+            outputs.pulse("pump", durations_ms, 600)
+        assert refused.message == message
+        assert pins["pump"].level == level and not outputs.is_pulsing("pump")
+    outputs, pins = limited(on_max_ms=500, off_min_ms=300)
+    outputs.pulse("pump", (500, 300, 500, 5), 300)
+    for now_ms in range(300, 3000, 5):
+        outputs.step(now_ms)
+    assert pins["pump"].edges == [1, 0, 1, 0] and outputs.forced == []
+
+
+def test_what_a_pattern_will_come_back_to_excludes_others_meanwhile():
+    outputs, pins = limited(not_with=["heater"])
+    outputs.set("pump", 1, 0)
+    outputs.pulse("pump", (100,), 0)
+    assert pins["pump"].level == 0
+    with raises(Mismatch):
+        outputs.check("heater", 0, 50)
+    outputs.step(100)
+    outputs.set("pump", 0, 150)
+    outputs.set("heater", 0, 150)
+
+
+def test_the_longest_time_begins_anew_when_a_pattern_has_passed_the_safe_level():
     outputs, pins = limited(on_max_ms=500)
-    outputs.pulse("pump", (2000,), 0)
+    outputs.set("pump", 1, 0)
+    outputs.pulse("pump", (100,), 400)
     outputs.step(500)
-    assert pins["pump"].level == 0 and outputs.was_cut_short("pump") and not outputs.is_pulsing("pump")
+    outputs.pulse("pump", (100,), 950)
+    outputs.step(1050)
+    assert pins["pump"].edges == [1, 0, 1, 0, 1]
+    outputs.step(1549)
+    assert outputs.forced == [] and pins["pump"].level == 1
+    outputs.step(1550)
+    assert pins["pump"].level == 0 and outputs.forced == ["pump"]
 
 
 def test_an_output_rests_before_it_leaves_its_safe_level_again_also_after_a_restart():

@@ -56,14 +56,20 @@ def test_what_waited_too_long_or_says_nothing_of_its_age_does_not_act():
     assert reason_of(boot, "m", "ping") == "done", "a method was queued nowhere"
 
 
-def test_a_command_older_than_the_newest_for_its_pin_does_not_act():
-    boot = boot_with()
+def test_a_command_older_than_the_newest_for_its_pin_does_not_act_also_after_a_restart():
+    boot = Boot()
     assert reason_of(boot, "new", "gpio.set", pin="relay", value=1, proof=Proof(2000, None, b"")) == "done"
     assert reason_of(boot, "old", "gpio.set", pin="relay", value=0, proof=Proof(1999, None, b"")) == (
         "a newer command has acted on pin relay"
     )
     assert reason_of(boot, "led", "gpio.set", pin="led", value=0, proof=Proof(1999, None, b"")) == "done"
     assert boot.pins["relay"].edges == [1]
+    boot = Boot(ring=boot.ring, answers=boot.answers)
+    assert reason_of(boot, "late", "gpio.set", pin="relay", value=1, proof=Proof(1999, None, b"")) == (
+        "a newer command has acted on pin relay"
+    )
+    assert boot.pins["relay"].edges == []
+    assert reason_of(boot, "next", "gpio.set", pin="relay", value=1, proof=Proof(2001, None, b"")) == "done"
 
 
 def signed(boot, key=KEY, body=BODY, device="dev1", name="gpio.pulse", command_id="p"):

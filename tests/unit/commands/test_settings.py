@@ -3,9 +3,15 @@
 import json
 
 from fieldpost.commands.settings import APPLIED, REFUSED, ROLLED_BACK, TRIAL, Settings
-from fieldpost.limits import TRIAL_BOOTS_MAX, TRIAL_MS_MAX, TRIAL_MS_MIN
+from fieldpost.limits import TRIAL_BOOTS_MAX
+from fieldpost.shapes import Mismatch
+from support import raises
 
-DEFAULTS = {"sample_interval_ms": 1000, "batch_records": 40, "batch_age_ms": 500, "thresholds": {}}
+DEFAULTS = {"sample_interval_ms": 1000, "batch_records": 40, "batch_age_ms": 500, "thresholds": {}, "sensors": {}}
+TRIAL_MS = 600_000
+HEALTHY_MS = TRIAL_MS // 10
+SILENT_MS = TRIAL_MS + DEFAULTS["batch_age_ms"]
+SENSORS = {"bme280": True, "cpu": False}
 
 
 class Store:
@@ -24,8 +30,21 @@ class Boot:
         self.store = store or Store()
         self.applied = []
         self.healthy = 0
-        self.settings = Settings(self.store, DEFAULTS, self.applied.append, lambda: self.healthy)
+        self.settings = Settings(
+            self.store, DEFAULTS, self.applied.append, lambda: self.healthy, SENSORS, trial_ms=TRIAL_MS
+        )
         self.settings.begin()
+
+    def desire(self, values, version):
+        """What a twin does: ask if it is news, and say what came of it."""
+        if not self.settings.is_news(values, version):
+            return
+        try:
+            self.settings.ask(values)
+        except Mismatch as mismatch:
+            self.settings.refused(str(mismatch), version)
+        else:
+            self.settings.named(version)
 
     @property
     def interval_ms(self):
@@ -43,13 +62,13 @@ def test_without_a_file_the_configuration_holds():
 
 def test_new_settings_hold_at_once_and_are_kept_once_readings_arrive_with_them():
     boot = Boot()
-    boot.settings.ask({"sample_interval_ms": 5000}, 3)
+    boot.desire({"sample_interval_ms": 5000}, 3)
     assert boot.interval_ms == 5000 and boot.status == TRIAL
     boot.settings.step(1000)
     boot.healthy = 1
-    boot.settings.step(1000 + TRIAL_MS_MIN - 1)
+    boot.settings.step(1000 + HEALTHY_MS - 1)
     assert boot.status == TRIAL
-    boot.settings.step(1000 + TRIAL_MS_MIN)
+    boot.settings.step(1000 + HEALTHY_MS)
     assert boot.status == APPLIED
     again = Boot(boot.store)
     assert again.interval_ms == 5000 and again.status == APPLIED
@@ -58,22 +77,22 @@ def test_new_settings_hold_at_once_and_are_kept_once_readings_arrive_with_them()
 
 def test_a_device_that_falls_silent_with_them_goes_back_and_stays_there():
     boot = Boot()
-    boot.settings.ask({"sample_interval_ms": 5000}, 3)
+    boot.desire({"sample_interval_ms": 5000}, 3)
     boot.settings.step(0)
-    boot.settings.step(TRIAL_MS_MAX - 1)
+    boot.settings.step(SILENT_MS - 1)
     assert boot.interval_ms == 5000
-    boot.settings.step(TRIAL_MS_MAX)
+    boot.settings.step(SILENT_MS)
     assert boot.interval_ms == 1000 and boot.status == ROLLED_BACK
     again = Boot(boot.store)
-    again.settings.ask({"sample_interval_ms": 5000}, 3)
+    again.desire({"sample_interval_ms": 5000}, 3)
     assert again.interval_ms == 1000 and again.status == ROLLED_BACK
-    again.settings.ask({"sample_interval_ms": 6000}, 4)
+    again.desire({"sample_interval_ms": 6000}, 4)
     assert again.interval_ms == 6000 and again.status == TRIAL
 
 
 def test_a_device_that_restarts_again_and_again_with_them_goes_back():
     boot = Boot()
-    boot.settings.ask({"sample_interval_ms": 5000}, 3)
+    boot.desire({"sample_interval_ms": 5000}, 3)
     for _ in range(TRIAL_BOOTS_MAX):
         boot = Boot(boot.store)
         assert boot.interval_ms == 5000 and boot.status == TRIAL
@@ -83,28 +102,96 @@ def test_a_device_that_restarts_again_and_again_with_them_goes_back():
 
 def test_what_is_wrong_is_refused_by_name_and_changes_nothing():
     boot = Boot()
-    for values, reason in (
-        ({"sample_interval_ms": 1}, "sample_interval_ms is 1: expected an integer from 50 to 86400000 (milliseconds)"),
-        ({"interval": 1}, "interval is not a known key"),
-        ({"thresholds": {"temperature": {"above": "hot"}}}, 'thresholds.temperature.above is "hot": expected a number'),
+    for number, (values, reason) in enumerate(
+        (
+            (
+                {"sample_interval_ms": 1},
+                "sample_interval_ms is 1: expected an integer from 50 to 86400000 (milliseconds)",
+            ),
+            ({"interval": 1}, "interval is not a known key"),
+            (
+                {"thresholds": {"temperature": {"above": "hot"}}},
+                'thresholds.temperature.above is "hot": expected a number',
+            ),
+            ({"sensors": {"tank": {}}}, "sensors.tank is not known: expected one of bme280, cpu"),
+            ({"sensors": {"bme280": {"on": False}}}, "sensors would all be off"),
+            (5, "the object is 5: expected an object with sample_interval_ms"),
+        )
     ):
-        boot.settings.ask(values, 9)
+        boot.desire(values, 9 + number)
         assert boot.status == REFUSED and boot.settings.status()["reason"].startswith(reason)
     assert boot.store.text is None and len(boot.applied) == 1
 
 
 def test_asking_for_what_holds_already_writes_nothing():
     boot = Boot()
-    boot.settings.ask({}, 1)
+    boot.desire({}, 1)
     assert boot.store.text is None and boot.status == APPLIED
 
 
 def test_what_is_absent_goes_back_to_the_configuration():
     boot = Boot(Store(json.dumps({"good": {"sample_interval_ms": 5000, "batch_age_ms": 0}})))
-    boot.settings.ask({"batch_age_ms": 0}, 2)
+    boot.desire({"batch_age_ms": 0}, 2)
     assert boot.applied[-1] == dict(DEFAULTS, batch_age_ms=0)
 
 
 def test_a_damaged_file_is_no_reason_to_stand_still():
     for text in ("", "{", "[]", '{"good": 5}', '{"good": {"sample_interval_ms": 0}}', '{"trial": 7}'):
         assert Boot(Store(text)).applied == [DEFAULTS], text
+
+
+def test_everything_that_can_be_set_survives_a_restart():
+    values = {
+        "sample_interval_ms": 5000,
+        "thresholds": {"temperature": {"above": 30}, "pressure": {"below": 900.5}},
+        "sensors": {"bme280": {"on": False}, "cpu": {"on": True, "interval_ms": 60_000}},
+    }
+    boot = Boot()
+    boot.desire(values, 1)
+    boot.settings.step(0)
+    boot.healthy = 1
+    boot.settings.step(HEALTHY_MS)
+    again = Boot(boot.store)
+    assert again.status == APPLIED and again.applied == [dict(DEFAULTS, **values)]
+
+
+def test_a_trial_waits_as_long_as_a_batch_may_and_no_longer():
+    boot = Boot()
+    boot.desire({"batch_age_ms": 3_600_000}, 1)
+    boot.settings.step(0)
+    boot.settings.step(TRIAL_MS + 3_600_000 - 1)
+    assert boot.status == TRIAL
+    boot.settings.step(TRIAL_MS + 3_600_000)
+    assert boot.status == ROLLED_BACK
+
+
+def test_what_a_command_asked_for_yields_to_what_is_desired_and_each_is_told_by_its_version():
+    boot = Boot()
+    boot.desire({"sample_interval_ms": 5000}, 3)
+    boot.settings.ask({"sample_interval_ms": 6000})
+    assert boot.interval_ms == 6000 and boot.settings.status()["version"] == 0
+    boot.desire({"sample_interval_ms": 5000}, 3)
+    assert boot.interval_ms == 5000 and boot.settings.status()["version"] == 3
+    revision = boot.settings.revision
+    boot.desire({"sample_interval_ms": 5000}, 3)
+    assert boot.settings.revision == revision and len(boot.applied) == 4, "the same once more is no news"
+    boot.desire({"sample_interval_ms": 5000}, 4)
+    assert boot.settings.status()["version"] == 4 and len(boot.applied) == 4
+
+
+def test_what_a_command_asked_for_and_failed_leaves_the_desired_version_free():
+    boot = Boot()
+    boot.settings.ask({"sample_interval_ms": 6000})
+    boot.settings.step(0)
+    boot.settings.step(SILENT_MS)
+    assert boot.status == ROLLED_BACK
+    boot.desire({"sample_interval_ms": 5000}, 1)
+    assert boot.status == TRIAL and boot.interval_ms == 5000
+
+
+def test_what_is_wrong_is_raised_to_who_asks():
+    boot = Boot()
+    refused = raises(Mismatch)
+    with refused:
+        boot.settings.ask({"batch_records": 0})
+    assert refused.message.startswith("batch_records is 0")

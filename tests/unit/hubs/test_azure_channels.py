@@ -4,10 +4,19 @@ import json
 
 from commands.world import PINS, Boot
 from fieldpost.commands.desired import Desired
+from fieldpost.commands.policy import Policy
+from fieldpost.commands.settings import Settings
 from fieldpost.hubs.azure_methods import Methods
 from fieldpost.hubs.azure_twin import Twin
-from fieldpost.limits import TWIN_ANSWER_MS_MAX, TWIN_REPORT_INTERVAL_MS, TWIN_RETRY_MS
+from fieldpost.limits import (
+    COMMANDS_QUEUED_MAX,
+    TWIN_ANSWER_MS_MAX,
+    TWIN_LEVEL_INTERVAL_MS,
+    TWIN_REPORT_INTERVAL_MS,
+    TWIN_RETRY_MS,
+)
 
+NO_POLICY = {"allow": None, "per_minute": None, "signed": None, "age_s_max": None, "safe_after_s": None}
 DIRECTIONS = {"relay": "output", "led": "output", "button": "input"}
 
 
@@ -52,6 +61,7 @@ def test_a_method_is_a_command_and_its_answer_is_the_commands():
     assert answer == {
         "id": "method-1f-3-0-7",
         "status": "done",
+        "via": "method",
         "command": "gpio.pulse",
         "result": {"pin": "relay", "width_ms": 20},
     }
@@ -73,6 +83,32 @@ def test_what_a_method_cannot_do_has_a_status_and_a_reason():
         ((topic, answer),) = device.call(name, payload, str(number))
         assert topic == "$iothub/methods/res/%d/?$rid=%d" % (code, number), (name, topic)
         assert answer["result"]["reason"].startswith(reason), answer
+
+
+def test_a_payload_that_is_too_long_is_answered():
+    device = Device()
+    assert device.methods.take_long("$iothub/methods/POST/gpio.set/?$rid=5", 70_000)
+    device.boot.run()
+    device.methods.step(0, device.link)
+    ((topic, body),) = device.link.take()
+    assert topic == "$iothub/methods/res/400/?$rid=5"
+    assert json.loads(body)["result"]["reason"] == "a payload of 70000 bytes is too long for this device"
+    assert device.boot.answers[0]["via"] == "method"
+    assert not device.methods.take_long("devices/dev1/messages/devicebound/", 70_000)
+
+
+def test_calls_that_find_no_room_are_told_at_once_and_counted_in_a_record():
+    device = Device()
+    for number in range(COMMANDS_QUEUED_MAX + 5):
+        device.methods.take("$iothub/methods/POST/ping/?$rid=%d" % number, b"")
+    device.methods.step(0, device.link)
+    assert [topic.split("/")[3] for topic, _ in device.link.take()] == ["429"] * 5
+    device.boot.run()
+    device.boot.commands.step(device.boot.now_ms)
+    assert len(device.boot.answers) == COMMANDS_QUEUED_MAX + 1
+    assert device.boot.answers[-1]["result"]["reason"] == "too many commands waited: 5 found no room"
+    device.boot.commands.step(device.boot.now_ms)
+    assert len(device.boot.answers) == COMMANDS_QUEUED_MAX + 1
 
 
 def test_an_answer_waits_for_room_and_not_for_another_connection():
@@ -105,24 +141,28 @@ def test_foreign_topics_are_left_alone():
     assert device.call("ping", b"", "9")[0][0].endswith("rid=9")
 
 
-class StillSettings:
-    def __init__(self):
-        self.asked = []
+class Store:
+    text = None
 
-    def ask(self, values, version):
-        self.asked.append((values, version))
+    def read(self):
+        return self.text
 
-    def status(self):
-        return {"sample_interval_ms": 1000, "asked": len(self.asked)}
+    def write(self, text):
+        self.text = text
 
 
 class TwinDevice:
     """Commands with a twin."""
 
-    def __init__(self):
-        self.boot = Boot(settings={name: dict(PINS[name], direction=DIRECTIONS[name]) for name in PINS})
+    def __init__(self, policy=None, **limits):
+        settings = {name: dict(PINS[name], direction=DIRECTIONS[name]) for name in PINS}
+        settings["relay"].update(limits)
+        self.boot = Boot(settings=settings, policy=policy)
         self.link = Link()
-        self.settings = StillSettings()
+        self.applied = []
+        defaults = {"sample_interval_ms": 1000, "batch_age_ms": 0, "batch_records": 1}
+        self.settings = Settings(Store(), defaults, self.applied.append, lambda: 0, {"bme280": True})
+        self.boot.context.settings = lambda: self.settings
         pins = {name: {"direction": DIRECTIONS[name]} for name in PINS}
         self.model = Desired(self.boot.commands, self.boot.outputs, pins, self.settings, lambda: {"boot": 3})
         self.twin = Twin(self.model)
@@ -157,8 +197,10 @@ def test_pins_converge_and_what_came_of_them_is_reported():
     assert reported["pins"]["button"]["status"] == "refused"
     assert reported["pins"]["button"]["reason"] == "gpio.set is not allowed for pin button"
     assert reported["pins"]["pump"]["reason"].startswith('pin is "pump"')
+    assert reported["pins"]["pump"]["value"] is None and reported["pins"]["button"]["value"] == 0
     assert device.boot.pins["relay"].edges == [1]
     assert device.step(1) == [], "one report is enough"
+    assert [(answer["via"], answer["command"]) for answer in device.boot.answers] == [("twin", "gpio.set")] * 3
 
 
 def test_a_notice_makes_the_twin_be_asked_for_again():
@@ -168,8 +210,86 @@ def test_a_notice_makes_the_twin_be_asked_for_again():
     assert device.twin.take("$iothub/twin/PATCH/properties/desired/?$version=2", b'{"pins":{"relay":0},"$version":2}')
     reported = device.desire({"pins": {"relay": 0}, "settings": {"sample_interval_ms": 5}, "$version": 2})
     assert reported["pins"]["relay"] == {"value": 0, "status": "done", "version": 2, "reason": None}
-    assert device.settings.asked == [({"sample_interval_ms": 5}, 2)]
+    assert reported["settings"]["status"] == "refused" and reported["settings"]["version"] == 2
+    assert reported["settings"]["reason"].startswith("sample_interval_ms is 5: expected an integer from 50")
     assert device.boot.pins["relay"].edges == [1, 0]
+
+
+def test_desired_settings_are_a_command_with_its_record_and_its_permission():
+    for policy, status, reason in (
+        (None, "trial", None),
+        (Policy(dict(NO_POLICY, allow=["gpio.set"]), None, "dev1"), "refused", "agent.config is not on this device's"),
+    ):
+        device = TwinDevice(policy)
+        device.twin.ready(0)
+        reported = device.desire({"settings": {"sample_interval_ms": 500}, "$version": 7})["settings"]
+        assert (reported["status"], reported["version"]) == (status, 7)
+        assert (reported["reason"] or "").startswith(reason or "")
+        assert [(answer["via"], answer["command"]) for answer in device.boot.answers] == [("twin", "agent.config")]
+        assert len(device.applied) == (1 if status == "trial" else 0)
+        device.twin.closed()
+        device.twin.ready(1)
+        device.desire({"settings": {"sample_interval_ms": 500}, "$version": 7}, 1)
+        assert len(device.boot.answers) == 1, "the same at the next connection is no new command"
+
+
+def test_a_pin_that_may_not_move_yet_waits_and_says_so_once():
+    device = TwinDevice(off_min_ms=5000)
+    device.twin.ready(0)
+    reported = device.desire({"pins": {"relay": 1}, "$version": 1})
+    relay = reported["pins"]["relay"]
+    assert (relay["value"], relay["status"], relay["reason"]) == (0, "waiting", "relay must rest for 5000 ms more")
+    for now_ms in range(100, 5000, 100):
+        device.boot.now_ms = now_ms
+        assert device.step(now_ms) == [] and device.boot.answers == []
+    device.boot.now_ms = 6000
+    device.step(6000)
+    ((_, body),) = device.step(6000)
+    assert json.loads(body)["pins"]["relay"] == {"value": 1, "status": "done", "version": 1, "reason": None}
+    assert device.boot.pins["relay"].edges == [1] and len(device.boot.answers) == 1
+
+
+def test_a_refusal_that_another_moment_may_change_is_asked_again_ever_more_seldom():
+    device = TwinDevice(Policy(dict(NO_POLICY, per_minute=1), None, "dev1"))
+    device.twin.ready(0)
+    device.desire({"pins": {"relay": 1, "led": 0, "pump": 1}, "$version": 1})
+    asked = len(device.boot.answers)
+    assert device.boot.pins["relay"].level + 1 - device.boot.pins["led"].level == 1
+    for now_ms in range(0, 600_000, 1000):
+        device.boot.now_ms = now_ms
+        for _, _ in device.step(now_ms):
+            device.answer(204)
+    assert device.boot.pins["relay"].level == 1 and device.boot.pins["led"].level == 0
+    assert len(device.boot.answers) == asked + 1, "what can never be is not asked for again"
+
+
+def test_the_level_that_a_pin_has_is_told_whoever_changed_it():
+    device = TwinDevice()
+    device.twin.ready(0)
+    device.desire({"pins": {"relay": 1}, "$version": 1})
+    device.boot.outputs.make_safe(0)
+    ((_, body),) = device.step(TWIN_LEVEL_INTERVAL_MS)
+    assert json.loads(body)["pins"]["relay"]["value"] == 0
+    device.answer(204)
+    assert device.step(3 * TWIN_LEVEL_INTERVAL_MS) == [], "that is no reason to turn it over again"
+    assert device.twin.take("$iothub/twin/PATCH/properties/desired/?$version=2", b"")
+    reported = device.desire({"pins": {}, "$version": 2}, 3 * TWIN_LEVEL_INTERVAL_MS)
+    assert reported["pins"] == {"relay": None}
+
+
+def test_a_twin_that_is_too_long_is_told_and_not_asked_for_again_and_again():
+    device = TwinDevice()
+    device.twin.ready(0)
+    device.step(0)
+    assert device.twin.take_long("$iothub/twin/res/200/?$rid=1", 9000)
+    assert device.twin.last_error == "the twin takes 9000 bytes, more than this device can read"
+    device.step(1)
+    device.answer(204)
+    for now_ms in range(2, 10 * TWIN_RETRY_MS, 1000):
+        assert device.step(now_ms) == []
+    assert device.twin.take_long("$iothub/twin/PATCH/properties/desired/?$version=2", 9000)
+    assert device.step(11 * TWIN_RETRY_MS)[0][0].startswith("$iothub/twin/GET/")
+    assert not device.twin.take_long("devices/dev1/messages/devicebound/", 9000)
 
 
 def test_a_pin_that_went_safe_meanwhile_converges_again_with_the_next_connection():

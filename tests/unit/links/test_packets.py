@@ -72,8 +72,8 @@ class Handler:
     def packet(self, first_byte, body):
         self.seen.append((first_byte, bytes(body)))
 
-    def oversize(self, packet_id, size):
-        self.seen.append((packet_id, size))
+    def oversize(self, packet_id, size, topic):
+        self.seen.append((packet_id, size, bytes(topic)))
 
 
 STREAM = (
@@ -88,7 +88,7 @@ PACKETS = [
     (0x20, b"\x00\x00"),
     (0xD0, b""),
     (0x32, b"\x00\x01a\x00\x09xy"),
-    (10, 200),
+    (10, 200, b"bc"),
     (0x40, b"\x00\x05"),
 ]
 
@@ -109,7 +109,8 @@ def test_the_packet_id_of_a_drained_message_is_found_behind_a_topic_of_any_lengt
             inbound, handler = Inbound(100), Handler()
             for start in range(0, len(packet), size):
                 inbound.feed(memoryview(packet)[start : start + size], handler)
-            assert handler.seen == [(0x1234, 304)], (topic_bytes, size)
+            topic = b"t" * topic_bytes if topic_bytes <= 98 else b""
+            assert handler.seen == [(0x1234, 304, topic)], (topic_bytes, size)
 
 
 def test_only_a_publish_may_be_too_large():

@@ -178,7 +178,7 @@ class World:
     def link_message(self, topic, payload, packet_id):
         self.told.append((bytes(topic), bytes(payload), packet_id))
 
-    def link_refused(self, packet_id, size):
+    def link_refused(self, packet_id, size, topic):
         self.told.append(("refused", packet_id, size))
 
     def link_has_room(self):

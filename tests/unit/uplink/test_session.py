@@ -94,6 +94,9 @@ class Dialect:
             raise CommandMalformed("c9", "no JSON")
         return None if topic == b"other" else ("c1", "ping", {}, None, None)
 
+    def command_id(self, topic):
+        return "c9"
+
 
 class Commands:
     def __init__(self):
@@ -296,7 +299,7 @@ def test_what_wants_no_acknowledgement_gets_none():
     world.event(1, "link_message", b"commands", b"{}", 0)
     world.session.command_done(world.commands.submitted[0][4])
     world.event(1, "link_message", b"other", b"", 0)
-    world.event(1, "link_refused", 0, 70_000)
+    world.event(1, "link_refused", 0, 70_000, b"")
     assert world.link.take() == []
 
 
@@ -307,11 +310,12 @@ def test_what_is_no_command_is_refused_and_what_is_foreign_is_acknowledged_and_p
     world.event(1, "link_message", b"other", b"", 4)
     assert len(world.commands.submitted) == 1
     assert world.link.take() == [("puback", 4)], "left alone it would come again for ever"
-    world.event(1, "link_refused", 5, 70_000)
-    command_id, reason, token = world.commands.submitted[-1]
-    assert (command_id, reason) == ("", "a message of 70000 bytes is too long for this device")
-    world.session.command_done(token)
-    assert world.link.take() == [("puback", 5)]
+    for packet_id, topic, expected in ((5, b"", ""), (6, b"commands", "c9"), (7, b"\xff", "")):
+        world.event(1, "link_refused", packet_id, 70_000, topic)
+        command_id, reason, token = world.commands.submitted[-1]
+        assert (command_id, reason) == (expected, "a message of 70000 bytes is too long for this device")
+        world.session.command_done(token)
+        assert world.link.take() == [("puback", packet_id)]
 
 
 def test_commands_that_found_no_room_are_delivered_again_once_the_others_are_done():
@@ -347,6 +351,11 @@ class Channel:
         self.calls.append(bytes(payload))
         return True
 
+    def take_long(self, topic, size):
+        if topic.startswith("$"):
+            self.calls.append(size)
+        return topic.startswith("$")
+
     def step(self, now_ms, link):
         self.calls.append("step")
 
@@ -370,6 +379,8 @@ def test_a_channel_has_subscriptions_messages_and_answers_of_its_own():
     world.event(1, "link_message", b"$mine/1", b"hello", 0)
     world.event(1, "link_message", b"commands", b"{}", 9)
     assert b"hello" in channel.calls and len(world.commands.submitted) == 1
+    world.event(1, "link_refused", 0, 70_000, b"$mine/7")
+    assert 70_000 in channel.calls and len(world.commands.submitted) == 1
     world.session.command_done((channel, "call 7"), "done", b"{}")
     assert channel.calls[-1] == ("call 7", "done", b"{}")
     world.event(2, "link_message", b"\xff\xfe", b"", 4)

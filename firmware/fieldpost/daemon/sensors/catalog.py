@@ -9,12 +9,11 @@ import importlib.util
 import os
 
 from fieldpost.errors import ConfigError, SensorError
-from fieldpost.limits import PIN_NAME_CHARS_MAX, RECORD_BYTES_MAX
+from fieldpost.limits import PIN_NAME_CHARS_MAX, RECORD_BYTES_MAX, SENSORS_MAX
 from fieldpost.records.reading_schema import ReadingSchema
 from fieldpost.sensors.bme280 import Bme280
 from fieldpost.shapes import Choice, Fields, Integer, Mismatch, Optional, Text, name
 
-SENSORS_MAX = 8
 _INTERVAL = Integer(50, 86_400_000, "milliseconds")
 _LABEL = name(PIN_NAME_CHARS_MAX)
 
@@ -44,6 +43,15 @@ def check(value, plug_in_folder, default_interval_ms):
         return [_checked(value[i], "sensors[%d]" % i, plug_in_folder, default_interval_ms) for i in range(len(value))]
     except Mismatch as mismatch:
         raise ConfigError("config.json: %s" % mismatch) from None
+
+
+def spare(taken, interval_ms):
+    """Return entries, by name, of built-in sensors that need no settings, for a twin to switch on.
+
+    taken: names of sensors that the configuration has.
+    """
+    found = {one: {"driver": one, "interval_ms": interval_ms} for one in ("cpu", "disk", "ds18b20") if one not in taken}
+    return {one: _checked(found[one], one, "", interval_ms) for one in found}
 
 
 def make(port, settings, plug_in_folder):
