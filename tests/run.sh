@@ -54,6 +54,6 @@ if [ -n "$portable" ]; then
     files=$(find $portable -name 'test_*.py' | sort)
     # shellcheck disable=SC2086
     MICROPYPATH="firmware:tests/unit:firmware/lib:.:$UMQTT:$DRIVERS:.frozen" \
-        "$MICROPYTHON" tests/micropython_runner.py $files || failed=1
+        "$MICROPYTHON" -X heapsize=8M tests/micropython_runner.py $files || failed=1
 fi
 exit $failed

@@ -79,7 +79,8 @@ class PlainDialect:
         arguments = body.get("arguments", {})
         if not isinstance(name, str) or not isinstance(arguments, dict):
             raise CommandMalformed(command_id, 'expected {"id": "...", "command": "name", "arguments": {...}}')
-        return command_id, name, arguments, expires_ms, Proof(sent_ms, signature, (signed or "").encode(), correlation_id)
+        proof = Proof(sent_ms, signature, (signed or "").encode(), correlation_id)
+        return command_id, name, arguments, expires_ms, proof
 
     def command_id(self, topic):
         """Return "": the id stands in the body, which was passed over."""
