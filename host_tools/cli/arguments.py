@@ -8,6 +8,9 @@ import typer
 from host_tools.errors import UserError
 
 BoardName = Annotated[str, typer.Argument(metavar="BOARD", help="Name of a running board, such as emulator.")]
+DeviceName = Annotated[
+    str, typer.Argument(metavar="DEVICE", help="A running board, such as emulator, or a device of the hub.")
+]
 AsJson = Annotated[bool, typer.Option("--json", help="Print one JSON object.")]
 
 

@@ -7,19 +7,17 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from host_tools.cli.arguments import AsJson, BoardName, pairs
+from host_tools.cli.arguments import AsJson, DeviceName, pairs
 from host_tools.errors import UserError
-from host_tools.lab.client import ask
-from host_tools.lab.folder import LabFolder
 from host_tools.lab.quantities import duration_s
+from host_tools.remote import find
 
-_SLACK_S = 10.0  # the lab gives up first, and can say why
 _TIMEOUT_S_MAX = 300.0  # of a direct method (Microsoft, "Understand and invoke direct methods from IoT Hub")
 _FAILED = 400
 
 
 def run(
-    board: BoardName,
+    board: DeviceName,
     name: Annotated[str, typer.Argument(help="A command, such as gpio.get or agent.info.")],
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
     timeout: Annotated[str, typer.Option(help="How long to wait for the answer, 5m at most.")] = "10s",
@@ -32,8 +30,8 @@ def run(
     wait_s = duration_s(timeout)
     if wait_s > _TIMEOUT_S_MAX:
         raise UserError(f"a direct method waits {_TIMEOUT_S_MAX:g} s at most: choose a shorter --timeout")
-    request = {"name": name, "payload": pairs(arguments or []), "timeout_s": wait_s}
-    found = ask(LabFolder(board), "method", request, timeout_s=wait_s + _SLACK_S)
+    given = pairs(arguments or [])
+    found = find(board).method(name, given, wait_s)
     if as_json:
         print(json.dumps(found))
     else:

@@ -5,17 +5,14 @@ from typing import Annotated, Any
 
 import typer
 
-from host_tools.cli.arguments import AsJson, BoardName, pairs
-from host_tools.lab.client import ask
-from host_tools.lab.folder import LabFolder
+from host_tools.cli.arguments import AsJson, DeviceName, pairs
 from host_tools.lab.quantities import duration_s
-
-_SLACK_S = 10.0  # the lab gives up first, and can say why
+from host_tools.remote import find
 
 
 def run(
-    board: BoardName,
-    command: Annotated[str, typer.Argument(help="gpio.set, gpio.get, gpio.pulse or ping.")],
+    board: DeviceName,
+    command: Annotated[str, typer.Argument(help="Such as gpio.set, gpio.pulse or ping.")],
     arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
     timeout: Annotated[str, typer.Option(help="How long to wait for the answer.")] = "10s",
     as_json: AsJson = False,
@@ -25,8 +22,8 @@ def run(
     For example: send emulator gpio.set pin=relay value=1
     """
     wait_s = duration_s(timeout)
-    request = {"command": command, "arguments": pairs(arguments or []), "timeout_s": wait_s}
-    answer = ask(LabFolder(board), "send", request, timeout_s=wait_s + _SLACK_S)
+    given = pairs(arguments or [])
+    answer = find(board).send(command, given, wait_s)
     print(json.dumps(answer) if as_json else _described(board, command, answer))
     if answer["status"] != "done":
         raise typer.Exit(1)

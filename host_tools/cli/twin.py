@@ -8,14 +8,11 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from host_tools.cli.arguments import AsJson, BoardName, pairs
+from host_tools.cli.arguments import AsJson, DeviceName, pairs
 from host_tools.errors import UserError
-from host_tools.lab.client import ask
 from host_tools.lab.desired import leaves, nested, verdict, why_not
-from host_tools.lab.folder import LabFolder
 from host_tools.lab.quantities import duration_s
-
-_SLACK_S = 10.0  # the lab gives up first, and can say why
+from host_tools.remote import find
 
 
 class Action(StrEnum):
@@ -26,7 +23,7 @@ class Action(StrEnum):
 
 
 def run(
-    board: BoardName,
+    board: DeviceName,
     action: Annotated[Action, typer.Argument(help="Show the twin, or change what is desired.")] = Action.GET,
     assignments: Annotated[
         list[str] | None, typer.Argument(metavar="[PATH=VALUE]...", help="A value of null removes the property.")
@@ -43,7 +40,7 @@ def run(
     if action == Action.GET:
         if patch:
             raise UserError("'get' takes no properties: write set in its place to change them")
-        found = ask(LabFolder(board), "twin", {})
+        found = find(board).twin()
         if as_json:
             print(json.dumps(found))
         else:
@@ -51,7 +48,7 @@ def run(
         return
     if not patch:
         raise UserError("name what to set: write it like pins.relay=1")
-    found = ask(LabFolder(board), "set_twin", {"patch": patch, "timeout_s": wait_s}, timeout_s=wait_s + _SLACK_S)
+    found = find(board).set_twin(patch, wait_s)
     if as_json:
         print(json.dumps(found))
     else:

@@ -277,6 +277,11 @@ class Hub:
         self.presence.forget(device_id)
         self._queues.pop(device_id, None)
 
+    @property
+    def last_sequence(self) -> int:
+        """The sequence number of the newest stored message, 0 if there is none."""
+        return events.last_sequence(self._database)
+
     def messages(self, device_id: str | None = None, after: int = 0) -> Iterator[StoredMessage]:
         """Yield stored device-to-cloud messages, oldest first."""
         return events.read(self._database, device_id, after)

@@ -18,6 +18,7 @@ Json = dict[str, Any]
 
 # "trial": the board works with it and takes it back by itself if it does it no good.
 _TAKEN = ("done", "applied", "trial", "removed")
+_WAITING = "waiting"  # it will be done as soon as it can be
 
 
 @dataclass(frozen=True)
@@ -74,7 +75,7 @@ def outcomes(patch: Json, version: int, reported: Json) -> list[Outcome] | None:
         said, actual = verdict(reported, path)
         if value is None:
             found.append(Outcome(path, None, actual, "removed"))
-        elif said is None or said["version"] < version:
+        elif said is None or said["version"] < version or said["status"] == _WAITING:
             return None
         else:
             found.append(Outcome(path, value, actual, str(said["status"]), why_not(said)))

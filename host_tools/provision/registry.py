@@ -56,26 +56,35 @@ class Registry:
                 first = (answer.get("errors") or [{}])[0]
                 raise UserError(f"{self.host} refused {first.get('deviceId')}: {first.get('errorStatus')}")
 
-    def _ask(self, method: str, path: str, body: Any) -> Any:
+    def request(self, method: str, path: str, body: Any = None, timeout_s: float = _TIMEOUT_S) -> tuple[int, Any]:
+        """Return status and JSON of the answer; None stands for a body that is none. UserError if none comes."""
         request = urllib.request.Request(
             f"https://{self._address}{path}?api-version={HUB_API}",
-            json.dumps(body).encode(),
+            None if body is None else json.dumps(body).encode(),
             {"Authorization": self._token(), "Content-Type": "application/json"},
             method=method,
         )
         try:
-            with urllib.request.urlopen(request, timeout=_TIMEOUT_S, context=self._context) as answer:
-                return json.loads(answer.read() or b"null")
+            with urllib.request.urlopen(request, timeout=timeout_s, context=self._context) as answer:
+                return answer.status, json.loads(answer.read() or b"null")
         except urllib.error.HTTPError as error:
-            said = error.read()
-            if error.code == 400:
-                try:
-                    return json.loads(said)
-                except ValueError:
-                    pass
-            raise UserError(f"{self.host} answered {error.code}: check the policy's rights and its key") from error
+            try:
+                return error.code, json.loads(error.read())
+            except ValueError:
+                return error.code, None
         except (OSError, ValueError) as error:
             raise UserError(f"cannot reach {self.host}: {getattr(error, 'reason', None) or error}") from error
+
+    def check(self, status: int) -> None:
+        """Raise UserError for a status that says no."""
+        if status >= 400:
+            raise UserError(f"{self.host} answered {status}: check the policy's rights and its key")
+
+    def _ask(self, method: str, path: str, body: Any) -> Any:
+        status, answer = self.request(method, path, body)
+        if status != 400 or answer is None:
+            self.check(status)
+        return answer
 
     def _token(self) -> str:
         resource = urllib.parse.quote(self.host, safe="")

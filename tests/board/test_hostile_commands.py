@@ -222,8 +222,7 @@ async def test_a_body_of_64_kib_costs_nothing_but_itself(lab):
     before, heap = edges(lab), lab.board.heap_peak_bytes
     body = command("gpio.set", pin="relay", value=1, note="x" * (COMMAND_BYTES_MAX - 400))
     await lab.hub.send(lab.device_id, body, {}, message_id="large")
-    # Its topic may be longer than what is kept of it, so the answer names no id.
-    answer = await lab.watch.result("", ANSWER_S_MAX)
+    answer = await lab.watch.result("large", ANSWER_S_MAX)
     assert (answer["status"], "bytes" in answer["result"]["reason"]) == ("refused", True)
     await nothing_waits(lab)
     assert edges(lab) == before

@@ -179,6 +179,7 @@ class AdminApi:
                 hub.hostname if https == 443 else f"{hub.hostname}:{https}"
             ),
             "events_connection_string": hub.policies.events_connection_string(hub.hostname),
+            "last_sequence": hub.last_sequence,
             "devices": len(hub.devices),
             "connected": len(hub.presence),
         }
