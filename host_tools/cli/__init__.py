@@ -15,6 +15,7 @@ _COMMANDS = (
     "flash",
     "init",
     "provision",
+    "pin",
     "emulate",
     "mip",
     "send",

@@ -119,5 +119,5 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _quoted(text: str) -> str:
-    # What JSON escapes, TOML escapes in the same way.
-    return json.dumps(text, ensure_ascii=False)
+    # What JSON escapes, TOML escapes in the same way; DEL must be, and JSON does not. Pairs of \\u TOML does not know.
+    return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

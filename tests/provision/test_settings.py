@@ -101,7 +101,7 @@ def test_the_file_that_is_written_is_right(tmp_path: Path, hub: str | None) -> N
 
 
 def test_secrets_are_private_and_come_back(tmp_path: Path) -> None:
-    words = {"shed": PASSWORD, 'q"\\': 'w"\\'}
+    words = {"shed": PASSWORD, 'q"\\': 'w"\\', "ü \U0001f4e1": "\x7f \U0001f511"}
     path = write_secrets(tmp_path, Secrets(words))
     assert path.stat().st_mode & 0o777 == 0o600
     assert read_secrets(tmp_path).wifi == words
