@@ -92,15 +92,8 @@ def read_secrets(folder: Path) -> Secrets:
 def write_secrets(folder: Path, secrets: Secrets) -> Path:
     """Write the secrets' file, for this user alone. UserError if that cannot be done."""
     path = folder / FILE
-    text = (
-        "# Passwords for the devices that fieldpost flashes. Keep this file to yourself: mode 0600, in no repository.\n"
-    )
-    text += "\n[wifi]\n" + "".join(f"{json.dumps(ssid)} = {json.dumps(word)}\n" for ssid, word in secrets.wifi.items())
-    if secrets.broker is not None:
-        username, password = secrets.broker
-        text += "\n[broker]\n" + (f"username = {json.dumps(username)}\n" if username else "")
-        text += f"password = {json.dumps(password)}\n"
-    write_private(path, text)
+    rows = "".join(f"{_quoted(ssid)} = {_quoted(word)}\n" for ssid, word in secrets.wifi.items())
+    write_private(path, f"{_HEAD}\n[wifi]\n{rows}")
     return path
 
 
@@ -119,5 +112,5 @@ def write_private(path: Path, text: str) -> None:
 
 
 def _quoted(text: str) -> str:
-    # What JSON escapes, TOML escapes in the same way; DEL must be, and JSON does not. Pairs of \\u TOML does not know.
+    # What JSON escapes, TOML escapes in the same way; DEL must be, and JSON does not. TOML knows no pairs of escapes.
     return json.dumps(text, ensure_ascii=False).replace("\x7f", "\\u007f")

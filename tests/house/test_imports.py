@@ -85,6 +85,7 @@ _BY_NAME = (
     "fieldpost.ports.",
     "fieldpost.daemon.sensors.",
     "host_tools.emulator.chip",
+    "host_tools.cli.",  # by the words on the command line
     "host_tools.bench.link.programs",
 )
 
