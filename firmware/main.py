@@ -20,13 +20,6 @@ def settings_and_identity():
     return config.load("/config.json", "/identity.json")
 
 
-def unload(name):
-    """Take a module that has done its work off the heap: its package and the interpreter forget it."""
-    del sys.modules["fieldpost." + name]
-    package, _, last = ("fieldpost." + name).rpartition(".")
-    delattr(sys.modules[package], last)
-
-
 def main():
     gc.threshold(16_384)  # collect early: garbage between what stays would break the heap into pieces
     try:
@@ -35,16 +28,16 @@ def main():
         # Restarting would change nothing: leave the prompt to whoever puts the configuration right.
         log("not started: %s" % error)
         return
-    unload("config")
-    gc.collect()
-    from fieldpost.assembly import Device, open_port  # only now: the checks and the agent need not share the heap
+    from fieldpost.assembly import Device, open_port
+    from fieldpost.lighten import lighten, unload
 
+    unload("config")  # its checks have done their work
     port = open_port(settings, identity)
     try:
         device = Device(settings, identity, port, log)
-        unload("identity")
-        unload("ring.recovery")
-        unload("ring.search")
+        settings = identity = None  # certificates and keys are where they are needed
+        lighten()
+        del lighten, unload
         device.run()
     except Exception as error:
         log("stopped: %s: %s; restarting in %d s" % (type(error).__name__, error, _RESTART_PAUSE_MS // 1000))
