@@ -87,6 +87,7 @@ _BY_NAME = (
     "host_tools.emulator.chip",
     "host_tools.cli.",  # by the words on the command line
     "host_tools.bench.link.programs",
+    "host_tools.cli.",
 )
 
 
