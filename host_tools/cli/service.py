@@ -12,6 +12,7 @@ from host_tools.cli.arguments import AsJson
 from host_tools.errors import UserError
 from host_tools.lab.quantities import duration_s
 from host_tools.service import commands, deb
+from host_tools.service.configure import Wanted
 
 app = typer.Typer(help="The agent as a service of a Raspberry Pi.", no_args_is_help=True)
 
@@ -34,19 +35,30 @@ def build_deb(
 
 @app.command()
 def install(
-    identity: Annotated[Path, typer.Option("--identity", help="File with device_id, key and ca_der.")],
-    hub: Annotated[str, typer.Option("--hub", help="Host name, such as NAME.azure-devices.net.")],
-    hub_port: Annotated[int, typer.Option("--hub-port", min=1, max=65535)] = 8883,
-    hours: Annotated[float, typer.Option("--hours", min=0.1, help="How long readings are kept offline.")] = 48,
-    every: Annotated[str, typer.Option("--every", help="Time between readings.")] = "1s",
-    address: Annotated[int, typer.Option("--address", help="Of the BME280: 119 or 118.")] = 0x77,
+    identity: Annotated[
+        Path | None, typer.Option("--identity", help="File with device_id, ca_der, and a key or a certificate.")
+    ] = None,
+    hub: Annotated[str | None, typer.Option("--hub", help="Host name, such as NAME.azure-devices.net.")] = None,
+    hub_port: Annotated[int | None, typer.Option("--hub-port", min=1, max=65535, help="8883.")] = None,
+    dialect: Annotated[
+        str | None, typer.Option("--dialect", help="azure, or plain for an MQTT broker that is no IoT Hub.")
+    ] = None,
+    hours: Annotated[
+        float | None, typer.Option("--hours", min=0.1, help="How long readings are kept offline: 48.")
+    ] = None,
+    every: Annotated[str | None, typer.Option("--every", help="Time between readings: 1s.")] = None,
+    address: Annotated[int | None, typer.Option("--address", help="Of the BME280: 119 or 118.")] = None,
     package: Annotated[Path | None, typer.Option("--deb", help="The package; else it is built.")] = None,
 ) -> None:
-    """Install the service on this machine, configure and start it (as root)."""
+    """Install the service on this machine, configure and start it (as root).
+
+    What is not given stays as it is configured, or takes the default the first time.
+    """
     code = commands.install(package or deb.build(_OUT, report=_report))
     if code:
         raise UserError("apt-get could not install the package (see above)")
-    raise typer.Exit(commands.set_up(identity, hub, hub_port, hours, duration_s(every), address))
+    interval_s = None if every is None else duration_s(every)
+    raise typer.Exit(commands.set_up(Wanted(identity, hub, hub_port, dialect, hours, interval_s, address)))
 
 
 @app.command()

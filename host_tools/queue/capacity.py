@@ -26,3 +26,8 @@ def sectors_for(hours: float, interval_s: float, reading_bytes: int = READING_BY
     """Return how many sectors keep `hours` of readings, one every `interval_s`: one more is always being reused."""
     readings = math.ceil(hours * 3600 / interval_s)
     return max(RING_SECTORS_MIN, -(-readings // readings_per_sector(reading_bytes)) + 1)
+
+
+def hours_of(sectors: int, interval_s: float, reading_bytes: int = READING_BYTES) -> float:
+    """Return for how many hours of readings `sectors` have room for certain."""
+    return (sectors - 1) * readings_per_sector(reading_bytes) * interval_s / 3600

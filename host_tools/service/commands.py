@@ -10,6 +10,7 @@ import subprocess
 from pathlib import Path
 
 from host_tools.errors import UserError
+from host_tools.queue.capacity import hours_of
 from host_tools.service import configure
 
 UNIT = "fieldpost.service"
@@ -29,19 +30,19 @@ def install(package: Path) -> int:
     return _call(["apt-get", "install", "-y", "--allow-downgrades", str(package.resolve())])
 
 
-def set_up(
-    identity_file: Path, hub: str, port: int, hours: float, interval_s: float, address: int, start: bool = True
-) -> int:
-    """Write the configuration, and start the service or start it anew."""
-    identity = configure.read_identity(identity_file)
+def set_up(wanted: configure.Wanted, start: bool = True) -> int:
+    """Write the configuration, or change what is wanted of it, and start the service or start it anew."""
+    found = configure.read_configuration(configure.FOLDER)
+    identity = configure.read_identity(wanted.identity or configure.FOLDER / configure.IDENTITY)
     # A hub allows more characters in an id than config.json does in a name.
     device = re.sub(r"[^a-z0-9_-]", "-", identity["device_id"].lower())[:64]
-    config = configure.configuration(device, hub, port, hours, interval_s, address)
-    configure.write(config, identity)
-    kib = config["ring"]["sectors"] * 4
-    print(
-        f"{configure.FOLDER}: {hours:g} h of a reading every {interval_s:g} s in {kib} KiB of {config['ring']['path']}"
-    )
+    config = configure.configuration(wanted, device, found)
+    configure.fits(identity, config)
+    configure.write(config, identity, configure.FOLDER)
+    ring, interval_s = config["ring"], configure.interval_s(config)
+    hours = hours_of(ring["sectors"] - configure.aside(config), interval_s)
+    kib = ring["sectors"] * 4
+    print(f"{configure.FOLDER}: {hours:.3g} h of a reading every {interval_s:g} s in {kib} KiB of {ring['path']}")
     if not start:
         return 0
     _need_systemd()

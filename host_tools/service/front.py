@@ -15,6 +15,7 @@ from host_tools.lab.quantities import duration_s
 from host_tools.queue import commands as queue
 from host_tools.service import commands as service
 from host_tools.service import top
+from host_tools.service.configure import Wanted
 
 _QUEUE = Path("/var/lib/fieldpost/queue")
 
@@ -47,21 +48,16 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _service_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    verb = verbs.add_parser("configure", help="write /etc/fieldpost and start the service")
-    verb.add_argument("--identity", type=Path, required=True, help="file with device_id, key and ca_der")
-    verb.add_argument("--hub", required=True, help="host name, such as NAME.azure-devices.net")
-    verb.add_argument("--hub-port", type=int, default=8883)
-    verb.add_argument(
-        "--hours", type=float, default=48, help="how long readings are kept without a network (%(default)s)"
-    )
-    verb.add_argument("--every", default="1s", help="time between readings (%(default)s)")
-    verb.add_argument("--address", type=lambda text: int(text, 0), default=0x77, help="of the BME280 (0x77)")
+    verb = verbs.add_parser("configure", help="write /etc/fieldpost, or change it, and start the service")
+    verb.add_argument("--identity", type=Path, help="file with device_id, ca_der, and a key or a certificate")
+    verb.add_argument("--hub", help="host name, such as NAME.azure-devices.net")
+    verb.add_argument("--hub-port", type=int, help="8883")
+    verb.add_argument("--dialect", choices=("azure", "plain"), help="plain: an MQTT broker that is no IoT Hub")
+    verb.add_argument("--hours", type=float, help="how long readings are kept without a network (48)")
+    verb.add_argument("--every", help="time between readings (1s)")
+    verb.add_argument("--address", type=lambda text: int(text, 0), help="of the BME280 (0x77)")
     verb.add_argument("--no-start", action="store_true", help="only write the files")
-    verb.set_defaults(
-        run=lambda o: service.set_up(
-            o.identity, o.hub, o.hub_port, o.hours, duration_s(o.every), o.address, not o.no_start
-        )
-    )
+    verb.set_defaults(run=lambda o: service.set_up(_wanted(o), not o.no_start))
     verb = verbs.add_parser("status", help="how it is")
     verb.add_argument("--json", action="store_true")
     verb.set_defaults(run=lambda o: service.status(o.json))
@@ -74,6 +70,11 @@ def _service_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -
     verb = verbs.add_parser("remove", help="take the package away; readings stay unless --purge")
     verb.add_argument("--purge", action="store_true", help="configuration, identity and unsent readings as well")
     verb.set_defaults(run=lambda o: service.remove(o.purge))
+
+
+def _wanted(o: argparse.Namespace) -> Wanted:
+    interval_s = duration_s(o.every) if o.every else None
+    return Wanted(o.identity, o.hub, o.hub_port, o.dialect, o.hours, interval_s, o.address)
 
 
 def _queue_verbs(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:

@@ -42,7 +42,6 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(commands, "_need_systemd", lambda: None)
     monkeypatch.setattr(commands, "_INSTALLED_UNIT", tmp_path / "fieldpost.service")
     monkeypatch.setattr(configure, "FOLDER", tmp_path / "etc")
-    monkeypatch.setattr(configure.write, "__defaults__", (tmp_path / "etc",))
     (tmp_path / "identity.json").write_text(json.dumps(IDENTITY))
     return made
 
@@ -64,6 +63,37 @@ def test_install_takes_the_package_writes_the_configuration_and_starts(machine, 
     assert (config["device"], config["hub"]["host"]) == ("shed-1", "hub.example")
     assert IDENTITY["key"] not in run.output
     assert "24 h of a reading every 1 s" in run.output
+
+
+def test_what_is_configured_stays_but_for_what_is_given(machine, tmp_path):
+    """An administrator's pins and sensors outlive the next `configure`; what would be refused is not written."""
+    identity = ["service", "configure", "--identity", str(tmp_path / "identity.json")]
+    assert front.main([*identity, "--hub", "hub.example", "--no-start"]) == 0
+    path = tmp_path / "etc" / "config.json"
+    config = json.loads(path.read_text())
+    config["sensors"] += [{"driver": "cpu", "interval_ms": 60000}]
+    config["pins"] = {"fan": {"gpio": 5, "safe": 0, "commands": ["gpio.set"]}}
+    path.write_text(json.dumps(config))
+    assert front.main(["service", "configure", "--address", "0x76", "--every", "5s"]) == 0
+    changed = json.loads(path.read_text())
+    config["sensors"][0]["address"], config["sample_interval_ms"] = 0x76, 5000
+    assert changed == config
+    assert front.main(["service", "configure", "--hours", "480"]) == 0
+    assert json.loads(path.read_text())["ring"]["sectors"] > config["ring"]["sectors"]
+    before = path.read_bytes()
+    for wrong in (["--address", "5"], ["--every", "1ms"], ["--hub-port", "0"], ["--hours", "1e9"]):
+        assert front.main(["service", "configure", *wrong]) == 2
+    path.write_text("{")
+    assert front.main(["service", "configure", "--every", "1s"]) == 2
+    path.write_text('{"device": 1}')
+    assert front.main(["service", "configure", "--every", "1s"]) == 2
+    path.write_bytes(before)
+    # A certificate instead of a key; none of them for a hub of Azure's is refused before anything is written.
+    plain = {name: IDENTITY[name] for name in ("device_id", "ca_der")}
+    (tmp_path / "identity.json").write_text(json.dumps(plain))
+    assert front.main(identity) == 2
+    assert front.main([*identity, "--dialect", "plain"]) == 0
+    assert json.loads(path.read_text())["hub"]["dialect"] == "plain"
 
 
 def test_remove_leaves_the_readings_unless_told_otherwise(machine):

@@ -14,6 +14,7 @@ import pytest
 
 from host_tools.errors import UserError
 from host_tools.service import configure, deb
+from host_tools.service.configure import Wanted
 from tests.pi.machine import ROOT
 from tests.pi.until import until
 
@@ -132,13 +133,13 @@ def test_an_architecture_without_wheels_is_refused(tmp_path):
 
 
 def test_hours_become_sectors_that_hold_them(tmp_path):
-    config = configure.configuration("pi-1", "hub.example", 8883, hours=72, interval_s=1, address=0x76)
+    config = configure.configuration(Wanted(hub="hub.example", hours=72, interval_s=1, address=0x76), "pi-1")
     readings = 72 * 3600
     assert config["ring"]["sectors"] * 4096 // 28 > readings
     assert config["sensors"] == [{"driver": "bme280", "address": 0x76}]
     assert config["sample_interval_ms"] == 1000
     with pytest.raises(UserError, match="at most 2"):
-        configure.configuration("pi-1", "hub.example", 8883, hours=10_000, interval_s=1, address=0x76)
+        configure.configuration(Wanted(hub="hub.example", hours=10_000, interval_s=1), "pi-1")
 
 
 def test_an_identity_is_written_for_root_alone(tmp_path):

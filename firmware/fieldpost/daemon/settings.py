@@ -25,13 +25,21 @@ _SERVICE = Fields(
 def load(config_path, identity_path):
     """Return (config, identity), checked and complete. Raises ConfigError that names the file.
 
-    The configuration's `sensors` may be any of `daemon.sensors`, and files in `sensors/` beside config.json; its
-    `service` is what only a service has. identity_path: None for systemd's credential of that name
-    (systemd.exec(5), LoadCredential=).
+    identity_path: None for systemd's credential of that name (systemd.exec(5), LoadCredential=).
     """
-    given = _read(config_path)
+    settings = check(_read(config_path), config_path)
+    return settings, config.check_identity(_read(identity_path or credential_path()), settings["hub"])
+
+
+def check(given, config_path):
+    """Return a parsed config.json of a service with defaults filled in. Raises ConfigError for the first fault.
+
+    Its `sensors` may be any of `daemon.sensors`, and files in `sensors/` beside config.json; its `service` is what
+    only a service has.
+    """
     if not isinstance(given, dict):
         raise ConfigError("%s: expected an object" % config_path)
+    given = dict(given)
     sensors, service = given.pop("sensors", None), given.pop("service", {})
     # Boards know one sensor; the core checks everything else.
     settings = config.check_config(dict(given, sensors=[{"driver": "bme280"}]))
@@ -43,7 +51,7 @@ def load(config_path, identity_path):
         settings["service"] = _SERVICE.check(service, "service")
     except Mismatch as mismatch:
         raise ConfigError("config.json: %s" % mismatch) from None
-    return settings, config.check_identity(_read(identity_path or credential_path()), settings["hub"])
+    return settings
 
 
 def credential_path():
