@@ -55,10 +55,25 @@ def run(
         typer.Option("--device", metavar="ID", help="Make this device and print its connection string; repeatable."),
     ] = None,
     tier: Annotated[str | None, typer.Option(help="Turn on the limits of F1, S1, S2 or S3.")] = None,
+    sas_grace: Annotated[
+        str | None, typer.Option(help="How long an expired token is good; the real hub: some minutes.")
+    ] = None,
+    command_ttl: Annotated[str | None, typer.Option(help="Life of a command that names none; 1h without.")] = None,
+    max_deliveries: Annotated[
+        int | None,
+        typer.Option(min=1, max=100, help="Give a command up that came back unacknowledged so often; never without."),
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every connection.")] = False,
 ) -> None:
     """Run the hub until Ctrl-C. Prints one line on stdout when it is ready."""
     hostname = name or ("localhost" if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host)
+    behaviour: dict[str, Any] = {}
+    if sas_grace is not None:
+        behaviour["sas_grace_s"] = duration_s(sas_grace)
+    if command_ttl is not None:
+        behaviour["c2d_ttl_s"] = duration_s(command_ttl)
+    if max_deliveries is not None:
+        behaviour |= {"c2d_max_delivery_count": max_deliveries, "c2d_counts_every_return": True}
     given = {
         "directory": str(_folder(data)),
         "host": host,
@@ -67,6 +82,7 @@ def run(
         "hostname": hostname,
         "tier": tier,
         "devices": devices or [],
+        "behaviour": behaviour,
         "verbose": verbose,
     }
     # In the place of this process, which holds 20 MB of modules for reading command lines.
@@ -135,6 +151,27 @@ def device_delete(device_id: DeviceId, data: Data = None) -> None:
     """Forget a device and everything that waits for it; its messages stay."""
     HubClient(_folder(data)).ask("DELETE", "devices", device_id)
     print(f"{device_id} is deleted")
+
+
+@device.command("disable")
+def device_disable(device_id: DeviceId, data: Data = None) -> None:
+    """End its connection and refuse it (CONNACK 5) until it is enabled again."""
+    HubClient(_folder(data)).ask("PATCH", "devices", device_id, body={"status": "disabled"})
+    print(f"{device_id} is disabled")
+
+
+@device.command("enable")
+def device_enable(device_id: DeviceId, data: Data = None) -> None:
+    """Let a disabled device in again."""
+    HubClient(_folder(data)).ask("PATCH", "devices", device_id, body={"status": "enabled"})
+    print(f"{device_id} is enabled")
+
+
+@device.command("disconnect")
+def device_disconnect(device_id: DeviceId, data: Data = None) -> None:
+    """End its connection, to see how it comes back."""
+    HubClient(_folder(data)).ask("POST", "devices", device_id, "disconnect")
+    print(f"{device_id} is disconnected")
 
 
 @device.command("authority")

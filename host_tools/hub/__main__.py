@@ -19,6 +19,7 @@ import uvloop
 
 from host_tools.errors import UserError
 from host_tools.hub import Hub
+from host_tools.hub.behaviour import Behaviour
 from host_tools.hub.devices.registry import connection_string
 from host_tools.hub.service.admin import AdminApi
 
@@ -32,10 +33,11 @@ def main() -> None:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     _allow_files()
     wanted = given.pop("devices", [])
+    behaviour = Behaviour(**given.pop("behaviour", {}))
     level = logging.INFO if given.pop("verbose") else logging.WARNING
     logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
     try:
-        uvloop.run(_run(Hub(Path(given.pop("directory")), **given), wanted))
+        uvloop.run(_run(Hub(Path(given.pop("directory")), **given, behaviour=behaviour), wanted))
     except UserError as error:
         print(f"fieldpost: {error}", file=sys.stderr)
         sys.exit(2)

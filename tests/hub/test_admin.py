@@ -14,12 +14,14 @@ import ssl
 import stat
 import subprocess
 import sys
+import time
 import urllib.error
 import urllib.request
 from types import SimpleNamespace
 
 import pytest
 
+from host_tools.hub.client import HubClient
 from tests.hub.raw_device import RawDevice, connect, puback, publish, subscribe, take_publish, token
 from tests.hub.raw_topics import publish_0, subscribe_all, take_event
 
@@ -137,6 +139,51 @@ async def test_messages_are_followed_as_they_come(hub):
         assert json.loads(await asyncio.wait_for(follower.stdout.readline(), 20))["body"] == "after"
         follower.send_signal(signal.SIGINT)
         assert await follower.wait() in (0, 130)
+
+
+async def test_a_device_is_disconnected_disabled_and_let_in_again(hub):
+    at = ["--data", hub.data]
+    async with a_device(hub) as device:
+        await command("device", "disconnect", "dev1", *at)
+        assert await device.is_closed()
+    async with a_device(hub) as device:
+        await command("device", "disable", "dev1", *at)
+        assert await device.is_closed()
+    with pytest.raises(AssertionError):
+        async with a_device(hub):
+            pass
+    await command("device", "enable", "dev1", *at)
+    async with a_device(hub) as device:
+        device.send(b"\xc0\x00")
+        assert await device.receive() == (0xD0, b"")
+
+
+async def test_what_may_be_chosen_of_the_hubs_behaviour(tmp_path):
+    data = tmp_path / "hub"
+    ports = ["--mqtt-port", "0", "--https-port", "0", "--amqp-port", "0"]
+    chosen = ["--sas-grace", "10m", "--max-deliveries", "1", "--command-ttl", "1h"]
+    with subprocess.Popen(
+        [*FIELDPOST, "run", "--data", str(data), *ports, *chosen], stdout=subprocess.PIPE, text=True
+    ) as process:
+        port = int(process.stdout.readline().split()[2].rstrip(","))
+        hub = SimpleNamespace(port=port, ca_pem=(data / "ca.pem").read_text())
+        made = json.loads((await command("device", "create", "dev1", "--json", "--data", str(data))).stdout)
+        key = made["connection_string"].partition("SharedAccessKey=")[2]
+        expired = token(key, "localhost/devices/dev1", int(time.time()) - 60)
+        await command("send", "dev1", "x", "--ack", "full", "--data", str(data))
+        device = await RawDevice.dial(hub)
+        device.send(connect("dev1", expired))
+        assert await device.receive() == (0x20, b"\x00\x00"), "a minute is within the grace"
+        device.send(subscribe("devices/dev1/messages/devicebound/#"))
+        await device.receive()
+        assert take_publish(await device.receive())[1] == b"x"
+        device.close()
+        client = HubClient(data)
+        async with asyncio.timeout(30):
+            while not (records := (await asyncio.to_thread(client.ask, "GET", "feedback"))["records"]):
+                await asyncio.sleep(0.05)
+        assert records[0]["statusCode"] == "DeliveryCountExceeded"
+        process.send_signal(signal.SIGTERM)
 
 
 def test_a_hub_that_is_told_a_device_prints_its_connection_string(tmp_path):
