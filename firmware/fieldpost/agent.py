@@ -42,6 +42,7 @@ class Agent:
         self._ask_time_ms = ask_time_ms
         self._log = log
         self._next_clock_ms = clock.uptime_ms
+        self._idle_wait_ms = config.get("idle_wait_ms", IDLE_WAIT_MS_MAX)
         self._health = Health(("sense", "send", "obey"), clock.uptime_ms)
 
     def connect(self, session, commands):
@@ -110,7 +111,7 @@ class Agent:
         self._health.alive("send", now_ms)
         if next_sample_ms - now_ms > IDLE_WAIT_MS_MAX // 2 and not self._readings.ring.maintain():
             self._urgent.ring.maintain()
-        wait_ms = min(IDLE_WAIT_MS_MAX, next_sample_ms - now_ms)
+        wait_ms = min(self._idle_wait_ms, next_sample_ms - now_ms)
         command_wait_ms = self.commands.wait_ms(now_ms)
         if command_wait_ms is not None:
             wait_ms = min(wait_ms, command_wait_ms)

@@ -17,6 +17,8 @@ from fieldpost.limits import (
     CA_BYTES_MAX,
     CERTIFICATE_BYTES_MAX,
     CONFIG_BYTES_MAX,
+    IDLE_WAIT_MS_LONGEST,
+    IDLE_WAIT_MS_MAX,
     JOURNAL_SECTORS_MIN,
     PIN_NAME_CHARS_MAX,
     PINS_MAX,
@@ -346,6 +348,8 @@ def _config_shape():
         ("wifi", Optional(ListOf(Fields(("ssid", _ssid())), 8), ())),
         ("ntp_hosts", Optional(ListOf(host, 4, 1), ("pool.ntp.org",))),
         ("watchdog_ms", Optional(Integer(2000, 60_000, "milliseconds"), 8000)),
+        # How long the loop sleeps at most; what the hub sends wakes it all the same.
+        ("idle_wait_ms", Optional(Integer(10, IDLE_WAIT_MS_LONGEST, "milliseconds"), IDLE_WAIT_MS_MAX)),
         ("status_interval_ms", Optional(Integer(100, 3_600_000, "milliseconds", or_zero=True), 1000)),
     )
 

@@ -23,7 +23,8 @@ SEARCH_RECORDS_MAX = const(64)  # records looked at in one step when a boot's cl
 SCHEMAS_REMEMBERED_MAX = const(4)  # schemas of older firmware held in RAM at one time
 
 # --- agent: the loop ----------------------------------------------------------------------------
-IDLE_WAIT_MS_MAX = const(100)  # one turn of the loop sleeps no longer than this
+IDLE_WAIT_MS_MAX = const(100)  # one turn of the loop sleeps no longer than this, unless the configuration says so
+IDLE_WAIT_MS_LONGEST = const(1000)  # and never longer than this: the watchdog is to be fed
 HEALTHY_AGE_MS_MAX = const(30_000)  # a duty that has not moved for so long stops the watchdog's food
 CLOCK_RETRY_MS = const(5_000)  # between two questions to a time server
 CLOCK_REFRESH_MS = const(6 * 3600 * 1000)  # a quartz of 20 ppm drifts by 0.4 s in this time

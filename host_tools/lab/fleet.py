@@ -254,6 +254,7 @@ async def _flash_template(
         hub_port=port,
         sample_interval_ms=interval_ms,
         status_interval_ms=0,  # nobody looks at their screens
+        idle_wait_ms=1000,  # nor types Ctrl-C: turning ten times a second is most of what an idle board costs
         wifi=[{"ssid": _SSID}],
     )
     ca_der = base64.b64encode(_ca_der(folder / "hub" / "ca.pem")).decode()

@@ -2,7 +2,7 @@
 
 from fieldpost.agent import Agent
 from fieldpost.clock import Clock
-from fieldpost.limits import HEALTHY_AGE_MS_MAX
+from fieldpost.limits import HEALTHY_AGE_MS_MAX, IDLE_WAIT_MS_MAX
 from fieldpost.records.recorder import Recorder
 from fieldpost.records.schemas import Schemas
 from fieldpost.records.timeline import Timeline
@@ -36,13 +36,24 @@ class Idle:
         return None
 
 
-def test_the_watchdog_is_fed_between_two_readings_however_far_apart():
+def an_agent(**config):
     clock = Clock(0)
     recorders = [Recorder(Ring(NorFlash(8 * 1024, sector_bytes=1024)), 1, clock, Timeline()) for _ in range(2)]
-    agent = Agent(
-        {"sample_interval_ms": 3_600_000}, recorders[0], recorders[1], clock, Schemas(), Sensor, Idle(), None, print
-    )
+    agent = Agent(config, recorders[0], recorders[1], clock, Schemas(), Sensor, Idle(), None, print)
     agent.connect(Idle(), Idle())
+    return agent
+
+
+def test_it_sleeps_as_long_as_the_configuration_lets_it_and_wakes_for_a_reading():
+    for config, longest in (({}, IDLE_WAIT_MS_MAX), ({"idle_wait_ms": 1000}, 1000)):
+        agent = an_agent(sample_interval_ms=2500, **config)
+        assert agent.step(0) == longest
+        assert agent.step(2490) == 10
+        assert agent.step(2500) == longest
+
+
+def test_the_watchdog_is_fed_between_two_readings_however_far_apart():
+    agent = an_agent(sample_interval_ms=3_600_000)
     for ticks in range(0, 3 * HEALTHY_AGE_MS_MAX, 1000):
         agent.step(ticks)
         assert agent.stalled() is None
