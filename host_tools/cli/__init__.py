@@ -32,6 +32,7 @@ _COMMANDS = (
     "top",
 )
 _GROUPS = ("hub", "bench", "queue", "service")
+VERBS = (*_COMMANDS, *_GROUPS)
 
 
 def _app(verbs: Iterable[str]) -> typer.Typer:
@@ -56,16 +57,15 @@ def _app(verbs: Iterable[str]) -> typer.Typer:
 
 def __getattr__(name: str) -> Any:
     if name == "app":
-        return _app((*_COMMANDS, *_GROUPS))
+        return _app(VERBS)
     raise AttributeError(name)
 
 
 def main() -> None:
     """Run the command line. What the user can act on becomes one sentence on stderr and exit 2."""
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
-    everything = (*_COMMANDS, *_GROUPS)
     try:
-        _app((asked,) if asked in everything else everything)()
+        _app((asked,) if asked in VERBS else VERBS)()
     except UserError as error:
         print(f"fieldpost: {error}", file=sys.stderr)
         sys.exit(2)
