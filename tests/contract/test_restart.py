@@ -2,9 +2,36 @@
 
 import asyncio
 import base64
+import random
+from collections import Counter
+
+from fieldpost.uplink.backoff import Backoff
 
 from host_tools.hub import Hub
 from tests.contract.links import LINKS, all_of, numbers
+
+FLEET = 5000
+
+
+def returns_ms(away_ms, seed):
+    """Return when each device of a fleet that lost its hub for so long tries with success, in ms after its return."""
+    generator = random.Random(seed)
+    found = []
+    for _ in range(FLEET):
+        backoff, now_ms = Backoff(generator.randrange), 0
+        while now_ms < away_ms:
+            now_ms += backoff.next_ms()
+        found.append(now_ms - away_ms)
+    return sorted(found)
+
+
+def test_a_hub_that_was_away_for_a_second_is_found_within_two_and_not_by_all_at_once():
+    """The wait alone, in no time: 5000 devices, a hub that takes up to a second to start again."""
+    for away_ms in (200, 500, 1000):
+        found = returns_ms(away_ms, seed=away_ms)
+        assert found[FLEET * 97 // 100] < 2000, away_ms
+        slots = Counter(ms // 100 for ms in found)
+        assert max(slots.values()) < FLEET // 5, "a tenth of a second sees a part of the fleet"
 
 
 async def test_a_hub_that_restarts_under_load_is_found_again(runner, tmp_path):
