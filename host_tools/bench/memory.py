@@ -1,4 +1,4 @@
-"""RAM that the ring and the agent's code take on MicroPython, measured by running them there, compiled as on boards."""
+"""RAM and time that the ring takes on MicroPython, RAM of the agent's code; compiled as on boards, and run there."""
 
 import json
 import tempfile
@@ -15,12 +15,13 @@ _TIMEOUT_S = 60
 
 # Runs on MicroPython; argument 1 is the folder with the modules one by one, argument 2 the one that lies on a board.
 _SCRIPT = """
-import gc, sys
+import gc, sys, time
 sys.path[:0] = [sys.argv[1], sys.argv[1] + "/lib"]
 
 class Device:
     def __init__(self):
-        self.memory = bytearray(b"\\xff" * 65536)
+        self.memory = memoryview(bytearray(b"\\xff" * 65536))
+        self.blank = bytes(b"\\xff" * 4096)
     def readblocks(self, block, buffer, offset):
         start = block * 4096 + offset
         buffer[:] = self.memory[start : start + len(buffer)]
@@ -28,7 +29,7 @@ class Device:
         start = block * 4096 + offset
         self.memory[start : start + len(data)] = data
     def ioctl(self, operation, block):
-        self.memory[block * 4096 : block * 4096 + 4096] = b"\\xff" * 4096
+        self.memory[block * 4096 : block * 4096 + 4096] = self.blank
         return 0
 
 def held():
@@ -36,14 +37,34 @@ def held():
     gc.collect()
     return gc.mem_alloc()
 
+def unload(name):  # as main.py does on a board
+    if "fieldpost." + name in sys.modules:
+        del sys.modules["fieldpost." + name]
+        package, _, last = ("fieldpost." + name).rpartition(".")
+        delattr(sys.modules[package], last)
+
+def spent(work):
+    # us and bytes of heap for each turn; nothing is collected meanwhile
+    gc.collect()
+    gc.disable()
+    bytes_before, start = gc.mem_alloc(), time.ticks_us()
+    work(200)
+    us, taken = time.ticks_diff(time.ticks_us(), start), gc.mem_alloc() - bytes_before
+    gc.enable()
+    return us / 200, taken // 200
+
 device = Device()
 payload = bytes(64)
 start = held()
 from fieldpost.ports.block_region import BlockRegion
 from fieldpost.ring.log import Ring
 Ring(BlockRegion(device, range(16))).reader()  # some modules are imported when they are first needed
+opening = held() - start
+unload("ring.recovery")
+unload("ring.search")
 code = held() - start
 region = BlockRegion(device, range(16))
+from fieldpost.ring import recovery
 start = held()
 ring = Ring(region)
 empty = held() - start
@@ -57,13 +78,36 @@ for turn in range(1500):
         ring.forget(turn)
         ring.maintain()
 grown = held() - start
-buffer = bytearray(256)
+buffer = memoryview(bytearray(256))
 count = 0
 while reader.next(buffer) >= 0:
     count += 1
+
+def append(turns):
+    for _ in range(turns):
+        ring.append(1, payload)
+
+def get(turns):
+    for _ in range(turns):
+        reader.next(buffer)
+
+def acknowledge(turns):
+    for _ in range(turns):
+        ring.forget(ring.cursor + 1)
+
+# The device's own slices are not the ring's.
+page = memoryview(bytearray(76))
+def program(turns):
+    for turn in range(turns):
+        device.writeblocks(0, page, 0)
+        device.readblocks(0, page, 0)
+_, device_heap = spent(program)
+append_us, append_heap = spent(append)
+get_us, get_heap = spent(get)
+ack_us, _ = spent(acknowledge)
 for name in [name for name in sys.modules if name.startswith("fieldpost")]:
     del sys.modules[name]
-del BlockRegion, Ring, device, payload, region, ring, reader, buffer
+del BlockRegion, Ring, recovery, device, payload, region, ring, reader, buffer, page, append, get, acknowledge, program
 sys.path[:2] = [sys.argv[2], sys.argv[2] + "/lib"]
 
 def agent_code():
@@ -74,9 +118,11 @@ def agent_code():
 start = agent_code()
 agent = held() - start
 word = 8 if sys.maxsize > 1 << 32 else 4
-print('{"word_bytes": %d, "version": "%d.%d", "code_bytes": %d, "ring_bytes": %d, "reader_bytes": %d, '
-      '"grown_bytes": %d, "agent_code_bytes": %d, "records": %d}'
-      % ((word,) + sys.implementation.version[:2] + (code, empty, one_reader, grown, agent, count)))
+print('{"word_bytes": %d, "version": "%d.%d", "opening_bytes": %d, "code_bytes": %d, "ring_bytes": %d, '
+      '"reader_bytes": %d, "grown_bytes": %d, "agent_code_bytes": %d, "records": %d, "append_us": %f, "get_us": %f, '
+      '"ack_us": %f, "append_heap_bytes": %d, "get_heap_bytes": %d}'
+      % ((word,) + sys.implementation.version[:2] + (opening, code, empty, one_reader, grown, agent, count,
+         append_us, get_us, ack_us, max(0, append_heap - device_heap), get_heap)))
 """
 
 
@@ -84,19 +130,27 @@ print('{"word_bytes": %d, "version": "%d.%d", "code_bytes": %d, "ring_bytes": %d
 class Memory:
     """Heap in bytes: of the modules, of an open ring with its two pages, and of a reader with its one.
 
-    word_bytes: 4 on boards; MicroPython's objects are about twice as large where it is 8. grown_bytes: what the
-    ring has gained after 1500 appends; records: what a reader found then. agent_code_bytes: of all modules that a
-    board imports but its port, the ring's and the drivers' included.
+    word_bytes: 4 on boards; MicroPython's objects are larger where it is 8. opening_bytes: code while a ring is opened,
+    code_bytes: of what stays. grown_bytes: what the ring has gained after 1500 appends; records: what a reader found
+    then. agent_code_bytes: of all modules that stay on a board but its port, the ring's and the drivers' included.
+    append_us and others: time of one call on this machine. append_heap_bytes, get_heap_bytes: what one call takes from
+    the heap and leaves to the collector.
     """
 
     word_bytes: int
     version: str
+    opening_bytes: int
     code_bytes: int
     ring_bytes: int
     reader_bytes: int
     grown_bytes: int
     agent_code_bytes: int
     records: int
+    append_us: float
+    get_us: float
+    ack_us: float
+    append_heap_bytes: int
+    get_heap_bytes: int
 
 
 def measure(micropython: Path, report: Report) -> Memory:

@@ -151,6 +151,10 @@ def as_json(figures: RingFigures) -> dict[str, float | int]:
         "ring_code_bytes": found.code_bytes,
         "ring_heap_bytes": found.ring_bytes + found.reader_bytes,
         "agent_code_bytes": found.agent_code_bytes,
+        "append_heap_bytes": found.append_heap_bytes,
+        "get_heap_bytes": found.get_heap_bytes,
+        "micropython_appends_per_s": round(1e6 / found.append_us),
+        "micropython_get_acks_per_s": round(1e6 / (found.get_us + found.ack_us)),
         "word_bytes": found.word_bytes,
     }
 

@@ -103,15 +103,19 @@ def _recovery(figures: RingFigures) -> list[str]:
 def _memory(figures: RingFigures) -> list[str]:
     found, readings = figures.ram, figures.bme280
     rows = [
-        ("code of the ring", f"{found.code_bytes} B"),
+        ("code of the ring", f"{found.code_bytes} B, {found.opening_bytes} B while it is opened"),
         ("an open ring", f"{found.ring_bytes} B"),
         ("a reader", f"{found.reader_bytes} B"),
         ("more after 1500 appends", f"{found.grown_bytes} B"),
+        ("taken by an append, and free again", f"{found.append_heap_bytes} B"),
+        ("taken by reading a record, and free again", f"{found.get_heap_bytes} B"),
         ("code of the whole agent, ring and drivers included", f"{found.agent_code_bytes} B"),
+        ("append, on this machine", f"{1e6 / found.append_us:.0f}/s"),
+        ("get + ack, each for itself", f"{1e6 / (found.get_us + found.ack_us):.0f}/s"),
     ]
-    word = "4 bytes, as on boards" if found.word_bytes == 4 else "8 bytes: on a board, with 4, it is about half"
+    word = "4 bytes, as on boards" if found.word_bytes == 4 else "8 bytes: boards have 4, and take about 70 % of it"
     return [
-        f"RAM on MicroPython {found.version}, words of {word}",
+        f"On MicroPython {found.version}, words of {word}",
         *_table(rows),
         f"BME280: {readings.bytes_each} B of flash for a reading with its frame, "
         f"at least {readings.per_mib} readings in 1 MiB",

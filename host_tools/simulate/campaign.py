@@ -1,5 +1,6 @@
 """Many lives on all cores, their sums, and whether the mutants were caught."""
 
+import gc
 import multiprocessing
 import os
 import signal
@@ -11,6 +12,8 @@ from typing import Any
 
 from host_tools.simulate.life import YEAR_MS, Outcome, live
 from host_tools.simulate.mutants import MUTANTS, caught
+
+_GC_THRESHOLD = 50_000
 
 
 @dataclass
@@ -75,7 +78,7 @@ def run_all(
     """Live all seeds, then hunt the mutants; `on_progress` hears of each life and each mutant."""
     report = Report()
     started = time.monotonic()
-    with multiprocessing.get_context("spawn").Pool(min(os.cpu_count() or 1, 8), _ignore_interrupt) as pool:
+    with multiprocessing.get_context("spawn").Pool(min(os.cpu_count() or 1, 8), _begin_worker) as pool:
         for outcome in pool.imap_unordered(_live, ((seed, years) for seed in seeds)):
             report.add(outcome)
             report.wall_s = time.monotonic() - started
@@ -97,6 +100,7 @@ def _hunt(name: str) -> tuple[str, Outcome | None]:
     return name, caught(name)
 
 
-def _ignore_interrupt() -> None:
-    """Ctrl-C is for the parent, which ends its children."""
+def _begin_worker() -> None:
+    """Ctrl-C is for the parent, which ends its children. A life makes little garbage that goes in circles."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    gc.set_threshold(_GC_THRESHOLD)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
 COMMANDS_OPEN_MAX = 8
 STUCK_BITS_MAX = 3  # the smallest part has 32 pages, and each such bit costs one
+_BUNCHED_MS_MAX = 50
 LASTING_MS_MAX = 24 * 3600 * 1000
 
 
@@ -71,7 +72,8 @@ class Storm:
         for _ in range(draw.randint(1, 60)):
             _, strike = draw.choices(self._kinds, weights)[0]
             strike()
-            life.run_until(world.now_ms + world.spread(1, self._pace_ms))
+            # Troubles rarely come alone.
+            life.run_until(world.now_ms + world.spread(1, _BUNCHED_MS_MAX if world.chance(0.5) else self._pace_ms))
         self._end()
 
     def _end(self) -> None:
