@@ -40,7 +40,7 @@ async def test_top_and_prometheus_show_the_running_service(pi, unused_tcp_port, 
     assert path.stat().st_mode & 0o777 == 0o660
     assert await asyncio.to_thread(front.main, ["top", "--socket", str(path)]) == 0
     shown = capsys.readouterr().out
-    assert "hub      ready" in shown and "temperature 21.5 C" in shown
+    assert "hub       ready" in shown and "temperature 21.5 C" in shown and "room for " in shown
     run = await asyncio.to_thread(CliRunner().invoke, app, ["top", "--json", "--socket", str(path)])
     assert json.loads(run.output)["device"] == "pi-1"
 
@@ -59,6 +59,12 @@ async def test_top_and_prometheus_show_the_running_service(pi, unused_tcp_port, 
     )
     named = {line.split()[2] for line in text.splitlines() if line.startswith("# TYPE")}
     assert {re.match(r"\w+", line)[0] for line in samples} == named
+    # Each series once, its TYPE before it, HELP before TYPE; counters end in _total.
+    assert len({line.rpartition(" ")[0] for line in samples}) == len(samples)
+    for name in named:
+        order = [line.split(" ")[:3] for line in text.splitlines() if re.search(rf"\b{name}\b", line.split("{")[0])]
+        assert [words[1] for words in order[:2]] == ["HELP", "TYPE"] and all(w[0] != "#" for w in order[2:])
+        assert (f"# TYPE {name} counter" in text) == name.endswith("_total")
     await asyncio.to_thread(pi.stop)
     with pytest.raises(UserError, match="no service answers"):
         top.fetch(path)
@@ -83,6 +89,11 @@ async def test_on_a_terminal_top_goes_on_until_ctrl_c(pi):
         return shown.count(b"\x1b[H")
 
     await until(lambda: frames() >= 3, pi.said)
+    # A service that restarts, as for an upgrade, is waited for.
+    await asyncio.to_thread(pi.stop)
+    await until(lambda: frames() and b"no service answers" in shown, pi.said)
+    pi.start()
+    await until(lambda: frames() and b"boot 2" in shown, pi.said)
     process.send_signal(signal.SIGINT)
     assert await asyncio.to_thread(process.wait, 10) == 0
     os.close(ours)

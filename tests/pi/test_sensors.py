@@ -12,6 +12,7 @@ from fieldpost.daemon.sensors import catalog, cpu, disk, ds18b20, gpio_counter
 from fieldpost.errors import ConfigError, SensorError
 from fieldpost.records.reading_schema import ReadingSchema
 
+from host_tools.emulator.bme280 import Bme280
 from tests.pi.until import until
 
 PLUG_IN = """\
@@ -78,6 +79,17 @@ async def test_many_sensors_deliver_and_one_that_fails_stops_no_other(pi):
     assert pi.nothing_is_missing()
 
 
+async def test_two_bme280_keep_their_quantities_apart(pi):
+    other = Bme280()
+    other.temperature_c = -5
+    pi.hardware.wires.attach(0x76, other)
+    pi.settings["sensors"] += [{"driver": "bme280", "address": 0x76, "label": "attic"}]
+    pi.start()
+    await until(lambda: {"temperature", "attic_temperature"} <= {name for r in pi.records() for name in r}, pi.said)
+    assert {round(r["attic_temperature"]) for r in pi.records() if "attic_temperature" in r} == {-5}
+    assert {round(r["temperature"], 1) for r in pi.records() if "temperature" in r} == {21.5}
+
+
 async def test_a_machine_without_a_bme280_needs_none(pi):
     pi.settings["sensors"] = [{"driver": "cpu", "interval_ms": 50}]
     pi.start()
@@ -96,6 +108,7 @@ async def test_a_machine_without_a_bme280_needs_none(pi):
         ([{"driver": "gpio_counter"}], "sensors[0].gpio is missing"),
         ([{"driver": "cpu", "speed": 1}], "sensors[0].speed is not a known key"),
         ([{"driver": "cpu"}, {"driver": "disk", "interval_ms": 1}], "sensors[1].interval_ms is 1"),
+        ([{"driver": "bme280"}, {"driver": "bme280", "address": 118}], 'sensors[1]: "bme280" is there already'),
     ],
 )
 def test_a_wrong_sensor_is_named_before_anything_starts(tmp_path, sensors, said):

@@ -10,9 +10,9 @@ class ServiceDevice(Device):
 
     def _add_sensors(self):
         first, *others = self.config["sensors"]
-        self.agent.samplers[0].name = _name(first)
+        self.agent.samplers[0].name = catalog.name_of(first)
         for settings in others:
-            self._add(_name(settings), settings, False)
+            self._add(catalog.name_of(settings), settings, False)
         spare = catalog.spare([sampler.name for sampler in self.agent.samplers], self.config["sample_interval_ms"])
         for name in spare:
             self._add(name, spare[name], True)
@@ -42,7 +42,3 @@ class ServiceDevice(Device):
 
     def _make(self, settings):
         return catalog.make(self.port, settings, self.config["plug_ins"])
-
-
-def _name(settings):
-    return settings.get("label") or settings["driver"]

@@ -6,7 +6,7 @@ Prometheus text: https://prometheus.io/docs/instrumenting/exposition_formats/, v
 import json
 
 from fieldpost import __version__
-from fieldpost.limits import RECORD_BYTES_MAX
+from fieldpost.limits import READING_FLASH_BYTES, RECORD_BYTES_MAX
 
 
 def state(device):
@@ -28,6 +28,8 @@ def state(device):
         "lost": ring.lost + urgent.lost,
         "damaged": ring.damaged + urgent.damaged,
         "ring_sectors": ring.sectors,
+        # One sector is open, one is being reused.
+        "capacity": (ring.sectors - 2) * ring.pages_per_sector * (ring.region.page_bytes // READING_FLASH_BYTES),
         "commands_done": device.commands.done,
         "commands_refused": device.commands.refused,
         "commands_failed": device.commands.failed,
@@ -37,7 +39,10 @@ def state(device):
 
 def metrics(found):
     """Return the state as Prometheus text."""
-    lines = []
+    lines = _head("build_info", "gauge", "Always 1; its labels tell the version and the device.")
+    lines.append(
+        'fieldpost_build_info{version="%s",device="%s"} 1' % (_escaped(found["version"]), _escaped(found["device"]))
+    )
     waiting = found["pending"] + found["pending_urgent"]
     for name, kind, text, value in (
         ("uptime_seconds", "gauge", "Time since the service started.", found["uptime_s"]),
@@ -48,6 +53,7 @@ def metrics(found):
         ("records_confirmed_total", "counter", "Records confirmed by the hub since the start.", found["confirmed"]),
         ("records_lost_total", "counter", "Records reported as lost in the life of the queue.", found["lost"]),
         ("queue_bytes", "gauge", "Size of the queue.", found["ring_sectors"] * 4096),
+        ("queue_capacity_readings", "gauge", "Readings for which the queue has room.", found["capacity"]),
         ("queue_damaged_total", "counter", "Stretches of the queue that failed their check.", found["damaged"]),
         ("commands_done_total", "counter", "Commands carried out since the start.", found["commands_done"]),
         ("commands_refused_total", "counter", "Commands refused since the start.", found["commands_refused"]),

@@ -19,7 +19,8 @@ _LABEL = name(PIN_NAME_CHARS_MAX)
 
 # What each built-in driver may be told beside `driver` and `interval_ms`.
 _SETTINGS = {
-    "bme280": (("address", Optional(Choice(0x76, 0x77), 0x77)),),
+    # label: for a second one; its quantities are then called <label>_temperature and so on.
+    "bme280": (("address", Optional(Choice(0x76, 0x77), 0x77)), ("label", Optional(_LABEL))),
     "cpu": (),
     "disk": (("path", Optional(Text(255, "a path"), "/")),),
     "ds18b20": (
@@ -40,9 +41,19 @@ def check(value, plug_in_folder, default_interval_ms):
     if not isinstance(value, list) or not 1 <= len(value) <= SENSORS_MAX:
         raise ConfigError("config.json: sensors: expected a list of 1 to %d sensors" % SENSORS_MAX)
     try:
-        return [_checked(value[i], "sensors[%d]" % i, plug_in_folder, default_interval_ms) for i in range(len(value))]
+        found = [_checked(value[i], "sensors[%d]" % i, plug_in_folder, default_interval_ms) for i in range(len(value))]
+        for i in range(len(found)):
+            if name_of(found[i]) in [name_of(other) for other in found[:i]]:
+                raise Mismatch('sensors[%d]: "%s" is there already: give it a label' % (i, name_of(found[i])))
     except Mismatch as mismatch:
         raise ConfigError("config.json: %s" % mismatch) from None
+    return found
+
+
+def name_of(settings):
+    """Return what a sensor is called in the log, in alarms and in metrics."""
+    label = settings.get("label")
+    return label if isinstance(label, str) and label else settings["driver"]
 
 
 def spare(taken, interval_ms):
@@ -58,7 +69,10 @@ def make(port, settings, plug_in_folder):
     """Return the sensor of one checked entry. Raises SensorError."""
     driver = settings["driver"]
     if driver == "bme280":
-        return Bme280(port.i2c(), settings["address"])
+        sensor = Bme280(port.i2c(), settings["address"])
+        if settings["label"]:
+            sensor.schema = ";".join("%s_%s" % (settings["label"], part) for part in Bme280.schema.split(";"))
+        return sensor
     if driver in _SETTINGS:
         module = importlib.import_module("fieldpost.daemon.sensors." + driver)
         return module.make(port, settings)
