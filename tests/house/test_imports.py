@@ -34,13 +34,15 @@ FIRMWARE = {
     # The one place that knows both sides.
     "assembly": _CORE | {"agent", "identity", "links", "sensors", "ports"},
     "identity": _CORE | {"links"},
+    # Takes from a built device what only its start needed.
+    "lighten": _CORE | {"agent", "assembly", "links"},
     # The service around it, on Linux.
     "daemon": _CORE | {"assembly", "ports", "sensors", "links"},
 }
 
 _ANY_HOST = {
     "queue", "service", "toolchain", "boards", "config", "flash", "provision", "doctor", "hub", "emulator", "audit",
-    "simulate", "errors",
+    "simulate", "errors", "remote",
 }  # fmt: skip
 HOST = {
     "errors": set(),
@@ -56,6 +58,7 @@ HOST = {
     "audit": {"errors"},
     "simulate": {"emulator", "errors"},
     "queue": {"errors"},
+    "remote": {"errors", "config", "provision", "hub", "lab", "audit"},
     # Its front, which the package installs, is a command line of its own.
     "service": {"errors", "boards", "queue", "toolchain", "lab.quantities"},
     "lab": _ANY_HOST,
