@@ -50,6 +50,17 @@ _SHAPE = Fields(
         ),
     ),
     (
+        "messages",
+        Optional(
+            Fields(
+                ("encoding", Optional(Choice("json", "cbor", "senml"), "json")),
+                ("order", Optional(Choice("oldest", "live", "newest"), "oldest")),
+                ("per_second", Optional(Integer(1, 1000, "messages"))),
+            ),
+            {},
+        ),
+    ),
+    (
         "wifi",
         Optional(Fields(("networks", Optional(ListOf(Text(32, "a network name"), 8), ()))), {}),
     ),
@@ -78,6 +89,9 @@ class Settings:
     provisioning_host: str | None
     provisioning_port: int
     interval_ms: int
+    encoding: str
+    order: str
+    per_second: int | None
     networks: tuple[str, ...]
     time_servers: tuple[str, ...]
 
@@ -99,9 +113,14 @@ class Settings:
         """Return the part of a device's config.json that these settings decide."""
         return {
             "sample_interval_ms": self.interval_ms,
+            "batch": self._batch(),
             "wifi": [{"ssid": ssid} for ssid in self.networks],
             "ntp_hosts": list(self.time_servers),
         }
+
+    def _batch(self) -> dict[str, Any]:
+        limit = {} if self.per_second is None else {"per_second": self.per_second}
+        return {"encoding": self.encoding, "order": self.order, **limit}
 
 
 def read_settings(path: Path | None = None) -> Settings:
@@ -142,6 +161,9 @@ def _settings(path: Path | None, values: dict[str, Any]) -> Settings:
         provisioning_host=values["provisioning"]["host"],
         provisioning_port=values["provisioning"]["port"],
         interval_ms=values["readings"]["interval_ms"],
+        encoding=values["messages"]["encoding"],
+        order=values["messages"]["order"],
+        per_second=values["messages"]["per_second"],
         networks=tuple(values["wifi"]["networks"]),
         time_servers=tuple(values["time"]["servers"]),
     )

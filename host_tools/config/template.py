@@ -39,6 +39,14 @@ def settings_text(hub_host: str | None, networks: Sequence[str], interval_ms: in
 # Milliseconds between two readings, 50 to 86400000.
 interval_ms = {interval_ms}
 
+[messages]
+# What readings are written in: "json", which a hub can route by; "cbor", two fifths of the bytes; "senml" (RFC 8428).
+encoding = "json"
+# After an outage: "oldest" first; "live" readings at once, the backlog in the room that is left; or its "newest" first.
+order = "oldest"
+# The most that may leave in a second. Without it a device sends as fast as the hub takes it.
+# per_second = 20
+
 [wifi]
 # The networks that a device may join, the first one in range is taken. Their passwords: fieldpost.secrets.toml.
 networks = {json.dumps(list(networks), ensure_ascii=False)}

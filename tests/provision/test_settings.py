@@ -37,9 +37,16 @@ def test_what_stands_there_is_what_is_meant(tmp_path: Path) -> None:
     assert (found.hub_host, found.hub_port, found.interval_ms, found.networks) == ("h.example", 8883, 500, ("shed",))
     assert found.device_settings() == {
         "sample_interval_ms": 500,
+        "batch": {"encoding": "json", "order": "oldest"},
         "wifi": [{"ssid": "shed"}],
         "ntp_hosts": ["pool.ntp.org"],
     }
+
+
+def test_how_messages_are_written_and_ordered_reaches_the_device(tmp_path: Path) -> None:
+    found = _settings(tmp_path, GOOD + '[messages]\nencoding = "cbor"\norder = "live"\nper_second = 20\n')
+    batch = found.device_settings()["batch"]
+    assert batch == {"encoding": "cbor", "order": "live", "per_second": 20}
 
 
 def test_without_a_file_the_local_hub_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -266,6 +266,8 @@ class _Bench:
             "window": WINDOW,
             "seconds": seconds,
             "live_ms": live_ms,
+            "order": "oldest",
+            "endless": live_ms > 0,
         }
 
     def _arguments(self, asked: dict[str, Any], port: int = _SDK_PORT) -> Path:

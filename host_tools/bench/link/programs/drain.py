@@ -3,7 +3,8 @@
     micropython drain.py ARGUMENTS_FILE
 
 The file holds JSON: host, port, device, key, ca (base64 DER), ring (a file, see backlog.py), records_max, bytes_max,
-window, seconds (0: until nothing waits), live_ms (0, or append a reading so often, for ever). Prints one JSON object.
+window, seconds (0: until nothing waits), live_ms (0, or append a reading so often), order ("oldest" or "live"),
+endless (go on for ever). Prints one JSON object.
 """
 
 import gc
@@ -19,7 +20,6 @@ from binascii import a2b_base64
 from fieldpost import compat
 from fieldpost.clock import Clock
 from fieldpost.hubs.azure import AzureDialect
-from fieldpost.limits import GC_THRESHOLD_BYTES
 from fieldpost.links import tls
 from fieldpost.links.umqtt import UmqttLink
 from fieldpost.records.json_body import JsonBody
@@ -31,10 +31,12 @@ from fieldpost.ring.log import Ring
 from fieldpost.uplink.backoff import Backoff
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
+from fieldpost.uplink.pace import Pace
 from fieldpost.uplink.session import READY, Session
 
 _STEPS_PER_SAMPLE = 16  # asking for the heap in use walks all of it
 _AGE_MS = 500
+_GC_THRESHOLD_BYTES = 16_384  # as main.py on boards
 _SCHEMA = "temperature,i2,-2,C;pressure,u3,-2,hPa;humidity,u2,-2,%"
 
 
@@ -132,7 +134,14 @@ def main():
     schemas.add(reading_schema)
     recorder.use(reading_schema)
     body = JsonBody(ring, timeline, schemas)
-    lane = Lane(ring, body, asked["window"], asked["records_max"], asked["bytes_max"], _AGE_MS)
+    size = asked["window"], asked["records_max"], asked["bytes_max"], _AGE_MS
+    if asked["order"] == "live":
+        from fieldpost.uplink.ahead import LiveFirstLane
+
+        lane = LiveFirstLane(ring, body, *size, False)
+    else:
+        lane = Lane(ring, body, *size)
+    lane.pace = Pace()
     outbox = CountingOutbox((lane,), dialect)
     session = Session(link, outbox, dialect, NoCommands(), Backoff(compat.random_below))
     live_ms = asked["live_ms"]
@@ -142,7 +151,7 @@ def main():
     heap = Heap()
     if compat.is_micropython:
         gc.collect()
-        gc.threshold(GC_THRESHOLD_BYTES)
+        gc.threshold(_GC_THRESHOLD_BYTES)
     ready_ms = done_ms = held = None
     while True:
         now_ms = clock.advance(compat.ticks_ms())
@@ -155,7 +164,7 @@ def main():
             ready_ms = now_ms
         if held is None and outbox.messages >= 8:
             held = heap.held()
-        if ready_ms is not None and not live_ms:
+        if ready_ms is not None and not asked["endless"]:
             done_ms = clock.advance(compat.ticks_ms()) - ready_ms
             if not ring.pending or (asked["seconds"] and done_ms >= asked["seconds"] * 1000):
                 break
