@@ -6,6 +6,8 @@ parts of umqtt.simple's client that the link has replaced, are a tenth of what t
 
 import sys
 
+from umqtt.simple import MQTTClient
+
 from fieldpost.agent import Agent
 from fieldpost.assembly import Device
 from fieldpost.clock import Clock
@@ -15,7 +17,6 @@ from fieldpost.commands.journal import Journal
 from fieldpost.commands.outputs import Outputs
 from fieldpost.commands.vocabulary import Vocabulary
 from fieldpost.health import Health
-from fieldpost.links.umqtt import MQTTClient
 from fieldpost.records.recorder import Recorder
 from fieldpost.records.renderer import Renderer
 from fieldpost.records.schemas import Schemas
