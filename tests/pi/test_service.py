@@ -63,8 +63,11 @@ async def test_every_model_reads_the_sensor_and_drives_its_pins(make_pi, model):
     pi = await make_pi(model)
     pi.bme280.temperature_c, pi.bme280.pressure_hpa, pi.bme280.humidity_percent = -12.34, 987.65, 71.5
     pi.hardware.pins.drive(22, 1)
+    pi.settings["sensors"] += [{"driver": "gpio_counter", "gpio": 23, "label": "rain", "interval_ms": 50}]
     pi.start()
-    await until(lambda: readings(pi), pi.said)
+    await until(lambda: readings(pi) and any("rain" in r for r in pi.records()), pi.said)
+    pi.hardware.drive(23, 1)
+    await until(lambda: any(r.get("rain") == 1 for r in pi.records()), pi.said)
     on = await command(pi, "gpio.set", pin="relay", value=1)
     asked = await command(pi, "gpio.get", pin="button")
     await until(lambda: answers(pi, on) and answers(pi, asked), pi.said)

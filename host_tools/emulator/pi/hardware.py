@@ -26,6 +26,7 @@ from host_tools.emulator.registers import Registers
 
 I2C_DEVICE = "/dev/i2c-1"
 GPIO_DEVICE = "/dev/gpiochip0"
+_GPIO_PREFIX = "/dev/gpiochip"  # which of them there are, `kernel` knows
 _MESSAGE_BYTES_MAX = 65_536
 # What the driver of the Pi's controller reports for a missing acknowledgement (linux/i2c-bcm2835.c).
 _NO_ACKNOWLEDGEMENT = errno.EREMOTEIO
@@ -102,7 +103,7 @@ class PiHardware:
     def _answer(self, asked: dict[str, Any]) -> dict[str, Any]:
         if "open" in asked:
             number = self.refused.get(asked["open"])
-            if number is None and asked["open"] not in (I2C_DEVICE, GPIO_DEVICE):
+            if number is None and asked["open"] != I2C_DEVICE and not asked["open"].startswith(_GPIO_PREFIX):
                 number = errno.ENOENT
             return {} if number is None else {"errno": number}
         if "bus" in asked:

@@ -19,14 +19,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-# Model: (chip, board) as Adafruit-PlatformDetect names them, and the label of its header's GPIO controller.
+# Model: (chip, board) as Adafruit-PlatformDetect names them; GPIO controllers by number, the header's is the one
+# that is called pinctrl-*. On a Pi 5 that is the RP1's: gpiochip4 until Raspberry Pi's kernel 6.6.45, then gpiochip0.
 MODELS = {
-    "3b": ("BCM2XXX", "RASPBERRY_PI_3B", "pinctrl-bcm2835"),
-    "zero-2-w": ("BCM2XXX", "RASPBERRY_PI_ZERO_2_W", "pinctrl-bcm2835"),
-    "4b": ("BCM2XXX", "RASPBERRY_PI_4B", "pinctrl-bcm2711"),
-    "5": ("BCM2XXX", "RASPBERRY_PI_5", "pinctrl-rp1"),
+    "3b": ("BCM2XXX", "RASPBERRY_PI_3B", {0: "pinctrl-bcm2835", 1: "raspberrypi-exp-gpio"}),
+    "zero-2-w": ("BCM2XXX", "RASPBERRY_PI_ZERO_2_W", {0: "pinctrl-bcm2835", 1: "raspberrypi-exp-gpio"}),
+    "4b": ("BCM2XXX", "RASPBERRY_PI_4B", {0: "pinctrl-bcm2711", 1: "raspberrypi-exp-gpio"}),
+    "5": ("BCM2XXX", "RASPBERRY_PI_5", {0: "pinctrl-rp1", 10: "gpio-brcmstb@107d508500"}),
+    "5-old-kernel": ("BCM2XXX", "RASPBERRY_PI_5", {0: "gpio-brcmstb@107d508500", 4: "pinctrl-rp1"}),
 }
-_GPIO_DEVICE = "/dev/gpiochip0"
 _LINES = 54
 _I2C_SLAVE = 0x0703
 _I2C_RDWR = 0x0707
@@ -74,23 +75,26 @@ def install(path: str, model: str) -> None:
 
     Must come before the first import of `board`.
     """
-    chip, board, label = MODELS[model]
+    chip, board, controllers = MODELS[model]
     os.environ["BLINKA_FORCECHIP"] = chip
     os.environ["BLINKA_FORCEBOARD"] = board
     hardware = Hardware(path)
-    sys.modules["gpiod._ext"] = _gpiod_extension(hardware, label)
+    sys.modules["gpiod._ext"] = _gpiod_extension(hardware, controllers)
     _replace_i2c(hardware)
     from adafruit_blinka.microcontroller.generic_linux import raspberry_pi_pin
 
+    _DevFolder.controllers = [Path(f"/dev/gpiochip{number}") for number in controllers]
     raspberry_pi_pin.Path = _DevFolder
 
 
 class _DevFolder(type(Path())):  # type: ignore[misc] # pathlib picks the concrete class at run time
-    """A Path whose listing of /dev shows the GPIO controller."""
+    """A Path whose listing of /dev shows the GPIO controllers."""
+
+    controllers: list[Path]
 
     def glob(self, pattern: str, **_: Any) -> Any:
         assert (str(self), pattern) == ("/dev", "gpiochip*")
-        return iter([Path(_GPIO_DEVICE)])
+        return iter(self.controllers)
 
 
 class _I2cFile(io.RawIOBase):
@@ -143,7 +147,7 @@ def _ioctl(file: _I2cFile, request: int, argument: Any) -> int:
     return len(messages)
 
 
-def _gpiod_extension(hardware: Hardware, label: str) -> types.ModuleType:
+def _gpiod_extension(hardware: Hardware, controllers: dict[int, str]) -> types.ModuleType:
     """Return what stands for gpiod/_ext: its interface is gpiod/_ext.pyi."""
     extension: Any = types.ModuleType("gpiod._ext")
     for value, constant in enumerate(_CONSTANTS):
@@ -152,8 +156,9 @@ def _gpiod_extension(hardware: Hardware, label: str) -> types.ModuleType:
     extension.api_version = "2.2"
     extension.LineSettings = _LineSettings
     extension.LineConfig = _LineConfig
-    extension.Chip = lambda path: _Chip(hardware, label, path)
-    extension.is_gpiochip_device = lambda path: path == _GPIO_DEVICE
+    labels = {f"/dev/gpiochip{number}": label for number, label in controllers.items()}
+    extension.Chip = lambda path: _Chip(hardware, labels.get(path, ""), path)
+    extension.is_gpiochip_device = lambda path: path in labels
     return extension  # type: ignore[no-any-return]
 
 
@@ -188,12 +193,13 @@ class _Chip:
     def get_info(self) -> Any:
         import gpiod
 
-        return gpiod.ChipInfo("gpiochip0", self._label, _LINES)
+        return gpiod.ChipInfo(self.path.rpartition("/")[2], self._label, _LINES)
 
     def get_line_name(self, offset: int) -> str | None:
         return None
 
     def request_lines(self, config: _LineConfig, consumer: str | None, event_buffer_size: int | None) -> _Request:
+        assert self._label.startswith("pinctrl-"), f"{self.path} has no pin of the header"
         request = _Request(self._hardware, list(config.settings))
         request.reconfigure_lines(config)
         return request
