@@ -9,8 +9,11 @@ from fieldpost.errors import SensorError
 from fieldpost.health import Health
 from fieldpost.limits import (
     ALARM_INTERVAL_MS,
+    CLOCK_BLOCKED_RETRY_MS,
     CLOCK_REFRESH_MS,
     CLOCK_RETRY_MS,
+    CLOCK_TRIES,
+    CLOCK_UNCONFIRMED_REFRESH_MS,
     HEALTHY_AGE_MS_MAX,
     IDLE_WAIT_MS_MAX,
     SENSOR_RETRY_MS,
@@ -43,6 +46,7 @@ class Agent:
         self._log = log
         self._next_clock_ms = clock.uptime_ms
         self._idle_wait_ms = config.get("idle_wait_ms", IDLE_WAIT_MS_MAX)
+        self._unanswered = 0  # questions to time servers
         self._health = Health(("sense", "send", "obey"), clock.uptime_ms)
 
     def connect(self, session, commands):
@@ -107,7 +111,10 @@ class Agent:
         for name in self.commands.forced_outputs():
             self._alarm("output", "forced safe", (("pin", name),))
         self.session.step(now_ms)
-        self.commands.link(now_ms, self.session.state == READY)
+        is_ready = self.session.state == READY
+        if is_ready:
+            self._clock.confirm()
+        self.commands.link(now_ms, is_ready)
         self._health.alive("send", now_ms)
         if next_sample_ms - now_ms > IDLE_WAIT_MS_MAX // 2 and not self._readings.ring.maintain():
             self._urgent.ring.maintain()
@@ -183,19 +190,28 @@ class Agent:
     def _learn_time(self, now_ms):
         if now_ms < self._next_clock_ms or not self._network.is_up:
             return
-        self._next_clock_ms = now_ms + CLOCK_RETRY_MS
+        clock = self._clock
+        is_first = clock.utc_ms() is None
         try:
-            utc_ms = self._ask_time_ms()
-        except OSError as error:
-            if self._clock.utc_ms() is None:
-                self._log("no time server answers: %s" % error)
+            clock.learn(self._ask_time_ms())
+        except (OSError, ValueError) as error:
+            self._time_failed(now_ms, is_first, error)
             return
-        self._next_clock_ms = now_ms + CLOCK_REFRESH_MS
-        first = self._clock.utc_ms() is None
-        self._clock.learn(utc_ms)
-        if first:
+        self._unanswered = 0
+        is_confirmed = self.session.state == READY
+        self._next_clock_ms = now_ms + (CLOCK_REFRESH_MS if is_confirmed else CLOCK_UNCONFIRMED_REFRESH_MS)
+        if is_first:
             self._readings.learned_time()
             self._urgent.learned_time()
+
+    def _time_failed(self, now_ms, is_unknown, error):
+        self._unanswered += 1
+        self._next_clock_ms = now_ms + (CLOCK_RETRY_MS if self._unanswered < CLOCK_TRIES else CLOCK_BLOCKED_RETRY_MS)
+        if not is_unknown:
+            return
+        self._log("the time is not known: %s" % error)
+        if self._unanswered == CLOCK_TRIES:
+            self._clock.use_confirmed()
 
 
 class Sampler:

@@ -28,7 +28,7 @@ from fieldpost.links.umqtt import UmqttLink
 from fieldpost.records.json_body import JsonBody
 from fieldpost.records.recorder import Recorder
 from fieldpost.records.schemas import Schemas
-from fieldpost.records.timeline import Timeline, last_boot
+from fieldpost.records.timeline import Timeline
 from fieldpost.ring.layout import divide
 from fieldpost.ring.log import Ring
 from fieldpost.sensors.bme280 import Bme280
@@ -47,21 +47,21 @@ class Device:
         self.port = port
         self._log = log
         self._next_status_ms = 0
-        self.clock = Clock(compat.ticks_ms())
+        self.clock = Clock(compat.ticks_ms(), getattr(port, "set_time_ms", None))
         # Outputs before whatever may fail: a pin that the agent before this one left on goes to its safe level.
         pins = config["pins"]
         self.outputs = Outputs(pins, {name: _open_pin(pins[name], port) for name in pins}, self.clock.uptime_ms)
-        from fieldpost.identity import make_context, make_dialect  # needed once: main.py unloads it
+        # Needed once: main.py unloads them.
+        from fieldpost.identity import make_context, make_dialect
+        from fieldpost.records.earlier import confirmed_ms, last_boot
 
         hub = config["hub"]
-        dialect = make_dialect(hub, identity, self.clock.utc_ms)
+        dialect, host, port_number = make_dialect(hub, identity, self.clock.signing_ms, port)
         # The largest buffers first, while the heap is still in one piece.
         inbound_bytes = INBOUND_BYTES_MAX if hub["twin"] else COMMAND_BYTES_MAX
         context = make_context(hub, identity, log)
         path = dialect.websocket_path if hub["transport"] == "websockets" else None
-        self.link = self._link_class()(
-            dialect, hub["host"], hub["port"], config["keepalive_s"], context, inbound_bytes, path
-        )
+        self.link = self._link_class()(dialect, host, port_number, config["keepalive_s"], context, inbound_bytes, path)
         region = port.region()
         scratch = memoryview(bytearray(2 * region.page_bytes))
         sectors = config["ring"]
@@ -69,6 +69,7 @@ class Device:
             Ring(part, scratch) for part in divide(region, sectors["journal_sectors"], sectors["urgent_sectors"])
         ]
         boot = max(last_boot(self.ring), last_boot(self.urgent)) + 1
+        self.clock.begin_at(max(confirmed_ms(self.ring), confirmed_ms(self.urgent)))
         # Each ring explains itself: what stands in the other may be overwritten first.
         schemas = Schemas()
         timelines = Timeline(), Timeline()
@@ -123,7 +124,13 @@ class Device:
             from fieldpost.hubs.plain import Presence
 
             channels.append(Presence(dialect.status_topic))
-        self.session = Session(self.link, self.outbox, dialect, self.commands, Backoff(compat.random_below), channels)
+        if hub["provisioning"] is None:
+            session_class = Session
+        else:
+            from fieldpost.uplink.assigned import AssignedSession as session_class
+        self.session = session_class(
+            self.link, self.outbox, dialect, self.commands, Backoff(compat.random_below), channels
+        )
         self.commands.done_callback = self.session.command_done
         self.agent.connect(self.session, self.commands)
         self._cause = port.reset_cause()

@@ -1,17 +1,28 @@
 """Uptime that never wraps, and the time of day once somebody has told it.
 
 Ticks of a 32-bit board wrap after 12 days; the differences are summed here as they pass.
+
+Time servers prove nothing (RFC 5905 without authentication). What one says is refused if it is before this firmware
+was made, or more than a day before a time that a verified connection has confirmed. Where none answers, that
+confirmed time stands in for the judging of certificates: it is too early, never too late.
 """
 
 from fieldpost.compat import ticks_diff
+from fieldpost.limits import SIGN_AHEAD_MS, STEP_BACK_MS_MAX, UTC_MS_MIN
 
 
 class Clock:
-    """Uptime in ms since `start_ticks`, and UTC when known. Reads no clock itself: ticks are handed in."""
+    """Uptime in ms since `start_ticks`, and UTC when known. Reads no clock itself: ticks are handed in.
 
-    def __init__(self, start_ticks):
+    set_time_ms: callable, sets the machine's own clock (UTC, ms), which its TLS library goes by; None leaves it alone.
+    """
+
+    def __init__(self, start_ticks, set_time_ms=None):
         self._ticks = start_ticks
+        self._set_time_ms = set_time_ms
         self._utc_offset = None
+        self._confirmed_offset = None
+        self._is_confirmed_used = False
         self.uptime_ms = 0
 
     def advance(self, ticks):
@@ -20,10 +31,45 @@ class Clock:
         self._ticks = ticks
         return self.uptime_ms
 
+    def begin_at(self, utc_ms):
+        """Note a time that an earlier boot has confirmed; 0 for none."""
+        if utc_ms:
+            self._confirmed_offset = utc_ms - self.uptime_ms
+
     def learn(self, utc_ms):
-        """Note that it is now `utc_ms` (ms since 1970)."""
+        """Note that it is now `utc_ms` (ms since 1970). ValueError if that cannot be: nothing has changed then."""
+        if utc_ms < UTC_MS_MIN:
+            raise ValueError("it is before this firmware was made")
+        confirmed = self._confirmed_offset
+        if confirmed is not None and utc_ms < confirmed + self.uptime_ms - STEP_BACK_MS_MAX:
+            raise ValueError("it is more than a day before a time that has passed")
         self._utc_offset = utc_ms - self.uptime_ms
+        self._set_machine(utc_ms)
+
+    def confirm(self):
+        """A connection is up whose certificates were judged by this clock."""
+        if self._utc_offset is not None:
+            self._confirmed_offset = self._utc_offset
+
+    def use_confirmed(self):
+        """Nobody tells the time: go by the confirmed one, if there is one."""
+        if self._utc_offset is None and self._confirmed_offset is not None and not self._is_confirmed_used:
+            self._is_confirmed_used = True
+            self._set_machine(self._confirmed_offset + self.uptime_ms)
 
     def utc_ms(self):
         """Return the time of day in ms since 1970, or None if this boot has not learned it."""
         return None if self._utc_offset is None else self._utc_offset + self.uptime_ms
+
+    def signing_ms(self):
+        """Return the time to sign by, or None while certificates cannot be judged either.
+
+        By a time that is too early, signatures would have expired before they are made: they are to last longer.
+        """
+        if self._utc_offset is None and self._is_confirmed_used:
+            return self._confirmed_offset + self.uptime_ms + SIGN_AHEAD_MS
+        return self.utc_ms()
+
+    def _set_machine(self, utc_ms):
+        if self._set_time_ms is not None:
+            self._set_time_ms(utc_ms)

@@ -58,6 +58,7 @@ _SECTORS = "sectors of 4 KiB"
 _SECTORS_MIN = RING_SECTORS_MIN + URGENT_SECTORS_MIN + JOURNAL_SECTORS_MIN
 
 
+_NTP_HOSTS = ("pool.ntp.org", "time.cloudflare.com", "time.windows.com")
 _TOPICS = (
     ("telemetry", "fieldpost/{device_id}/telemetry/{message_id}"),
     ("commands", "fieldpost/{device_id}/commands"),
@@ -346,7 +347,7 @@ def _config_shape():
         # How long new settings from afar may take to prove good before they are taken back.
         ("trial_s", Optional(Integer(TRIAL_S_MIN, TRIAL_S_MAX, "seconds"), TRIAL_MS // 1000)),
         ("wifi", Optional(ListOf(Fields(("ssid", _ssid())), 8), ())),
-        ("ntp_hosts", Optional(ListOf(host, 4, 1), ("pool.ntp.org",))),
+        ("ntp_hosts", Optional(ListOf(host, 4, 1), _NTP_HOSTS)),
         ("watchdog_ms", Optional(Integer(2000, 60_000, "milliseconds"), 8000)),
         # How long the loop sleeps at most; what the hub sends wakes it all the same.
         ("idle_wait_ms", Optional(Integer(10, IDLE_WAIT_MS_LONGEST, "milliseconds"), IDLE_WAIT_MS_MAX)),

@@ -8,16 +8,28 @@ from binascii import a2b_base64
 from fieldpost.errors import ConfigError
 
 
-def make_dialect(hub, identity, utc_ms):
-    """Return the dialect that the configuration's `hub` names. utc_ms: callable, Unix time in ms or None."""
+def make_dialect(hub, identity, utc_ms, port):
+    """Return (dialect, host, port) of the first connection that the configuration's `hub` asks for.
+
+    utc_ms: callable, Unix time in ms or None. port: of the machine, which keeps an assignment.
+    """
+    device_id, key = identity["device_id"], identity["key"]
     if hub["dialect"] == "plain":
         from fieldpost.hubs.plain import PlainDialect
 
         judged = utc_ms if hub["tls"] else None
-        return PlainDialect(hub["topics"], identity["device_id"], identity["username"], identity["password"], judged)
-    from fieldpost.hubs.azure import AzureDialect
+        dialect = PlainDialect(hub["topics"], device_id, identity["username"], identity["password"], judged)
+    elif hub["provisioning"] is not None:
+        from fieldpost.hubs.azure_dps import AssignedDialect
 
-    return AzureDialect(hub["host"], identity["device_id"], identity["key"], utc_ms)
+        store = port.stored("assignment")
+        dialect = AssignedDialect(hub["provisioning"], hub["port"], device_id, key, utc_ms, store)
+        return (dialect,) + dialect.server
+    else:
+        from fieldpost.hubs.azure import AzureDialect
+
+        dialect = AzureDialect(hub["host"], device_id, key, utc_ms)
+    return dialect, hub["host"], hub["port"]
 
 
 def make_context(hub, identity, log):

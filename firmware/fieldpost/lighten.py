@@ -29,7 +29,13 @@ from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.session import Session
 from fieldpost.uplink.window import Window
 
-_MODULES = ("identity", "ring.recovery", "ring.search", "lighten")  # those that were needed, of these
+_MODULES = (
+    "identity",
+    "records.earlier",
+    "ring.recovery",
+    "ring.search",
+    "lighten",
+)  # those that were needed, of these
 # A device makes these when it starts, and never again.
 _MADE_ONCE = (
     Agent,

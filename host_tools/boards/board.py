@@ -84,7 +84,8 @@ class Board:
             "port": self.port,
             "hub": {
                 "dialect": "azure",
-                **({} if hub_host is None else {"host": hub_host, "port": hub_port}),
+                **({} if hub_host is None else {"host": hub_host}),
+                "port": hub_port,
                 "twin": self.twin,
                 **(hub or {}),
             },

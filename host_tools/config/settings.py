@@ -14,6 +14,7 @@ AZURE = "azure"
 PLAIN = "plain"
 
 _HOST = Text(253, "a host name")  # RFC 1035 section 2.3.4
+_NTP_HOSTS = ("pool.ntp.org", "time.cloudflare.com", "time.windows.com")
 _PORT = Integer(1, 65535)
 TOPICS = ("telemetry", "commands", "status")
 _SHAPE = Fields(
@@ -64,7 +65,7 @@ _SHAPE = Fields(
         "wifi",
         Optional(Fields(("networks", Optional(ListOf(Text(32, "a network name"), 8), ()))), {}),
     ),
-    ("time", Optional(Fields(("servers", Optional(ListOf(_HOST, 4, 1), ("pool.ntp.org",)))), {})),
+    ("time", Optional(Fields(("servers", Optional(ListOf(_HOST, 4, 1), _NTP_HOSTS))), {})),
 )
 
 

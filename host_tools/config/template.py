@@ -52,6 +52,6 @@ order = "oldest"
 networks = {json.dumps(list(networks), ensure_ascii=False)}
 
 [time]
-# Asked for the time of day after each start.
-servers = ["pool.ntp.org"]
+# Asked for the time of day after each start; the next one if one does not answer, up to four.
+servers = ["pool.ntp.org", "time.cloudflare.com", "time.windows.com"]
 """

@@ -143,9 +143,10 @@ class ChipMessages:
             return _STUCK if error.number == errno.ETIMEDOUT else _NOBODY
 
     def _time(self, message: bytes) -> bytes:
-        if not self._link.is_up:
+        off_s = self._link.time_off_s
+        if not self._link.is_up or off_s is None:
             return _NOBODY
-        return _OK + struct.pack("<q", time.time_ns())
+        return _OK + struct.pack("<q", time.time_ns() + int(off_s * 1_000_000_000))
 
     def _watchdog(self, message: bytes) -> None:
         self._supervisor.watchdog_started(struct.unpack_from("<I", message, 1)[0])

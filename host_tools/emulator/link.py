@@ -25,6 +25,7 @@ class Link:
         self.upstream = upstream
         self.before_passing_on = before_passing_on
         self.is_up = True
+        self.time_off_s: float | None = 0.0  # by how much the time server is wrong; None: it does not answer
         self.port = 0
         self.connections = 0
         self._server: asyncio.Server | None = None

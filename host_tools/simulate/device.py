@@ -19,10 +19,11 @@ from fieldpost.commands.vocabulary import Vocabulary
 from fieldpost.hubs.azure import AzureDialect
 from fieldpost.limits import BATCH_BYTES_MIN, STAMP_BYTES, URGENT_WINDOW_BATCHES
 from fieldpost.records import schema
+from fieldpost.records.earlier import last_boot
 from fieldpost.records.json_body import JsonBody
 from fieldpost.records.recorder import Recorder
 from fieldpost.records.schemas import Schemas
-from fieldpost.records.timeline import Timeline, last_boot
+from fieldpost.records.timeline import Timeline
 from fieldpost.ring import log as ring_log
 from fieldpost.ring.layout import divide
 from fieldpost.ring.log import Ring

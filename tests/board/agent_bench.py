@@ -44,6 +44,8 @@ async def board_with_agent(
         device=who["device_id"], hub_host="localhost", hub_port=port, sample_interval_ms=100, wifi=[{"ssid": SSID}]
     )
     config["hub"].update(hub or {})
+    if "provisioning" in config["hub"]:
+        del config["hub"]["host"]
     config.update(settings)
     board = EmulatedBoard(folder / "board", who["device_id"], board_shape(spec), micropython, ("127.0.0.1", port))
     try:

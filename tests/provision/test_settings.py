@@ -39,7 +39,7 @@ def test_what_stands_there_is_what_is_meant(tmp_path: Path) -> None:
         "sample_interval_ms": 500,
         "batch": {"encoding": "json", "order": "oldest"},
         "wifi": [{"ssid": "shed"}],
-        "ntp_hosts": ["pool.ntp.org"],
+        "ntp_hosts": ["pool.ntp.org", "time.cloudflare.com", "time.windows.com"],
     }
 
 

@@ -60,6 +60,19 @@ class PahoLink:
         self._has_more = False
         self._is_held_up = False  # by a handler without room
         self._now_ms = self._opened_ms = self._stalled_ms = 0
+        self._make_client(host, port)
+
+    def point(self, host, port, context=None):
+        """Let go of the connection; lead to another hub, or to the same with another context, from `open` on."""
+        self.close()
+        self._wire.point(host, port, context)
+        self._packet_ids.clear()
+        self._held.clear()
+        self._acknowledged.clear()
+        self._make_client(host, port)
+
+    def _make_client(self, host, port):
+        dialect = self._dialect
         self._client = client = _Client(
             CallbackAPIVersion.VERSION2,
             dialect.client_id,
@@ -68,7 +81,7 @@ class PahoLink:
             manual_ack=True,
         )
         client.max_inflight_messages_set(0)  # the window bounds them
-        client.connect_async(host, port, keepalive_s)
+        client.connect_async(host, port, self._keepalive_s)
         if dialect.will is not None:
             topic, payload, qos, retain = dialect.will
             client.will_set(topic.decode(), payload, qos, retain)

@@ -33,10 +33,15 @@ class Wire:
     """
 
     def __init__(self, host, port, context, path=None):
-        self._host = host
-        self._port = port
         self._context = context
         self._path = path
+        self.point(host, port)
+
+    def point(self, host, port, context=None):
+        """Lead to another server, or to the same with another context, from the next `open` on."""
+        self._host = host
+        self._port = port
+        self._context = context or self._context
         self._resolver = Resolver(host, port)
         self._address = None
         self._failed_addresses = 0  # in a row

@@ -25,6 +25,7 @@ class Board:
 
     def __init__(self, config, identity):
         self._config = config
+        self._ntp_host = 0
         self.network = Wifi(config["wifi"], identity["wifi_passwords"], self.wifi_reconnects)
 
     def files_region(self):
@@ -65,6 +66,10 @@ class Board:
         """Return where settings are kept that were changed from afar (see stored_text)."""
         return StoredText("/settings.json")
 
+    def stored(self, name):
+        """Return where a small text is kept through restarts (see stored_text)."""
+        return StoredText("/%s.json" % name)
+
     def last_failure(self):
         """Return what ended the agent last (see main.py), in one line, or None if nothing has."""
         try:
@@ -78,15 +83,24 @@ class Board:
         return machine.WDT(timeout=self._config["watchdog_ms"])
 
     def ask_time_ms(self):
-        """Ask one time server; return UTC in ms since 1970. OSError if none answers (RFC 5905 SNTP).
+        """Ask one time server; return UTC in ms since 1970. OSError if it does not answer (RFC 5905, SNTP).
 
-        Blocks for NTP_TIMEOUT_S at the most, and for the resolver.
+        The servers take turns when one fails. Blocks for NTP_TIMEOUT_S at the most, and for the resolver. The
+        machine's clock stays as it is: ntptime.settime would believe anything.
         """
         hosts = self._config["ntp_hosts"]
-        ntptime.host = hosts[time.ticks_ms() % len(hosts)]
+        ntptime.host = hosts[self._ntp_host % len(hosts)]
         ntptime.timeout = NTP_TIMEOUT_S
-        ntptime.settime()
-        return (time.time() + _EPOCH_OFFSET_S) * 1000
+        try:
+            return (ntptime.time() + _EPOCH_OFFSET_S) * 1000
+        except OSError:
+            self._ntp_host += 1
+            raise
+
+    def set_time_ms(self, utc_ms):
+        """Set the machine's clock, by which its TLS library judges certificates. utc_ms: since 1970."""
+        year, month, day, hour, minute, second, weekday, _ = time.gmtime(utc_ms // 1000 - _EPOCH_OFFSET_S)
+        machine.RTC().datetime((year, month, day, weekday + 1, hour, minute, second, 0))
 
     def reset(self):
         """Restart the board."""

@@ -87,6 +87,10 @@ class Port:
         """Return where settings are kept that were changed from afar (see stored_text)."""
         return StoredText(self._config["ring"]["path"] + ".settings")
 
+    def stored(self, name):
+        """Return where a small text is kept through restarts (see stored_text)."""
+        return StoredText("%s.%s" % (self._config["ring"]["path"], name))
+
     def last_failure(self):
         """Return None: the system's journal knows what ended the service last."""
         return None

@@ -5,7 +5,7 @@ every sector that it opens. All records of a boot stand together in the ring, so
 is found between the sector before it and the end of its boot, or there is none.
 """
 
-from fieldpost.limits import ANCHORS_REMEMBERED_MAX, RECORD_BYTES_MAX
+from fieldpost.limits import ANCHORS_REMEMBERED_MAX
 from fieldpost.records import schema
 from fieldpost.records.search import Search
 
@@ -74,21 +74,3 @@ class Timeline:
             self._offsets.pop(0)
         self._boots.append(boot)
         self._offsets.append(offset)
-
-
-def last_boot(ring):
-    """Return the number of the boot that wrote the newest record, 0 if the ring holds none.
-
-    A supply that fluttered may have left nothing whole in the newest sectors: the search goes back until it finds one.
-    """
-    reader = ring.reader()
-    payload = memoryview(bytearray(RECORD_BYTES_MAX))
-    start = ring.newest_start or ring.search_start(ring.next_number)
-    while True:
-        boot = 0
-        reader.seek(start)
-        while reader.next(payload) >= 0:
-            boot = schema.boot_of(payload)
-        if boot or start <= ring.first_kept:
-            return boot
-        start = ring.search_start(start - 1)

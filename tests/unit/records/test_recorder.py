@@ -5,11 +5,12 @@ import json
 from fieldpost.clock import Clock
 from fieldpost.limits import RECORD_BYTES_MAX
 from fieldpost.records import schema
+from fieldpost.records.earlier import last_boot
 from fieldpost.records.json_body import JsonBody
 from fieldpost.records.reading_schema import ReadingSchema
 from fieldpost.records.recorder import Recorder
 from fieldpost.records.schemas import Schemas
-from fieldpost.records.timeline import Timeline, last_boot
+from fieldpost.records.timeline import Timeline
 from fieldpost.ring.log import Ring
 
 from host_tools.emulator.nor_flash import NorFlash

@@ -4,9 +4,10 @@ import json
 
 from fieldpost.limits import RECORD_BYTES_MAX, RECORD_TEXT_BYTES_MAX, RESULT_TEXT_BYTES_MAX
 from fieldpost.records import render, schema
+from fieldpost.records.earlier import last_boot
 from fieldpost.records.reading_schema import ReadingSchema, decimal
 from fieldpost.records.schemas import Schemas
-from fieldpost.records.timeline import Timeline, last_boot
+from fieldpost.records.timeline import Timeline
 from fieldpost.ring import frame
 from fieldpost.ring.log import Ring
 from support import raises

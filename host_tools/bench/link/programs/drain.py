@@ -22,11 +22,12 @@ from fieldpost.clock import Clock
 from fieldpost.hubs.azure import AzureDialect
 from fieldpost.links import tls
 from fieldpost.links.umqtt import UmqttLink
+from fieldpost.records.earlier import last_boot
 from fieldpost.records.json_body import JsonBody
 from fieldpost.records.reading_schema import ReadingSchema
 from fieldpost.records.recorder import Recorder
 from fieldpost.records.schemas import Schemas
-from fieldpost.records.timeline import Timeline, last_boot
+from fieldpost.records.timeline import Timeline
 from fieldpost.ring.log import Ring
 from fieldpost.uplink.backoff import Backoff
 from fieldpost.uplink.lane import Lane
