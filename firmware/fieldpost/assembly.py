@@ -86,6 +86,9 @@ class Device:
             log,
         )
         self._add_sensors()
+        self._led = None
+        if config["status_led"] is not None:
+            self._led = self._make_led(config["status_led"])
         batch = config["batch"]
         self.settings = None
         self.context = Context(self.outputs, self.ring, self.agent, self._about, self._open_settings)
@@ -162,12 +165,16 @@ class Device:
         wait_ms = self.agent.step(compat.ticks_ms())
         if self.settings is not None:
             self.settings.step(self.clock.uptime_ms)
+        if self._led is not None:
+            self._led(self.clock.uptime_ms)
         return wait_ms
 
     @property
     def wants_restart(self):
-        """Whether a restart was asked for and its answer has had the time to leave."""
-        return self.context.reboot_ms is not None and self.clock.uptime_ms >= self.context.reboot_ms
+        """Whether a restart was asked for and its answer has had the time to leave, or the network needs one."""
+        if self.context.reboot_ms is None:
+            return self.port.network.is_stuck
+        return self.clock.uptime_ms >= self.context.reboot_ms
 
     def make_safe(self):
         """Set every output to its safe level."""
@@ -196,6 +203,12 @@ class Device:
 
             channels.append(Twin(Desired(self.commands, self.outputs, pins, self.settings, self._facts)))
         return channels
+
+    def _make_led(self, settings):
+        from fieldpost.status_led import StatusLed, state_of
+
+        led = StatusLed(self.port.output(settings["gpio"], int(settings["inverted"])), settings["inverted"])
+        return lambda now_ms: led.step(state_of(self.port.network, self.session), now_ms)
 
     def _open_settings(self):
         """Return the settings; what is stored of them is applied when they are first asked for."""
@@ -304,7 +317,7 @@ class Device:
             "commands_done": self.commands.done,
             "commands_refused": self.commands.refused,
             "heap_used": gc.mem_alloc() if compat.is_micropython else 0,
-            "error": self.session.last_error,
+            "error": self.port.network.trouble or self.session.last_error,
         }
 
 

@@ -79,6 +79,8 @@ def check_config(value):
         _check_hub(config["hub"])
         _check_ring(config)
         _check_pins(config["pins"])
+        _check_wifi(config["wifi"])
+        _check_led(config["status_led"], config["pins"])
     except Mismatch as mismatch:
         raise ConfigError("config.json: %s" % mismatch) from None
     if config["port"] != "linux" and not config["wifi"]:
@@ -185,6 +187,30 @@ def _check_ring(config):
     Integer(URGENT_SECTORS_MIN, room - journal, left).check(ring["urgent_sectors"], "ring.urgent_sectors")
 
 
+def _check_wifi(networks):
+    for index in range(len(networks)):
+        network = networks[index]
+        where = "wifi[%d]." % index
+        if network["address"] is None:
+            if network["gateway"] or network["dns"]:
+                raise Mismatch(where + "address is missing: expected it, or neither gateway nor dns")
+            networks[index] = {"ssid": network["ssid"]}
+            continue
+        if network["gateway"] is None:
+            raise Mismatch(where + "gateway is missing: expected it beside the static address")
+        network["dns"] = network["dns"] or network["gateway"]
+        for key in ("address", "netmask", "gateway", "dns"):
+            parts = network[key].split(".")
+            if len(parts) != 4 or [part for part in parts if not part or int(part) > 255]:
+                raise mismatch(where + key, network[key], "an IPv4 address, such as 192.168.1.9")
+
+
+def _check_led(led, pins):
+    for pin_name in pins if led else ():
+        if pins[pin_name]["gpio"] == led["gpio"]:
+            raise Mismatch("status_led.gpio is %d: pins.%s has it" % (led["gpio"], pin_name))
+
+
 def _check_pins(pins):
     owners = {}
     for pin_name in sorted(pins):
@@ -259,6 +285,7 @@ def _config_shape():
     port = Integer(1, 65535)
     yes_or_no = Choice(True, False)
     gpio = Integer(0, 63)
+    address = Text(15, "an IPv4 address", "0123456789.")
     return Fields(
         ("device", name(64)),
         ("board", name(64)),
@@ -346,7 +373,23 @@ def _config_shape():
         ),
         # How long new settings from afar may take to prove good before they are taken back.
         ("trial_s", Optional(Integer(TRIAL_S_MIN, TRIAL_S_MAX, "seconds"), TRIAL_MS // 1000)),
-        ("wifi", Optional(ListOf(Fields(("ssid", _ssid())), 8), ())),
+        (
+            "wifi",
+            Optional(
+                ListOf(
+                    Fields(
+                        ("ssid", _ssid()),
+                        ("address", Optional(address)),  # of this device there; without one, DHCP gives it
+                        ("netmask", Optional(address, "255.255.255.0")),
+                        ("gateway", Optional(address)),
+                        ("dns", Optional(address)),
+                    ),
+                    8,
+                ),
+                (),
+            ),
+        ),
+        ("status_led", Optional(Fields(("gpio", Choice("LED", *range(64))), ("inverted", Optional(yes_or_no, False))))),
         ("ntp_hosts", Optional(ListOf(host, 4, 1), _NTP_HOSTS)),
         ("watchdog_ms", Optional(Integer(2000, 60_000, "milliseconds"), 8000)),
         # How long the loop sleeps at most; what the hub sends wakes it all the same.

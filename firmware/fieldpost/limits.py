@@ -44,7 +44,9 @@ assert RESULT_TEXT_BYTES_MAX + STAMP_BYTES <= RECORD_BYTES_MAX
 NTP_TIMEOUT_S = const(2)  # a round trip to a time server; the watchdog waits for no less than this
 WIFI_JOIN_MS_MAX = const(25_000)  # scanning, four-way handshake and DHCP; slow access points take 15 s
 WIFI_PAUSE_MS = const(1_000)  # between disconnect and connect: the radio's driver wants it
+WIFI_PAUSE_MS_MAX = const(30_000)
 WIFI_ATTEMPTS_BEFORE_RESTART = const(3)
+WIFI_STUCK_ATTEMPTS = const(30)  # each up to WIFI_JOIN_MS_MAX, restarts of the radio among them
 
 # --- memory on boards ---------------------------------------------------------------------------
 GC_THRESHOLD_BYTES = const(16_384)  # collect before garbage breaks up the 16.7 KB run that TLS needs

@@ -35,8 +35,8 @@ class Board:
     """One kind of board. name is the folder it was read from; port is esp32, rp2 or linux.
 
     twin: whether there is room for a twin. heap_bytes and flash_bytes are None where an operating system owns them.
-    partitions is empty but for port esp32, storage is None but for port rp2. ring, i2c, sensors and pins are as
-    config.json wants them.
+    partitions is empty but for port esp32, storage is None but for port rp2. ring, i2c, sensors, pins and
+    status_led are as config.json wants them.
     """
 
     name: str
@@ -52,6 +52,7 @@ class Board:
     i2c: Mapping[str, Any]
     sensors: Sequence[Mapping[str, Any]]
     pins: Mapping[str, Mapping[str, Any]]
+    status_led: Mapping[str, Any] | None = None
 
     def in_shape_of(self, other: "Board") -> "Board":
         """Return this board with the hardware of `other`, pins included: how an emulator poses as a board."""
@@ -94,6 +95,7 @@ class Board:
             "sensors": [dict(sensor) for sensor in self.sensors],
             "pins": {name: dict(pin) for name, pin in self.pins.items()},
             "watchdog_ms": self.watchdog_ms,
+            **({} if self.status_led is None else {"status_led": dict(self.status_led)}),
             **settings,
         }
         try:

@@ -68,6 +68,10 @@ _BOARD = Fields(
         ),
     ),
     ("sensors", ListOf(Fields(("driver", Choice("bme280")), ("address", Choice(118, 119))), 1, 1)),
+    (
+        "status_led",
+        Optional(Fields(("gpio", Choice("LED", *range(64))), ("inverted", Optional(Choice(True, False), False)))),
+    ),
     ("pins", MapOf(name(PIN_NAME_CHARS_MAX), pin_shape(), PINS_MAX)),
 )
 
@@ -156,6 +160,8 @@ def _check_gpios(board: dict[str, Any]) -> None:
     for pin_name, pin in board["pins"].items():
         check_pin(board["pins"], pin_name)
         uses.append((f"pins.{pin_name}.gpio", pin["gpio"], pin["direction"] in ("output", "pwm")))
+    if board["status_led"] is not None:
+        uses.append(("status_led.gpio", board["status_led"]["gpio"], True))
     for where, gpio, drives in uses:
         if gpio in owners:
             raise mismatch(where, gpio, f"one that is free; {owners[gpio]} has it")
@@ -182,6 +188,7 @@ def _board(name: str, checked: dict[str, Any]) -> Board:
         i2c=checked["i2c"],
         sensors=checked["sensors"],
         pins={pin_name: _given(pin) for pin_name, pin in checked["pins"].items()},
+        status_led=checked["status_led"],
     )
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fieldpost.shapes import Choice, Fields, Integer, ListOf, Mismatch, Optional, Text
+from fieldpost.shapes import Choice, Fields, Integer, ListOf, MapOf, Mismatch, Optional, Text
 
 from host_tools.config.toml_file import read_toml
 
@@ -17,6 +17,14 @@ _HOST = Text(253, "a host name")  # RFC 1035 section 2.3.4
 _NTP_HOSTS = ("pool.ntp.org", "time.cloudflare.com", "time.windows.com")
 _PORT = Integer(1, 65535)
 TOPICS = ("telemetry", "commands", "status")
+_NETWORK = Text(32, "a network name")
+_IPV4 = Text(15, "an IPv4 address", "0123456789.")
+_ADDRESS = Fields(
+    ("address", _IPV4),
+    ("netmask", Optional(_IPV4, "255.255.255.0")),
+    ("gateway", _IPV4),
+    ("dns", Optional(_IPV4)),
+)
 _SHAPE = Fields(
     (
         "hub",
@@ -63,7 +71,17 @@ _SHAPE = Fields(
     ),
     (
         "wifi",
-        Optional(Fields(("networks", Optional(ListOf(Text(32, "a network name"), 8), ()))), {}),
+        Optional(
+            Fields(
+                ("networks", Optional(ListOf(_NETWORK, 8), ())),
+                ("addresses", Optional(MapOf(_NETWORK, _ADDRESS, 8), {})),
+            ),
+            {},
+        ),
+    ),
+    (
+        "status_led",
+        Optional(Fields(("gpio", Choice("LED", *range(64))), ("inverted", Optional(Choice(True, False), False)))),
     ),
     ("time", Optional(Fields(("servers", Optional(ListOf(_HOST, 4, 1), _NTP_HOSTS))), {})),
 )
@@ -74,8 +92,9 @@ class Settings:
     """What fieldpost.toml says. path: where it lies; None if there is none and the defaults hold.
 
     hub_host: of an Azure hub or a plain broker; None for the local one, whose folder is hub_data (None: its usual
-    place). topics: of a plain broker, where they are not the usual ones. id_scope: of the Device Provisioning Service
-    that assigns devices to their hub; None if they are told it. provisioning_host: None for Azure's.
+    place). addresses: by network, where they are static. topics: of a plain broker, where they are not the usual ones.
+    id_scope: of the Device Provisioning Service that assigns devices to their hub; None if they are told it.
+    provisioning_host: None for Azure's.
     """
 
     path: Path | None
@@ -94,6 +113,8 @@ class Settings:
     order: str
     per_second: int | None
     networks: tuple[str, ...]
+    addresses: dict[str, dict[str, str]]
+    status_led: dict[str, Any] | None
     time_servers: tuple[str, ...]
 
     @property
@@ -115,8 +136,9 @@ class Settings:
         return {
             "sample_interval_ms": self.interval_ms,
             "batch": self._batch(),
-            "wifi": [{"ssid": ssid} for ssid in self.networks],
+            "wifi": [{"ssid": ssid, **self.addresses.get(ssid, {})} for ssid in self.networks],
             "ntp_hosts": list(self.time_servers),
+            **({} if self.status_led is None else {"status_led": self.status_led}),
         }
 
     def _batch(self) -> dict[str, Any]:
@@ -138,6 +160,9 @@ def read_settings(path: Path | None = None) -> Settings:
 def _check_hub(values: dict[str, Any]) -> None:
     if values["hub"]["kind"] != LOCAL and values["hub"]["host"] is None:
         raise Mismatch("hub.host is missing: expected the hub's host name, such as NAME.azure-devices.net")
+    for ssid in values["wifi"]["addresses"]:
+        if ssid not in values["wifi"]["networks"]:
+            raise Mismatch(f"wifi.addresses.{ssid} is for no network: expected one of wifi.networks")
     if values["hub"]["kind"] != PLAIN:
         if not values["hub"]["tls"]:
             raise Mismatch("hub.tls is false: expected true, for only kind plain may go without")
@@ -166,6 +191,11 @@ def _settings(path: Path | None, values: dict[str, Any]) -> Settings:
         order=values["messages"]["order"],
         per_second=values["messages"]["per_second"],
         networks=tuple(values["wifi"]["networks"]),
+        addresses={
+            ssid: {key: text for key, text in found.items() if text is not None}
+            for ssid, found in values["wifi"]["addresses"].items()
+        },
+        status_led=values["status_led"],
         time_servers=tuple(values["time"]["servers"]),
     )
 

@@ -48,8 +48,15 @@ order = "oldest"
 # per_second = 20
 
 [wifi]
-# The networks that a device may join, the first one in range is taken. Their passwords: fieldpost.secrets.toml.
+# The networks that a device may join, tried in this order. Their passwords: fieldpost.secrets.toml.
 networks = {json.dumps(list(networks), ensure_ascii=False)}
+# Where a network gives no address by DHCP:
+# addresses.NAME = {{ address = "192.168.1.9", gateway = "192.168.1.1" }}  # and perhaps netmask, dns
+
+# A lamp that tells joining, connecting, ready and error apart (docs/connect.md).
+# [status_led]
+# gpio = "LED"  # on a Pico W; elsewhere the number of a free GPIO
+# inverted = false
 
 [time]
 # Asked for the time of day after each start; the next one if one does not answer, up to four.

@@ -19,7 +19,7 @@ from fieldpost.commands.vocabulary import Vocabulary
 from fieldpost.hubs.azure import AzureDialect
 from fieldpost.limits import BATCH_BYTES_MIN, STAMP_BYTES, URGENT_WINDOW_BATCHES
 from fieldpost.records import schema
-from fieldpost.records.earlier import last_boot
+from fieldpost.records.earlier import confirmed_ms, last_boot
 from fieldpost.records.json_body import JsonBody
 from fieldpost.records.recorder import Recorder
 from fieldpost.records.schemas import Schemas
@@ -90,7 +90,7 @@ class Device:
         self._started_ms = world.now_ms
         self._ticks_offset = world.random.randrange(TICKS_PERIOD)
         self.clock = Clock(self._ticks())
-        dialect = AzureDialect(HOST, DEVICE_ID, _KEY, self.clock.utc_ms)
+        dialect = AzureDialect(HOST, DEVICE_ID, _KEY, self.clock.signing_ms)
         self.link = SimulatedLink(world, network, supply, settings.keepalive_s, wake)
         parts = divide(flash, settings.journal_sectors, settings.urgent_sectors)
         scratch = memoryview(bytearray(2 * flash.page_bytes))
@@ -100,6 +100,7 @@ class Device:
             parts[2], scratch, flash.erase_count, settings.journal_sectors + settings.urgent_sectors
         )
         boot = max(last_boot(self.ring), last_boot(self.urgent)) + 1
+        self.clock.begin_at(max(confirmed_ms(self.ring), confirmed_ms(self.urgent)))
         schemas = Schemas()
         timelines = Timeline(), Timeline()
         self.agent = Agent(

@@ -6,8 +6,8 @@ import random
 from collections import Counter
 from collections.abc import Callable
 
-# Monday 2024-01-01T00:00:00Z: lives begin here, in Unix ms.
-EPOCH_MS = 1_704_067_200_000
+# Thursday 2026-01-01T00:00:00Z: lives begin here, in Unix ms.
+EPOCH_MS = 1_767_225_600_000
 TICKS_PERIOD = 1 << 30  # of the port's counter (compat.ticks_ms): it wraps every 12.4 days here too
 
 Event = Callable[[], None]

@@ -64,6 +64,8 @@ class Pin:
 
 class Network:
     is_up = True
+    is_stuck = False
+    trouble = ""
 
     def step(self, ticks):
         pass

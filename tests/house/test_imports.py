@@ -12,7 +12,18 @@ from host_tools.cli import VERBS
 ROOT = Path(__file__).parents[2]
 
 _GROUND = {"limits", "errors", "compat", "shapes", "hmac_sha256", "proof"}
-_CORE = _GROUND | {"ring", "records", "hubs", "uplink", "commands", "config", "clock", "health", "thresholds"}
+_CORE = _GROUND | {
+    "ring",
+    "records",
+    "hubs",
+    "uplink",
+    "commands",
+    "config",
+    "clock",
+    "health",
+    "thresholds",
+    "status_led",
+}
 
 # Room of the firmware: the rooms it may import, besides itself.
 FIRMWARE = {
@@ -26,6 +37,7 @@ FIRMWARE = {
     "clock": _GROUND,
     "health": _GROUND,
     "thresholds": _GROUND | {"records"},
+    "status_led": _GROUND,
     "agent": _CORE,
     "links": _GROUND,
     "sensors": _GROUND,

@@ -140,3 +140,45 @@ def test_a_missing_password_names_the_network_and_a_wrong_one_is_not_shown(tmp_p
         read_secrets(tmp_path)
     assert f"{path}, line 4: wifi.shed is not right" in str(raised.value)
     assert PASSWORD not in str(raised.value)
+
+
+def test_a_broker_an_assignment_and_addresses_reach_the_device(tmp_path: Path) -> None:
+    text = '[hub]\nkind = "plain"\nhost = "b"\ntls = false\ntopics.status = "s/{device_id}"\n'
+    text += '[wifi]\nnetworks = ["shed"]\naddresses.shed = { address = "10.0.0.9", gateway = "10.0.0.1" }\n'
+    text += '[status_led]\ngpio = "LED"\n'
+    found = _settings(tmp_path, text)
+    assert found.hub_settings() == {
+        "dialect": "plain",
+        "tls": False,
+        "topics": {"status": "s/{device_id}"},
+        "twin": False,
+        "methods": False,
+    }
+    device = found.device_settings()
+    assert device["wifi"] == [
+        {"ssid": "shed", "address": "10.0.0.9", "netmask": "255.255.255.0", "gateway": "10.0.0.1"}
+    ]
+    assert device["status_led"] == {"gpio": "LED", "inverted": False}
+    found = _settings(tmp_path, GOOD + '[provisioning]\nid_scope = "0ne1"\n')
+    assert found.hub_settings() == {"provisioning": {"id_scope": "0ne1"}}
+    for text, said in (
+        ('[hub]\nkind = "azure"\nhost = "h"\ntls = false\n', "hub.tls is false: expected true"),
+        ('[hub]\nkind = "local"\ntopics.status = "s"\n', "hub.topics is for kind plain"),
+        ('[hub]\nkind = "plain"\nhost = "h"\n[provisioning]\nid_scope = "0"\n', "provisioning.id_scope is for Azure"),
+        (
+            '[hub]\nkind = "local"\n[wifi]\naddresses.a = { address = "1.1.1.1", gateway = "1.1.1.2"}\n',
+            "for no net",
+        ),
+    ):
+        with pytest.raises(UserError, match=said):
+            _settings(tmp_path, text)
+
+
+def test_a_brokers_password_is_kept_apart_and_the_user_is_the_device(tmp_path: Path) -> None:
+    write_secrets(tmp_path, Secrets({"shed": PASSWORD}, (None, "sesame")))
+    found = read_secrets(tmp_path)
+    assert found.for_broker("shed-1") == {"username": "shed-1", "password": "sesame"}
+    assert "sesame" not in repr(found)
+    write_secrets(tmp_path, Secrets({}, ("field", "sesame")))
+    assert read_secrets(tmp_path).for_broker("shed-1")["username"] == "field"
+    assert Secrets({}).for_broker("shed-1") == {}

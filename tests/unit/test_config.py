@@ -277,6 +277,29 @@ def test_a_plain_broker_has_topics_and_perhaps_no_tls():
         config.check_identity({"device_id": "a"}, dict(hub, tls=True))
 
 
+def test_networks_may_have_static_addresses_and_a_lamp_a_pin_of_its_own():
+    wifi = [{"ssid": "a", "address": "10.0.0.9", "gateway": "10.0.0.1"}, {"ssid": "b"}]
+    checked = config.check_config(changed(CONFIG_TEXT, ("wifi",), wifi))["wifi"]
+    assert checked[0]["netmask"] == "255.255.255.0" and checked[0]["dns"] == "10.0.0.1"
+    assert checked[1] == {"ssid": "b"}
+    for given, said in (
+        ({"ssid": "a", "address": "10.0.0.9"}, "wifi[0].gateway is missing"),
+        ({"ssid": "a", "gateway": "10.0.0.9"}, "wifi[0].address is missing"),
+        ({"ssid": "a", "address": "10.0.0.256", "gateway": "10.0.0.1"}, 'wifi[0].address is "10.0.0.256": expected'),
+        ({"ssid": "a", "address": "10.0.0.9", "gateway": "10..1"}, 'wifi[0].gateway is "10..1": expected'),
+        ({"ssid": "a", "address": "host", "gateway": "10.0.0.1"}, 'wifi[0].address is "host": expected'),
+    ):
+        message = message_for(("wifi",), [given])
+        assert message.startswith("config.json: " + said), message
+    given = json.loads(CONFIG_TEXT)
+    given["status_led"] = {"gpio": "LED"}
+    assert config.check_config(given)["status_led"] == {"gpio": "LED", "inverted": False}
+    given["status_led"] = {"gpio": 26}
+    with raises(ConfigError) as error:
+        config.check_config(given)
+    assert error.message == "config.json: status_led.gpio is 26: pins.relay has it"
+
+
 def test_a_device_that_is_assigned_needs_no_host():
     given = {"provisioning": {"id_scope": "0ne00000000"}}
     hub = config.check_config(changed(CONFIG_TEXT, ("hub",), given))["hub"]

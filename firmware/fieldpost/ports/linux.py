@@ -135,6 +135,8 @@ class _SystemNetwork:
     """The system joins networks by itself; whether the hub can be reached, the link finds out."""
 
     is_up = True
+    is_stuck = False
+    trouble = ""
 
     def step(self, ticks):
         pass
