@@ -93,6 +93,10 @@ def write_secrets(folder: Path, secrets: Secrets) -> Path:
     """Write the secrets' file, for this user alone. UserError if that cannot be done."""
     path = folder / FILE
     rows = "".join(f"{_quoted(ssid)} = {_quoted(word)}\n" for ssid, word in secrets.wifi.items())
+    if secrets.broker is not None:
+        username, password = secrets.broker
+        rows += "\n[broker]\n" + (f"username = {_quoted(username)}\n" if username else "")
+        rows += f"password = {_quoted(password)}\n"
     write_private(path, f"{_HEAD}\n[wifi]\n{rows}")
     return path
 
