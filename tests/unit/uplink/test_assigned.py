@@ -103,7 +103,7 @@ class Outbox:
     def new_packet_id(self):
         return 1
 
-    def disconnected(self):
+    def disconnected(self, now_ms, is_objection):
         pass
 
     def step(self, now_ms, link):
