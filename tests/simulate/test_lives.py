@@ -70,8 +70,7 @@ def test_the_judge_of_the_stream_objects(records: list[dict[str, int]], lost: li
 def test_what_an_older_connection_still_brings_may_have_been_reported_lost() -> None:
     """Only without a cut or rot that explains it, and only by an older connection: else it is a lie."""
     for is_late in (True, False):
-        stream = Stream("0badcafe", 4, lambda: next(erases))
-        erases = iter(range(100))
+        stream = Stream("0badcafe", 4, iter(range(100)).__next__)
         for number in range(1, 6):
             stream.appended(number, None)
         stream.message([{"n": 5}], [[1, 4]])
