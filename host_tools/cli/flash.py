@@ -26,6 +26,7 @@ from host_tools.lab.quantities import duration_s, rate_hz, span
 from host_tools.lab.settings import Settings
 
 EMULATOR = "emulator"
+_USER_COMMANDS = "user_commands.py"
 _INTERVAL_MS = 1000
 _SCENARIO = "Scenario (emulator)"
 _REAL = "Real boards"
@@ -43,6 +44,9 @@ def run(
     rate: Annotated[str | None, typer.Option(help="Readings, such as 5/s or 30/min; 1/s if not given.")] = None,
     hub_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the local hub; 0 for any free one.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that goes wrong on purpose.")] = 1,
+    user_commands: Annotated[
+        Path | None, typer.Option(help="Commands of your own; user_commands.py in this folder, if it is there.")
+    ] = None,
     verbose: Annotated[bool, typer.Option("--verbose", help="Show what the board prints.")] = False,
     length: Annotated[
         str | None,
@@ -108,9 +112,12 @@ def run(
 
     An emulated board is started, shown, and put through scenarios with --for.
     """
+    if user_commands is None and Path(_USER_COMMANDS).is_file():
+        user_commands = Path(_USER_COMMANDS)
+        _report(f"with the commands of {_USER_COMMANDS} in this folder")
     interval_ms = None if rate is None else round(1000 / rate_hz(rate))
     setting = real_board.Setting(config, hub, interval_ms)
-    what = real_board.What(micropython, wipe, dry_run, wait)
+    what = real_board.What(micropython, wipe, dry_run, wait, user_commands)
     if fleet_csv is not None:
         if port is not None or drive is not None or device is not None or identity is not None:
             raise UserError("--port, --drive, --device and --identity are for one board: the rows of --fleet say them")
@@ -127,7 +134,7 @@ def run(
         return
     if words not in (4, 8):
         raise UserError(f"--words {words}: expected 4 or 8")
-    settings = Settings(board, shape, interval_ms or _INTERVAL_MS, hub_port, seed, verbose, words)
+    settings = Settings(board, shape, interval_ms or _INTERVAL_MS, hub_port, seed, verbose, words, user_commands)
     plan = _plan(length, outage or [], power_cut or [], flash_cuts, commands, redeliver, seed)
     if plan is None:
         if as_json:

@@ -47,7 +47,7 @@ def flash(
     lines = show.lines([row.device for row in rows])
     try:
         with tempfile.TemporaryDirectory(prefix="fieldpost-") as work, ThreadPoolExecutor(jobs) as pool:
-            tree = firmware.build(Path(work), lambda line: None)
+            tree = firmware.build(Path(work), lambda line: None, user_commands=what.user_commands)
             running = [
                 pool.submit(_flash_one, row, row.board or str(board), what, settings, tree, lines.of(row.device))
                 for row in rows

@@ -49,6 +49,7 @@ class What:
     wipe: bool = False
     dry_run: bool = False
     wait: bool = True
+    user_commands: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -125,6 +126,7 @@ def make_job(name: str, where: Where, who: Who, what: What, settings: Settings) 
         firmware=what.firmware,
         wipe=what.wipe,
         wait=what.wait,
+        user_commands=what.user_commands,
         arrived=lambda config: _asks(hub, config),
         emulated=emulated_boards(),
     )

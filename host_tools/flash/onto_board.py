@@ -35,7 +35,7 @@ class Job:
     identity: None keeps the board's own. config: given the device's name and what the board says, returns its
     config.json. arrived: given that, returns what asks the hub for a first reading; None asks the board alone.
     wait: for that reading.
-    tree: the agent, built already.
+    tree: the agent, built already. user_commands: a file with commands of the user's own, unless the tree has it.
     """
 
     board: Board
@@ -49,6 +49,7 @@ class Job:
     arrived: Callable[[Mapping[str, Any]], first_reading.Arrived | None] | None = None
     emulated: tuple[Path, ...] = ()
     tree: Path | None = None
+    user_commands: Path | None = None
 
 
 @dataclass(frozen=True)
@@ -143,7 +144,7 @@ def flash(job: Job, found: Look, progress: Progress) -> str:
     name = _name(job, about)
     config = job.config(name, about)
     with tempfile.TemporaryDirectory(prefix="fieldpost-") as work:
-        tree = job.tree or agent.build(Path(work), progress)
+        tree = job.tree or agent.build(Path(work), progress, user_commands=job.user_commands)
         arrived = job.arrived(config) if job.arrived is not None else None
         install(port, tree, config, job.identity, progress)
     if not job.wait:

@@ -141,7 +141,7 @@ async def running(folder: LabFolder, settings: Settings, report: Report) -> Asyn
         lab = Lab(folder, settings, spec, hub, board)
         await board.power_on()
         report("firmware")
-        tree = await asyncio.to_thread(firmware.build, folder.firmware, report)
+        tree = await asyncio.to_thread(firmware.build, folder.firmware, report, user_commands=settings.user_commands)
         report("flashing the board with mpremote")
         await asyncio.to_thread(install, str(board.serial_port), tree, lab.config(), lab.identity(), report)
         yield lab

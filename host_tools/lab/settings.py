@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from host_tools.errors import UserError
 from host_tools.lab.folder import LabFolder
@@ -15,6 +16,7 @@ class Settings:
 
     hub_port: 0 for any free one. seed: of everything that goes wrong on purpose.
     verbose: report every line that the board prints. word_bytes: of the interpreter that is the board, 4 or 8.
+    user_commands: a file with commands of the user's own, for the board.
     """
 
     board: str = "emulator"
@@ -24,6 +26,7 @@ class Settings:
     seed: int = 0
     verbose: bool = False
     word_bytes: int = 8
+    user_commands: Path | None = None
 
 
 def remember(folder: LabFolder, settings: Settings) -> None:

@@ -44,14 +44,20 @@ DRIVERS = {
 }
 
 
-def build(out_dir: Path, report: Report = print, bundled: bool = True) -> Path:
+def build(out_dir: Path, report: Report = print, bundled: bool = True, user_commands: Path | None = None) -> Path:
     """Bring the tree in `out_dir` up to date and return it; a file is compiled again only if its text has changed or
     the compiler is newer.
 
     bundled: whether the modules that are always there become one; else each can be looked at by itself. Whatever else
-    lies in `out_dir` is removed. UserError if a source does not compile.
+    lies in `out_dir` is removed. user_commands: a file with commands of the user's own, which comes along. UserError if
+    a source does not compile.
     """
     texts = _texts(report, bundled)
+    if user_commands is not None:
+        try:
+            texts["user_commands.mpy"] = user_commands.read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError) as error:
+            raise UserError(f"cannot read {user_commands}: {error}") from error
     compiled = 0
     for name, text in texts.items():
         target = out_dir / name

@@ -186,13 +186,14 @@ class Commands:
         if verdict == guard.ACT:
             self._act(command, state, now_ms)
         elif verdict == guard.REFUSE:
-            self._finish(command, STATUS_REFUSED, (("reason", reason),))
+            self._refuse(command, reason)
         elif verdict == guard.INTERRUPT:
             why = reason or "a restart cut it off; it may have acted in part and is not repeated"
             self._finish(command, STATUS_INTERRUPTED, (("reason", why),))
         elif verdict == guard.ANSWER:
-            why = "it acted before a restart; its result is lost"
-            self._finish(command, self._journal.status(command.key), (("reason", why),))
+            status = self._journal.status(command.key)
+            what = "was refused" if status == STATUS_REFUSED else "acted"
+            self._finish(command, status, (("reason", "it %s before a restart; more is not known" % what),))
         else:
             self._leave(command)
 
@@ -202,8 +203,10 @@ class Commands:
             try:
                 word.check(self._context, command.arguments, now_ms)
             except Mismatch as mismatch:
-                status = STATUS_INTERRUPTED if state == BEGUN else STATUS_REFUSED
-                self._finish(command, status, (("reason", str(mismatch)),))
+                if state == BEGUN:
+                    self._finish(command, STATUS_INTERRUPTED, (("reason", str(mismatch)),))
+                else:
+                    self._refuse(command, str(mismatch))
                 return
         is_noted = command.key is None or state == BEGUN
         if not is_noted and not self._noted(self._journal.begun, command.key, command.pin, command.sent_ms):
@@ -227,6 +230,12 @@ class Commands:
         if ended is not None:
             self._running = None
             self._acted(command, *ended)
+
+    def _refuse(self, command, reason):
+        # What another moment would not refuse is noted first: it must not act after it was answered as refused.
+        if command.key is not None and command.reason is None:
+            self._noted(self._journal.acted, command.key, STATUS_REFUSED)
+        self._finish(command, STATUS_REFUSED, (("reason", reason),))
 
     def _acted(self, command, status, result):
         if command.word.repetition == ONCE:
