@@ -93,13 +93,20 @@ def lines(figures: Figures) -> list[str]:
     """Return the figures for people."""
     ours, theirs = figures.fieldpost, figures.rival
     rows = [
-        ("memory (PSS)", f"{ours.pss_mib:.1f} MiB", f"{theirs.pss_mib:.1f} MiB"),
-        ("processor at 1 reading/s", f"{ours.cpu_percent:.2f} %", f"{theirs.cpu_percent:.2f} %"),
-        ("start to first reading stored", f"{ours.start_s:.2f} s", f"{theirs.start_s:.2f} s"),
-        (f"readings stored in {figures.seconds:g} s", str(ours.delivered), str(theirs.delivered)),
+        ("memory (PSS)", "MiB", ours.pss_mib, theirs.pss_mib, 1),
+        ("processor at 1 reading/s", "%", ours.cpu_percent, theirs.cpu_percent, 2),
+        ("start to first reading stored", "s", ours.start_s, theirs.start_s, 2),
     ]
     other = " + ".join(f"{name} {version}" for name, version in figures.versions.items())
-    return [f"{'':<32}{'fieldpost':>12}  {other}", *(f"{name:<32}{a:>12}  {b:>12}" for name, a, b in rows)]
+    stored = f"readings stored in {figures.seconds:g} s"
+    return [
+        f"{'':<32}{'fieldpost':>12}{'other':>12}{'ratio':>8}   other: {other}",
+        *(
+            f"{name:<32}{f'{a:.{digits}f} {unit}':>12}{f'{b:.{digits}f} {unit}':>12}{a / b if b else 0:>8.2f}"
+            for name, unit, a, b, digits in rows
+        ),
+        f"{stored:<32}{ours.delivered:>12}{theirs.delivered:>12}",
+    ]
 
 
 def sdk_python() -> Path:
