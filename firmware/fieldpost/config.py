@@ -29,6 +29,7 @@ from fieldpost.limits import (
     ROOTS_MAX,
     SAMPLE_MS_MAX,
     SAMPLE_MS_MIN,
+    SENML_BYTES_MIN,
     TRIAL_MS,
     TRIAL_S_MAX,
     TRIAL_S_MIN,
@@ -83,6 +84,12 @@ def check_config(value):
         _check_led(config["status_led"], config["pins"])
     except Mismatch as mismatch:
         raise ConfigError("config.json: %s" % mismatch) from None
+    batch = config["batch"]
+    if batch["encoding"] == "senml" and batch["bytes_max"] < SENML_BYTES_MIN:
+        raise ConfigError(
+            "config.json: batch.bytes_max is %d: expected an integer from %d to %d (bytes) with encoding senml"
+            % (batch["bytes_max"], SENML_BYTES_MIN, BATCH_BYTES_MAX)
+        )
     if config["port"] != "linux" and not config["wifi"]:
         raise ConfigError('config.json: wifi is []: expected at least one network, such as [{"ssid": "shed"}]')
     if config["port"] == "rp2" and config["watchdog_ms"] > _RP2_WATCHDOG_MS_MAX:

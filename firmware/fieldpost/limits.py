@@ -106,6 +106,7 @@ BATCH_TAIL_BYTES_MAX = const(16)  # brackets and a name; each range of lost numb
 LOST_RANGE_BYTES_MAX = const(54)  # as SenML
 # The smallest body that is allowed must hold the largest record, or that record would stay for ever.
 BATCH_BYTES_MIN = const(1_024)
+SENML_BYTES_MIN = const(2_048)  # a reading of 22 quantities, the most that a schema can name, as SenML
 FORGET_INTERVAL_MS = const(2_000)  # a cut repeats at most what was confirmed in this time
 PUBACK_TIMEOUT_MS = const(20_000)  # IoT Hub shapes traffic by late PUBACKs; past this it is not there
 SUBACK_TIMEOUT_MS = const(20_000)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import base64
-import json
 import time
 
 import pytest
@@ -13,6 +12,7 @@ from fieldpost.assembly import Device
 from fieldpost.ports.file_region import FileRegion
 from fieldpost.ports.stored_text import StoredText
 
+from host_tools.audit import bodies
 from host_tools.emulator.bme280 import Bme280
 from host_tools.emulator.i2c import I2cWires, NotAcknowledged
 from host_tools.hub import Hub
@@ -133,7 +133,7 @@ def sensor():
     return wires, bme280
 
 
-def build(hub, port):
+def build(hub, port, batch):
     settings = config.check_config(
         {
             "device": "pi-1",
@@ -141,7 +141,7 @@ def build(hub, port):
             "port": "linux",
             "hub": {"dialect": "azure", "host": "localhost", "port": hub.port},
             "sample_interval_ms": 50,
-            "batch": {"age_ms": 50},
+            "batch": {"age_ms": 50, **batch},
             "ring": {"kind": "file", "path": "/var/lib/fieldpost/ring", "sectors": 32, "journal_sectors": 4},
             "i2c": {"id": 1, "scl": 3, "sda": 2, "frequency_hz": 100_000},
             "sensors": [{"driver": "bme280", "address": ADDRESS}],
@@ -157,12 +157,12 @@ def build(hub, port):
     return Device(settings, identity, port, print)
 
 
-def run(hub, port):
-    """Return a task in which a freshly built device runs until it is unplugged."""
+def run(hub, port, **batch):
+    """Return a task in which a freshly built device runs until it is unplugged. batch: of its configuration."""
 
     def whole_life():
         with pytest.raises(Unplugged):
-            build(hub, port).run()
+            build(hub, port, batch).run()
 
     port.unplug = False
     return asyncio.create_task(asyncio.to_thread(whole_life))
@@ -176,13 +176,24 @@ async def until(condition):
 
 
 def records(hub):
-    return [record for m in hub.messages("pi-1") for record in json.loads(m.body)["records"]]
+    return [record for m in hub.messages("pi-1") for record in bodies.content(m.body)["records"]]
 
 
-async def test_readings_and_a_command_over_two_lives_of_the_device(hub, sensor, tmp_path):
+@pytest.mark.parametrize(
+    ("encoding", "order", "content_type"),
+    [
+        ("json", "oldest", "application/json"),
+        ("cbor", "live", "application/cbor"),
+        ("senml", "newest", "application/senml+json"),
+    ],
+)
+async def test_readings_and_a_command_over_two_lives_of_the_device(
+    hub, sensor, tmp_path, encoding, order, content_type
+):
     wires, bme280 = sensor
     port = TestPort(tmp_path / "ring", wires)
-    first_life = run(hub, port)
+    batch = {"encoding": encoding, "order": order, "per_second": 100}
+    first_life = run(hub, port, **batch)
     await until(lambda: len(records(hub)) >= 20)
     message_id = await hub.send("pi-1", b'{"command":"gpio.pulse","arguments":{"pin":"relay","width_ms":30}}', {})
     await until(lambda: any(r.get("id") == message_id for r in records(hub)))
@@ -190,12 +201,16 @@ async def test_readings_and_a_command_over_two_lives_of_the_device(hub, sensor, 
     await first_life
     assert port.pins[17].edges == 2 and port.pins[17].value() == 0
     # While nobody acknowledges, readings are kept for the next life.
-    second_life = run(hub, port)
+    second_life = run(hub, port, **batch)
     await until(lambda: any(r.get("event") == "boot" and r["boot"] == 2 for r in records(hub)))
     await until(lambda: len(records(hub)) >= 60)
     port.unplug = True
     await second_life
 
+    for message in hub.messages("pi-1"):
+        assert message.system["content-type"] == content_type
+        # Without an encoding a hub takes a body for bytes: right for CBOR, and for a type that it does not route by.
+        assert message.system.get("content-encoding") == ("utf-8" if encoding == "json" else None)
     found = {r["n"]: r for r in records(hub)}
     assert sorted(found) == list(range(1, len(found) + 1))
     answer = next(r for r in found.values() if r.get("id") == message_id)

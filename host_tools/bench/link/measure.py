@@ -25,15 +25,17 @@ import uvloop
 from host_tools.bench import RecordsDiffer, Report
 from host_tools.bench.link import backlog, proxy
 from host_tools.bench.pi.measure import sdk_python
+from host_tools.errors import UserError
 from host_tools.hub import Hub, process, read_messages
 from host_tools.hub.process import HubProcess
 from host_tools.hub.store import database, events
 from host_tools.toolchain import firmware, umqtt
+from host_tools.toolchain.micropython import find_or_install_narrow
 
 ROUND_TRIPS_MS: Final = (0, 50, 200)
 WINDOW: Final = 16
 HEAP_BYTES: Final = 160 * 1024  # of MicroPython in the turns
-_HEAPS_KIB: Final = range(96, 161, 4)  # where the smallest that suffices is sought
+_HEAPS_KIB: Final = range(48, 177, 4)  # where the smallest that suffices is sought
 _PROGRAMS: Final = Path(__file__).parent / "programs"
 _FIRMWARE: Final = Path(fieldpost.__file__).parents[1]
 _DEVICE: Final = "device"
@@ -72,7 +74,8 @@ class Rates:
 class Figures:
     """rates: by round trip in ms, then contestant. heap_peak_bytes: on MicroPython, garbage included, of a heap of
     HEAP_BYTES; heap_grown_bytes: held more at the end of a backlog than at its beginning, at the most.
-    smallest_heap_bytes: of those tried, the smallest in which a backlog is drained.
+    smallest_heap_bytes: of those tried, the smallest in which a backlog is drained; also with words of 4 bytes, as
+    boards have them, if such an interpreter runs here.
     wire_bytes_per_reading: all TCP payload towards the hub, TLS and handshake included, batched. reconnect_s: from the
     hub's return to the first reading that it stores."""
 
@@ -80,6 +83,7 @@ class Figures:
     heap_peak_bytes: int
     heap_grown_bytes: int
     smallest_heap_bytes: int
+    smallest_heap_bytes_32_bit: int | None
     wire_bytes_per_reading: float
     readings_per_message: float
     reconnect_s: list[float]
@@ -118,6 +122,7 @@ def as_json(figures: Figures) -> dict[str, Any]:
         "heap_peak_bytes": figures.heap_peak_bytes,
         "heap_grown_bytes": figures.heap_grown_bytes,
         "smallest_heap_bytes": figures.smallest_heap_bytes,
+        "smallest_heap_bytes_32_bit": figures.smallest_heap_bytes_32_bit,
         "wire_bytes_per_reading": figures.wire_bytes_per_reading,
         "readings_per_message": figures.readings_per_message,
         "reconnect_s": round(statistics.median(figures.reconnect_s), 2),
@@ -181,7 +186,10 @@ class _Bench:
                         step += 1
             way.round_trip_s = 0.0
             self._report("the smallest heap", 0.9)
-            smallest = await self._smallest_heap()
+            smallest = await self._smallest_heap(self._micropython)
+            smallest_narrow = None
+            with contextlib.suppress(UserError):  # some machines run no 32-bit programs
+                smallest_narrow = await self._smallest_heap(find_or_install_narrow(lambda line: None))
         reconnect_s = []
         for turn in range(effort.restarts):
             self._report("restarts of the hub", 0.9 + turn / effort.restarts * 0.1)
@@ -193,6 +201,7 @@ class _Bench:
             self._heap_peak,
             self._heap_grown,
             smallest,
+            smallest_narrow,
             round(statistics.median(self._wire), 1),
             round(statistics.median(self._per_message), 1),
             reconnect_s,
@@ -281,19 +290,20 @@ class _Bench:
         return await _result(command, environment, self._effort.seconds + _OVERTIME_S)
 
     def _micropython_command(
-        self, program: str, arguments: Path, heap_bytes: int = HEAP_BYTES
+        self, program: str, arguments: Path, heap_bytes: int = HEAP_BYTES, micropython: Path | None = None
     ) -> tuple[list[str], dict[str, str]]:
         paths = f"{self._tree}:{self._tree / 'lib'}:{self._programs}:.frozen"
-        command = [str(self._micropython), "-X", f"heapsize={heap_bytes}", "-m", program, str(arguments)]
+        command = [str(micropython or self._micropython), "-X", f"heapsize={heap_bytes}", "-m", program, str(arguments)]
         return command, {"MICROPYPATH": paths}
 
-    async def _smallest_heap(self) -> int:
+    async def _smallest_heap(self, micropython: Path) -> int:
         """Return the bytes of the smallest heap in which a backlog is drained, imports, TLS and batches included."""
         fits, fails = len(_HEAPS_KIB) - 1, -1
         while fits - fails > 1:
             middle = (fits + fails) // 2
             arguments = self._arguments(self._drain(_BATCHED, self._effort.seconds))
-            command, environment = self._micropython_command("drain", arguments, _HEAPS_KIB[middle] * 1024)
+            heap_bytes = _HEAPS_KIB[middle] * 1024
+            command, environment = self._micropython_command("drain", arguments, heap_bytes, micropython)
             try:
                 await _result(command, environment, self._effort.seconds + _OVERTIME_S)
                 fits = middle
