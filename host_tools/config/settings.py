@@ -12,6 +12,8 @@ FILE = "fieldpost.toml"
 LOCAL = "local"
 AZURE = "azure"
 PLAIN = "plain"
+TCP = "tcp"
+WEBSOCKETS = "websockets"
 
 _HOST = Text(253, "a host name")  # RFC 1035 section 2.3.4
 _NTP_HOSTS = ("pool.ntp.org", "time.cloudflare.com", "time.windows.com")
@@ -31,7 +33,8 @@ _SHAPE = Fields(
         Fields(
             ("kind", Choice(LOCAL, AZURE, PLAIN)),
             ("host", Optional(_HOST)),
-            ("port", Optional(_PORT, 8883)),
+            ("port", Optional(_PORT)),  # what is usual for the transport
+            ("transport", Optional(Choice(TCP, WEBSOCKETS), TCP)),
             ("tls", Optional(Choice(True, False), True)),
             ("topics", Optional(Fields(*[(name, Optional(Text(200, "a topic"))) for name in TOPICS]))),
             ("root_certificate", Optional(Text(255, "the path of a PEM file"))),
@@ -101,6 +104,7 @@ class Settings:
     kind: str
     hub_host: str | None
     hub_port: int
+    transport: str
     has_tls: bool
     topics: dict[str, str]
     hub_data: Path | None
@@ -124,12 +128,20 @@ class Settings:
 
     def hub_settings(self) -> dict[str, Any]:
         """Return what a device's `hub` holds beside host and port."""
+        way = {"transport": WEBSOCKETS} if self.transport == WEBSOCKETS else {}
         if self.kind == PLAIN:
-            return {"dialect": PLAIN, "tls": self.has_tls, "topics": self.topics, "twin": False, "methods": False}
+            return {
+                "dialect": PLAIN,
+                "tls": self.has_tls,
+                "topics": self.topics,
+                "twin": False,
+                "methods": False,
+                **way,
+            }
         if self.id_scope is None:
-            return {}
+            return way
         where = {"host": self.provisioning_host, "port": self.provisioning_port} if self.provisioning_host else {}
-        return {"provisioning": {"id_scope": self.id_scope, **where}}
+        return {"provisioning": {"id_scope": self.id_scope, **where}, **way}
 
     def device_settings(self) -> dict[str, Any]:
         """Return the part of a device's config.json that these settings decide."""
@@ -178,7 +190,8 @@ def _settings(path: Path | None, values: dict[str, Any]) -> Settings:
         path=path,
         kind=hub["kind"],
         hub_host=None if hub["kind"] == LOCAL else hub["host"],
-        hub_port=hub["port"],
+        hub_port=hub["port"] or (443 if hub["transport"] == WEBSOCKETS else 8883),
+        transport=hub["transport"],
         has_tls=hub["tls"],
         topics={key: topic for key, topic in (hub["topics"] or {}).items() if topic is not None},
         hub_data=_beside(path, hub["data"]),

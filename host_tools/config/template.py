@@ -18,6 +18,7 @@ def settings_text(hub_host: str | None, networks: Sequence[str], interval_ms: in
 [hub]
 {hub}
 # port = 8883
+# transport = "websockets"  # on port 443, for networks that let nothing else out
 # The root certificates that the hub's chain may end in, up to four in one PEM file: for Azure today and next, DigiCert
 # Global Root G2, Microsoft RSA Root Certificate Authority 2017 and DigiCert Global Root G3. The local hub's own is
 # found without it.
