@@ -35,7 +35,8 @@ def run(
     else:
         console = Console()
         for one in found:
-            console.print(f"{_MARKS[one.is_good]}  {escape(one.about):<12} {escape(one.says)}", highlight=False)
+            line = f"{_MARKS[one.is_good]}  {escape(one.about):<12} {escape(one.says)}"
+            console.print(line, highlight=False, soft_wrap=True)
     if any(one.is_good is False for one in found):
         raise typer.Exit(1)
 

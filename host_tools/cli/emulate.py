@@ -22,6 +22,7 @@ from host_tools.lab import fleet
 from host_tools.lab.folder import state_folder
 from host_tools.lab.hardware import board_shape
 from host_tools.lab.quantities import duration_s, rate_hz
+from host_tools.provision import names
 from host_tools.toolchain import micropython
 
 _HUB_PORT = 8883
@@ -72,7 +73,7 @@ def run(
             raise UserError(f"cannot write {stand_in}: {error.strerror}") from error
         print(stand_in)
         return
-    folder = state_folder() / "boards" / (name or board)
+    folder = state_folder() / "boards" / names.check_name(name or board)
     if engine != _MICROPYTHON:
         _run_firmware(engine, board, firmware, folder, board_shape(spec), _address(hub), verbose)
         return

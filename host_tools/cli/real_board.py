@@ -100,7 +100,10 @@ def make_job(name: str, where: Where, who: Who, what: What, settings: Settings) 
     """Return what the command line, fieldpost.toml and the hub say together. UserError says what is missing."""
     board = boards.load(name)
     if board.port == "linux":
-        raise UserError(f"{board.title}: the service for it is not there yet; try ./flash.sh emulator meanwhile")
+        raise UserError(
+            f"{board.title}: nothing is flashed there, the agent runs as a service: `fieldpost service install` on the "
+            "Pi, see docs/raspberry-pi.md"
+        )
     if who.identity is not None and who.device is not None:
         raise UserError("--identity and --device both say who the board will be: give one of them")
     known = read_identity(who.identity) if who.identity is not None else None

@@ -28,8 +28,11 @@ def read_toml(path: Path, shape: Any, also: Callable[[dict[str, Any]], None] | N
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
         raise UserError(f"there is no {path}: make one with `fieldpost init`") from None
-    except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        number = error.object[: error.start].count(b"\n") + 1
+        raise UserError(f"{path}, line {number}: this is no text in UTF-8: save it as such") from error
     try:
         values = tomllib.loads(text)
     except tomllib.TOMLDecodeError as error:

@@ -1,6 +1,7 @@
 """Drives mpremote as its own program, and says in the user's terms why it failed."""
 
 import os
+import stat
 import subprocess
 import sys
 import time
@@ -11,11 +12,14 @@ from host_tools.errors import UserError
 
 _TIMEOUT_S = 600  # 200 KB over a UART at 115200 baud take a minute
 _ATTEMPTS = 4
+_MEMORY = 1  # major number of /dev/null and its like (linux/major.h)
 _ATTEMPT_PAUSE_S = 2  # an ESP32 that opening the port has just reset is still booting
 
 
 def check_port(port: str) -> None:
-    """Raise UserError if `port` is the path of a device that is absent or closed to this user."""
+    """Raise UserError if `port` is the path of a device that is absent, no serial port, or closed to this user."""
+    if not port:
+        raise UserError("--port is empty: give a serial port, such as /dev/ttyACM0, or leave it out")
     if not port.startswith("/"):
         return  # a name that only mpremote understands, such as id:..., socket://... or COM3
     if not Path(port).exists():
@@ -23,6 +27,9 @@ def check_port(port: str) -> None:
             f"port {port} does not exist: plug the board in, or give another port with --port "
             "(`mpremote connect list` shows them)"
         )
+    kind = Path(port).stat()
+    if not stat.S_ISCHR(kind.st_mode) or os.major(kind.st_rdev) == _MEMORY:
+        raise UserError(f"{port} is no serial port: `mpremote connect list` shows those that there are")
     if not os.access(port, os.R_OK | os.W_OK):
         raise UserError(
             f"port {port} may not be opened by this user: run `sudo usermod -aG dialout $USER`, log in again"

@@ -59,8 +59,12 @@ def read_csv(path: Path) -> list[Row]:
             if "device" not in (reader.fieldnames or ()) or unknown:
                 raise UserError(f"{path}, line 1: expected a header with device, and perhaps {', '.join(_COLUMNS[1:])}")
             rows = [_row(path, reader.line_num, values) for values in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise UserError(f"cannot read {path}: {error}") from error
+    except OSError as error:
+        raise UserError(f"cannot read {path}: {error.strerror}") from error
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise UserError(f"{path} is no CSV file in UTF-8: {error}") from error
+    if not rows:
+        raise UserError(f"{path} has no rows below its header: write one for each device")
     _check_unique(path, rows)
     return rows
 

@@ -393,6 +393,7 @@ async def test_the_agent_on_the_firmware_itself_loses_nothing(
         quick = EmulatedBoard(tmp_path / "quick", "chip", shape, micropython, NOWHERE)
         await quick.power_on()
         await asyncio.to_thread(install, str(quick.serial_port), tree, config, identity, said.append)
+        await quick.wait_state(lambda status: status["next_number"] > 1, 120)  # its file system has lent its blocks
         await quick.close()
         board.flash.put((tmp_path / "quick" / "flash.bin").read_bytes())
         plan = make_plan(1.0, power_cuts=[Span(0.1, 0.1)], outages=[Span(0.3, 0.1)], commands=0, seed=7)
