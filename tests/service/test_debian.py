@@ -39,11 +39,10 @@ RestartSec=1
 """
 
 
-@pytest.fixture(scope="module")
-def packages(tmp_path_factory):
+@pytest.fixture
+def packages(package, tmp_path_factory):
     """Two versions of the package, built by the one command."""
-    folder = tmp_path_factory.mktemp("packages")
-    return [deb.build(folder, version=version, report=lambda _: None) for version in ("0.1.0", "0.1.1")]
+    return [package, deb.build(tmp_path_factory.mktemp("newer"), version="0.1.1", report=lambda _: None)]
 
 
 @pytest.fixture

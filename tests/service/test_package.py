@@ -22,11 +22,6 @@ UNIT = ROOT / "packaging" / "fieldpost.service"
 
 
 @pytest.fixture(scope="module")
-def package(tmp_path_factory):
-    return deb.build(tmp_path_factory.mktemp("package"), version="0.1.0", report=lambda _: None)
-
-
-@pytest.fixture(scope="module")
 def unpacked(package, tmp_path_factory):
     folder = tmp_path_factory.mktemp("unpacked")
     subprocess.run(["dpkg-deb", "--raw-extract", package, folder], check=True)
@@ -123,6 +118,18 @@ async def test_what_is_installed_runs_by_itself(unpacked, make_pi, tmp_path):
 def _front(unpacked: Path) -> str:
     program = (unpacked / "usr/bin/fieldpost").read_text()
     return program.replace('"/usr/lib', f'"{unpacked}/usr/lib').replace("if __name__", "if True or __name__")
+
+
+def test_the_package_of_another_architecture_holds_its_machine_code(tmp_path):
+    """ELF header, e_machine (System V ABI): 183 is AArch64, 62 x86-64. One for each Python."""
+    other, machine = ("arm64", 183) if deb.machine_architecture() == "amd64" else ("amd64", 62)
+    package = deb.build(tmp_path, other, report=lambda _: None)
+    assert package.name == f"fieldpost_{deb.project_version()}_{other}.deb"
+    subprocess.run(["dpkg-deb", "--raw-extract", package, tmp_path / "root"], check=True)
+    compiled = list((tmp_path / "root").rglob("*.so"))
+    assert {path.name.split("-")[1] for path in compiled if path.name.startswith("_ext.")} == {"311", "312", "313"}
+    for path in compiled:
+        assert int.from_bytes(path.read_bytes()[18:20], "little") == machine, path
 
 
 def test_an_architecture_without_wheels_is_refused(tmp_path):
