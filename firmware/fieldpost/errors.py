@@ -44,3 +44,7 @@ class CommandMalformed(FieldpostError):
         self.command_id = command_id
         self.correlation_id = correlation_id
         self.reason = reason
+
+
+class Mismatch(FieldpostError):
+    """A value is not what its shape asks for; the message names the place, the value and what is expected."""

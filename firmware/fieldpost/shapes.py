@@ -9,14 +9,10 @@ value, with defaults filled in, or raises Mismatch before anything has changed:
 from binascii import a2b_base64, b2a_base64
 
 from fieldpost.compat import const
-from fieldpost.errors import FieldpostError
+from fieldpost.errors import Mismatch
 
 _SHOWN_CHARS_MAX = const(24)  # of a wrong value; the rest of it helps nobody and may fill a log
 _NAME_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
-
-
-class Mismatch(FieldpostError):
-    """A value is not what its shape asks for; the message names the place, the value and what is expected."""
 
 
 class Integer:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from fieldpost.config import check_pin, pin_shape
+from fieldpost.errors import Mismatch
 from fieldpost.limits import (
     JOURNAL_SECTORS_MIN,
     PIN_NAME_CHARS_MAX,
@@ -18,7 +19,7 @@ from fieldpost.limits import (
     RING_SECTORS_MAX,
     URGENT_SECTORS_MIN,
 )
-from fieldpost.shapes import Choice, Fields, Integer, ListOf, MapOf, Mismatch, Optional, Text, mismatch, name
+from fieldpost.shapes import Choice, Fields, Integer, ListOf, MapOf, Optional, Text, mismatch, name
 
 from host_tools.boards.board import SECTOR_BYTES, Board, Partition, Storage
 from host_tools.errors import UserError

@@ -4,7 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fieldpost.shapes import Choice, Fields, Integer, ListOf, MapOf, Mismatch, Optional, Text
+from fieldpost.errors import Mismatch
+from fieldpost.shapes import Choice, Fields, Integer, ListOf, MapOf, Optional, Text
 
 from host_tools.config.toml_file import read_toml
 

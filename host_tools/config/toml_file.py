@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from fieldpost.shapes import Mismatch
+from fieldpost.errors import Mismatch
 
 from host_tools.errors import UserError
 

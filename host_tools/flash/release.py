@@ -10,7 +10,8 @@ import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
-from fieldpost.shapes import Choice, Fields, Integer, Mismatch, Optional, Text
+from fieldpost.errors import Mismatch
+from fieldpost.shapes import Choice, Fields, Integer, Optional, Text
 
 from host_tools.boards.catalog import BOARDS
 from host_tools.errors import UserError

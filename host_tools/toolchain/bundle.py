@@ -126,6 +126,7 @@ def _name(order: list[str], modules: Mapping[str, _Module]) -> dict[tuple[str, s
     attributes = sorted(spelling for spelling in spellings if spelling[:1] == "_" and spelling[-1:] != "_")
     bare = set().union(*(_bare(modules[name]) for name in order))
     for name in order:
+        names.update({(name, local): local for local, _ in _foreign(modules[name].tree.body)})
         here = _spellings(modules[name])
         for own in sorted(modules[name].own):
             new = own

@@ -101,6 +101,7 @@ _ENTRANCES = {
 _BY_NAME = (
     "fieldpost.ports.",
     "fieldpost.daemon.sensors.",
+    "fieldpost.commands.",  # by the first part of a command's name
     "host_tools.emulator.chip",
     "host_tools.cli.",  # by the words on the command line
     "host_tools.bench.link.programs",

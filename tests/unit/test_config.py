@@ -4,8 +4,7 @@ import json
 import os
 
 from fieldpost import config
-from fieldpost.commands.analog_words import ANALOG_WORDS
-from fieldpost.commands.gpio_words import GPIO_WORDS
+from fieldpost.commands import analog_words, gpio_words
 from fieldpost.errors import ConfigError
 from support import raises
 
@@ -310,7 +309,7 @@ def test_a_device_that_is_assigned_needs_no_host():
 def test_every_pin_command_of_the_vocabulary_can_be_configured():
     # config may not import commands, so that it stays loadable by itself; here is where the two meet.
     asked = [command for commands in config.PIN_COMMANDS.values() for command in commands]
-    assert set(asked) == {word.name for word in GPIO_WORDS + ANALOG_WORDS}
+    assert set(asked) == {word.name for word in gpio_words.WORDS + analog_words.WORDS}
 
 
 def test_files_are_read_and_named():

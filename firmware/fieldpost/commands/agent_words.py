@@ -92,7 +92,7 @@ class _Purge:
         return STATUS_DONE, (("dropped", max(0, self._pending - self._ring.pending)),)
 
 
-AGENT_WORDS = (
+WORDS = (
     Word("ping", LEVEL, tuple, _ping),
     Word("sensor.read", LEVEL, tuple, _sensor_read),
     Word("agent.info", LEVEL, tuple, _info),

@@ -34,7 +34,7 @@ def _pin():
     return (("pin", name(PIN_NAME_CHARS_MAX)),)
 
 
-ANALOG_WORDS = (
+WORDS = (
     Word(
         "pwm.set",
         LEVEL,

@@ -13,6 +13,7 @@ somebody else.
 
 import json
 
+from fieldpost.errors import Mismatch
 from fieldpost.limits import (
     DESIRED_RETRY_MS,
     DESIRED_RETRY_MS_MAX,
@@ -21,7 +22,6 @@ from fieldpost.limits import (
     TWIN_LEVEL_INTERVAL_MS,
     TWIN_REPORT_INTERVAL_MS,
 )
-from fieldpost.shapes import Mismatch
 
 WAITING = "waiting"
 _REASON_CHARS_MAX = 120

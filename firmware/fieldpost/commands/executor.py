@@ -41,8 +41,8 @@ from fieldpost.commands.journal import (
     STATUS_REFUSED,
 )
 from fieldpost.commands.word import ONCE
+from fieldpost.errors import Mismatch
 from fieldpost.limits import COMMANDS_QUEUED_MAX, COMMANDS_WANTED_MAX
-from fieldpost.shapes import Mismatch
 
 
 class Commands:
@@ -87,7 +87,7 @@ class Commands:
     def objection(self, name, arguments):
         """Return why such a command may never act, or None if it may at the right moment."""
         try:
-            guard.permitted(self._vocabulary, name, arguments, "any")
+            self._vocabulary.permitted(name, arguments, "any")
         except Mismatch as mismatch:
             return str(mismatch)
         return None
@@ -102,7 +102,7 @@ class Commands:
         """
         word = checked = reason = None
         try:
-            word, checked = guard.permitted(self._vocabulary, name, arguments, command_id)
+            word, checked = self._vocabulary.permitted(name, arguments, command_id)
         except Mismatch as mismatch:
             reason = str(mismatch)
         correlation_id = "" if proof is None else proof.correlation_id
@@ -153,6 +153,8 @@ class Commands:
             via, count = self._turned_away.popitem()
             reason = "too many commands waited: %d found no room" % count
             self._answer(encode("", STATUS_REFUSED, "", (("reason", reason),), via))
+        else:
+            self._vocabulary.put_away()
 
     def wait_ms(self, now_ms):
         """Return in how many ms `step` has something to do, or None if only a new command changes that."""

@@ -90,7 +90,7 @@ def _width():
 
 _MAXIMUM = "pulse_max_ms"
 
-GPIO_WORDS = (
+WORDS = (
     Word("gpio.set", LEVEL, _pin_and_value, _set, check=_check_set),
     Word("gpio.get", LEVEL, _pin, _get),
     Word("gpio.toggle", ONCE, _pin, _toggle, check=_check_toggle),

@@ -1,13 +1,12 @@
 """May this command act, now, here? Decides, and touches nothing.
 
-On arrival: is it well formed and allowed for its pin (`permitted`)? Before it acts: is it fresh
-(`staleness`), and what does the journal know of it (`VERDICTS`)?
+Before it acts: is it fresh (`staleness`), and what does the journal know of it (`VERDICTS`)? Whether it is well formed
+and allowed at all, permit.py has told when it arrived.
 """
 
 from fieldpost.commands.journal import ACTED, BEGUN, DONE, NEW
 from fieldpost.commands.word import ONCE
 from fieldpost.compat import const
-from fieldpost.shapes import Integer, Mismatch, mismatch
 
 ACT = const(1)  # note it as begun and do it
 REFUSE = const(2)  # nothing has happened: say why
@@ -26,29 +25,6 @@ VERDICTS = {
     (DONE, True): ACKNOWLEDGE,
     (DONE, False): ACKNOWLEDGE,
 }
-
-
-def permitted(vocabulary, name, arguments, command_id):
-    """Return (word, checked arguments) of a command that may act; raise Mismatch with the reason if not."""
-    word = vocabulary.find(name)
-    arguments = word.shape.check(arguments, "")
-    pin = arguments.get("pin")
-    if pin is not None:
-        settings = vocabulary.pins.get(pin)
-        if settings is None:
-            raise mismatch("pin", pin, "one of " + ", ".join(sorted(vocabulary.pins)))
-        if word.name not in settings["commands"]:
-            raise Mismatch("%s is not allowed for pin %s" % (word.name, pin))
-        for argument, setting in word.pin_maxima:
-            shape = Integer(1, settings[setting], "for pin " + pin)
-            value = arguments[argument]
-            for index in range(len(value)) if isinstance(value, list) else ():
-                shape.check(value[index], "%s[%d]" % (argument, index))
-            if not isinstance(value, list):
-                shape.check(value, argument)
-    if word.repetition == ONCE and not command_id:
-        raise Mismatch("%s must not be repeated, so it needs a message id" % word.name)
-    return word, arguments
 
 
 def staleness(expires_ms, utc_ms):

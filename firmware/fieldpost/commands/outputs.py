@@ -11,7 +11,7 @@ pins: {name: object with value() and value(level)}, like machine.Pin. The level 
 duty in thousandths and frequency in hertz. A pin that measures has read() -> (0 to 65535, microvolts).
 """
 
-from fieldpost.shapes import Mismatch
+from fieldpost.errors import Mismatch
 
 
 class Outputs:

@@ -1,11 +1,25 @@
-"""All that the cloud may ask of one device: words of ours (gpio, analog, agent) and of the user (word.command)."""
+"""All that the cloud may ask of one device: words of ours (gpio, analog, agent) and of the user (word.command).
 
+Commands are rare, and what they are made of takes a tenth of a small board's memory. So the modules with our words are
+loaded when a command arrives, and put away when none is left.
+"""
+
+import sys
+
+from fieldpost import compat
 from fieldpost.commands import word
-from fieldpost.commands.agent_words import AGENT_WORDS
-from fieldpost.commands.gpio_words import GPIO_WORDS
-from fieldpost.shapes import Mismatch
+from fieldpost.errors import Mismatch
 
 _USER_MODULE = "user_commands"
+_PACKAGE = "fieldpost.commands"
+_GPIO = _PACKAGE + ".gpio_words"
+_AGENT = _PACKAGE + ".agent_words"
+_ANALOG = _PACKAGE + ".analog_words"
+# By the first part of a word's name; everything else is a word of the agent.
+_MODULES = {"gpio": _GPIO, "pwm": _ANALOG, "adc": _ANALOG}
+_LOADED_FOR_COMMANDS = (_GPIO, _AGENT, _ANALOG, _PACKAGE + ".permit")
+_SHAPES = "fieldpost.shapes"
+_HOLD_SHAPES = (_PACKAGE + ".settings", _USER_MODULE)  # a second copy would not know the shapes of the first
 
 
 class Vocabulary:
@@ -16,22 +30,52 @@ class Vocabulary:
 
     def __init__(self, pins, words=()):
         self.pins = pins
-        self._words = {}
-        groups = [GPIO_WORDS, AGENT_WORDS, words]
-        if [pin for pin in pins.values() if pin.get("direction") in ("pwm", "adc")]:
-            from fieldpost.commands.analog_words import ANALOG_WORDS  # memory that few boards need
-
-            groups.append(ANALOG_WORDS)
-        for group in groups:
-            for one in group:
-                self._words[one.name] = one
+        self._words = words
+        has_analog = [pin for pin in pins.values() if pin.get("direction") in ("pwm", "adc")]
+        self._modules = (_GPIO, _AGENT, _ANALOG) if has_analog else (_GPIO, _AGENT)
+        self._is_open = True  # the configuration was checked with the same shapes
 
     def find(self, name):
         """Return the Word called `name`; raise Mismatch if there is none."""
-        found = self._words.get(name)
-        if found is None:
-            raise Mismatch("no such command: expected one of " + ", ".join(sorted(self._words)))
-        return found
+        for one in self._words:
+            if one.name == name:
+                return one
+        module = _MODULES.get(name.split(".")[0], _AGENT)
+        if module in self._modules:
+            for one in self._load(module):
+                if one.name == name:
+                    return one
+        names = [one.name for one in self._words]
+        for module in self._modules:
+            names.extend([one.name for one in self._load(module)])
+        raise Mismatch("no such command: expected one of " + ", ".join(sorted(names)))
+
+    def permitted(self, name, arguments, command_id):
+        """Return (word, checked arguments) of a command that may act; raise Mismatch with the reason if not."""
+        self._is_open = True
+        from fieldpost.commands.permit import permitted
+
+        return permitted(self, name, arguments, command_id)
+
+    def put_away(self):
+        """Give back the memory of what was loaded for commands; on a machine that has enough, it stays."""
+        if self._is_open and compat.is_micropython:
+            for name in _LOADED_FOR_COMMANDS:
+                _unload(name)
+            if not [name for name in _HOLD_SHAPES if name in sys.modules]:
+                _unload(_SHAPES)
+        self._is_open = False
+
+    def _load(self, module):
+        self._is_open = True
+        __import__(module)
+        return sys.modules[module].WORDS
+
+
+def _unload(name):
+    if sys.modules.pop(name, None) is not None:
+        package, _, last = name.rpartition(".")
+        delattr(sys.modules[package], last)
 
 
 def user_words():

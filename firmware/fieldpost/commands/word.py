@@ -19,8 +19,6 @@ Words of one's own stand in a file `user_commands.py` on the board, or beside th
         return (("seconds", arguments["seconds"]),)
 """
 
-from fieldpost.shapes import Fields
-
 LEVEL = "level"
 ONCE = "once"
 
@@ -45,6 +43,8 @@ class Word:
     @property
     def shape(self):
         """The shape of the arguments."""
+        from fieldpost.shapes import Fields  # a board holds shapes only while it checks something
+
         return Fields(*self._arguments())
 
 
