@@ -35,6 +35,7 @@ class Agent:
     def __init__(self, config, readings, urgent, clock, schemas, make_sensor, network, ask_time_ms, log):
         self.session = None
         self.commands = None
+        self.readings_taken = 0
         self.thresholds = None  # see that module; most devices have none
         self.samplers = [Sampler("sensor", make_sensor, config["sample_interval_ms"], clock.uptime_ms)]
         self._readings = readings
@@ -155,6 +156,7 @@ class Agent:
             return
         self._readings.reading(sampler.reading_schema, reading)
         sampler.last_reading = reading
+        self.readings_taken += 1
         sampler.error = ""
         if sampler.is_alarmed:
             sampler.is_alarmed = False

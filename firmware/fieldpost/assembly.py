@@ -228,7 +228,7 @@ class Device:
             self._settings_store,
             defaults,
             self._apply,
-            self._readings_confirmed,
+            self._progress,
             {sampler.name: not sampler.is_spare for sampler in self.agent.samplers},
             self.config["trial_s"] * 1000,
         )
@@ -246,8 +246,9 @@ class Device:
             self.agent.thresholds.set(settings["thresholds"])
         self._readings_lane.set_batch(settings["batch_records"], settings["batch_age_ms"])
 
-    def _readings_confirmed(self):
-        return self._readings_lane.acked_records
+    def _progress(self):
+        """Return how many readings were taken and how many were confirmed since the boot."""
+        return self.agent.readings_taken, self._readings_lane.acked_records
 
     def _facts(self):
         """Return what the device reports of itself, as a dict of numbers and texts."""

@@ -228,3 +228,47 @@ async def test_a_body_of_64_kib_costs_nothing_but_itself(lab):
     assert edges(lab) == before
     assert lab.board.heap_peak_bytes - heap <= HEAP_GROWTH_BYTES_MAX
     assert (await sent(lab, command("ping"), "after it"))["status"] == "done"
+
+
+# What is called, and the status and reason that come back. What is no JSON, the hub refuses to pass on.
+REFUSED_CALLS = {
+    "unknown": ("gpio.fly", b"{}", 404, "no such command"),
+    "no object": ("gpio.set", b"[1]", 400, "no JSON object"),
+    "pin by its number": ("gpio.set", b'{"pin": "26", "value": 1}', 400, "pin is"),
+    "value of a wrong type": ("gpio.set", b'{"pin": "relay", "value": "1"}', 400, "value is"),
+    "a pulse of ages": ("gpio.pulse", b'{"pin": "relay", "width_ms": 99999999999}', 400, "width_ms is"),
+    "a purge that nobody confirmed": ("queue.purge", b'{"confirm": "00000000"}', 400, "confirm"),
+    "64 KiB": ("gpio.set", b'{"pin": "relay", "value": 1, "note": "' + b"x" * 65_000 + b'"}', 400, "too long"),
+}
+CALLS_AT_ONCE = 45  # the hub lets 50 wait
+
+
+@pytest.mark.slow
+async def test_bad_calls_and_desired_properties_are_refused_too(lab):
+    before, heap = edges(lab), lab.board.heap_peak_bytes
+    for what, (name, payload, status, named) in REFUSED_CALLS.items():
+        found, answer = await lab.hub.invoke_method(lab.device_id, name, payload, ANSWER_S_MAX)
+        assert (found, named in json.loads(answer)["result"]["reason"]) == (status, True), (what, answer)
+    desired = {
+        "pins": {"toaster": 1, "button": 1, "relay": "on", "led": {"duty_permille": 5}},
+        "settings": {"sample_interval_ms": 5, "fly": True},
+    }
+    version = (await lab.hub.change_twin(lab.device_id, desired=desired)).desired.version
+
+    def verdicts():
+        reported = lab.hub.twins.get(lab.device_id).reported.values
+        found = [*reported.get("pins", {}).values(), reported.get("settings", {})]
+        return [one.get("status") for one in found if one.get("version") == version]
+
+    async with asyncio.timeout(ANSWER_S_MAX):
+        while len(verdicts()) < 5:
+            await asyncio.sleep(0.05)
+    assert verdicts() == ["refused"] * 5
+
+    # More than the board takes at once: each call is answered, by what it asked or by 429, and a record tells of those.
+    calls = [lab.hub.invoke_method(lab.device_id, "ping", b"", ANSWER_S_MAX) for _ in range(CALLS_AT_ONCE)]
+    statuses = {found for found, _ in await asyncio.gather(*calls)}
+    assert 200 in statuses and statuses <= {200, 429}
+    assert edges(lab) == before
+    assert lab.board.heap_peak_bytes - heap <= HEAP_GROWTH_BYTES_MAX
+    assert (await sent(lab, command("ping"), "after them"))["status"] == "done"

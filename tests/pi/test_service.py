@@ -227,3 +227,37 @@ def open_valve(context, arguments, now_ms):
     await until(lambda: answers(pi, ping), pi.said)
     await asyncio.to_thread(pi.stop)
     assert "user_commands.py cannot be used: SyntaxError" in pi.said()
+
+
+async def test_a_twin_switches_sensors_and_settings_that_fail_are_taken_back(pi):
+    """Goal: the sensor list is desired state, and a service goes back by itself to what was good."""
+    pi.settings["trial_s"] = 10
+    pi.start()
+    await until(lambda: readings(pi), pi.said)
+
+    async def desire(settings):
+        return (await pi.hub.change_twin(DEVICE, {}, {"settings": settings}, True)).desired.version
+
+    def reported():
+        return pi.hub.twins.get(DEVICE).reported.values
+
+    def has(version, status):
+        settings = reported().get("settings", {})
+        return (settings.get("version"), settings.get("status")) == (version, status)
+
+    good = await desire(
+        {"sensors": {"bme280": {"on": False}, "disk": {"on": True, "interval_ms": 100}}, "batch_age_ms": 0}
+    )
+    await until(lambda: any("disk_free" in r for r in pi.records()), lambda: pi.said() + str(reported()))
+    await until(lambda: has(good, "applied"), pi.said, 60)
+    conversions = pi.bme280.conversions
+    sensors = reported()["device"]["sensors"]
+    assert (sensors["disk"]["on"], sensors["bme280"]["on"], sensors["cpu"]["on"]) == (True, False, False)
+    # The sensor does not answer, so no reading can arrive.
+    pi.hardware.wires.detach(ADDRESS)
+    bad = await desire({"sensors": {"bme280": {"on": True}}, "batch_age_ms": 0})
+    await until(lambda: has(bad, "rolled back"), pi.said, 60)
+    sensors = reported()["device"]["sensors"]
+    assert (sensors["disk"]["on"], sensors["bme280"]["on"]) == (True, False)
+    assert "no reading reached the hub" in reported()["settings"]["reason"]
+    assert pi.bme280.conversions == conversions

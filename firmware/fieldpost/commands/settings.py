@@ -61,17 +61,18 @@ REFUSED = "refused"
 class Settings:
     """store: read() -> text or None, write(text). defaults: dict of every setting. apply(dict): takes them all.
 
-    healthy_count(): a number that grows while the device does what it is for. sensors: {name: whether it is on if
-    nobody says otherwise}. trial_ms: how long it may take until the device is healthy, beside the longest that a
-    reading may wait for its batch. revision: grows with each change of `status`. Raises OSError as the store does.
+    progress(): how many readings were taken, and how many the hub has confirmed, both since the boot.
+    sensors: {name: whether it is on if nobody says otherwise}. trial_ms: how long it may take until the device is
+    healthy, beside the longest that a reading may wait for its batch. revision: grows with each change of `status`.
+    Raises OSError as the store does.
     """
 
-    def __init__(self, store, defaults, apply, healthy_count, sensors, trial_ms=TRIAL_MS):
+    def __init__(self, store, defaults, apply, progress, sensors, trial_ms=TRIAL_MS):
         self.revision = 0
         self._store = store
         self._defaults = defaults
         self._apply = apply
-        self._healthy_count = healthy_count
+        self._progress = progress
         self._sensors = sensors
         self._trial_ms = trial_ms
         self._good = {}
@@ -82,7 +83,8 @@ class Settings:
         self._status = APPLIED
         self._reason = None
         self._began_ms = None
-        self._healthy_before = 0
+        self._taken_before = 0
+        self._confirmed_before = None  # since a reading was taken with them: what waited before proves nothing
 
     def begin(self):
         """Apply what is stored; a trial that has seen too many boots is rolled back."""
@@ -116,7 +118,9 @@ class Settings:
 
     def check(self, values):
         """Return `values` (dict as parsed) without what is absent; raise Mismatch for the first fault."""
-        checked = _stated(Fields(*fields()).check(values, ""))
+        # A command's arguments come with None for what is absent, at every depth.
+        given = _stated(values) if isinstance(values, dict) else values
+        checked = _stated(Fields(*fields()).check(given, ""))
         asked = checked.get("sensors", {})
         for one in sorted(asked):
             if one not in self._sensors:
@@ -172,12 +176,17 @@ class Settings:
         """End a trial that has proved good, or bad."""
         if self._trial is None:
             return
+        taken, confirmed = self._progress()
         if self._began_ms is None:
             self._began_ms = now_ms
-            self._healthy_before = self._healthy_count()
+            self._taken_before = taken
+            self._confirmed_before = None
             return
+        if self._confirmed_before is None and taken > self._taken_before:
+            self._confirmed_before = confirmed
+        is_healthy = self._confirmed_before is not None and confirmed > self._confirmed_before
         age_ms = now_ms - self._began_ms
-        if age_ms >= self._trial_ms // 10 and self._healthy_count() > self._healthy_before:
+        if is_healthy and age_ms >= self._trial_ms // 10:
             self._good, self._trial = self._trial, None
             self._rejected_version = None
             self._status = APPLIED

@@ -29,9 +29,9 @@ class Boot:
     def __init__(self, store=None):
         self.store = store or Store()
         self.applied = []
-        self.healthy = 0
+        self.taken = self.confirmed = 0
         self.settings = Settings(
-            self.store, DEFAULTS, self.applied.append, lambda: self.healthy, SENSORS, trial_ms=TRIAL_MS
+            self.store, DEFAULTS, self.applied.append, lambda: (self.taken, self.confirmed), SENSORS, trial_ms=TRIAL_MS
         )
         self.settings.begin()
 
@@ -65,7 +65,13 @@ def test_new_settings_hold_at_once_and_are_kept_once_readings_arrive_with_them()
     boot.desire({"sample_interval_ms": 5000}, 3)
     assert boot.interval_ms == 5000 and boot.status == TRIAL
     boot.settings.step(1000)
-    boot.healthy = 1
+    boot.confirmed = 5
+    boot.settings.step(2000)
+    boot.taken = 1
+    boot.settings.step(3000)
+    boot.settings.step(1000 + HEALTHY_MS)
+    assert boot.status == TRIAL, "what was confirmed was taken before"
+    boot.confirmed = 6
     boot.settings.step(1000 + HEALTHY_MS - 1)
     assert boot.status == TRIAL
     boot.settings.step(1000 + HEALTHY_MS)
@@ -149,7 +155,9 @@ def test_everything_that_can_be_set_survives_a_restart():
     boot = Boot()
     boot.desire(values, 1)
     boot.settings.step(0)
-    boot.healthy = 1
+    boot.taken = 1
+    boot.settings.step(HEALTHY_MS)
+    boot.confirmed = 1
     boot.settings.step(HEALTHY_MS)
     again = Boot(boot.store)
     assert again.status == APPLIED and again.applied == [dict(DEFAULTS, **values)]

@@ -161,7 +161,7 @@ class TwinDevice:
         self.link = Link()
         self.applied = []
         defaults = {"sample_interval_ms": 1000, "batch_age_ms": 0, "batch_records": 1}
-        self.settings = Settings(Store(), defaults, self.applied.append, lambda: 0, {"bme280": True})
+        self.settings = Settings(Store(), defaults, self.applied.append, lambda: (0, 0), {"bme280": True})
         self.boot.context.settings = lambda: self.settings
         pins = {name: {"direction": DIRECTIONS[name]} for name in PINS}
         self.model = Desired(self.boot.commands, self.boot.outputs, pins, self.settings, lambda: {"boot": 3})
@@ -340,3 +340,13 @@ def test_the_device_reports_of_itself_now_and_then():
     device.desire({})
     assert device.step(TWIN_REPORT_INTERVAL_MS - 1) == []
     assert len(device.step(TWIN_REPORT_INTERVAL_MS)) == 1
+
+
+def test_settings_that_lie_deeper_pass_through_the_command_whole():
+    device = TwinDevice()
+    device.twin.ready(0)
+    settings = {"sensors": {"bme280": {"interval_ms": 500}}, "thresholds": {"temperature": {"above": 30}}}
+    reported = device.desire({"settings": settings, "$version": 3})["settings"]
+    assert (reported["status"], reported["reason"]) == ("trial", None)
+    assert device.applied[-1]["sensors"] == settings["sensors"]
+    assert device.applied[-1]["thresholds"] == settings["thresholds"]
