@@ -379,7 +379,7 @@ async def test_the_agent_on_the_firmware_itself_loses_nothing(
     shape = board_shape(spec)
     folder = LabFolder("chip", tmp_path)
     folder.claim()
-    hub = Hub(folder.hub)
+    hub = Hub(folder.hub, hostname="hub.bench")  # a name that the chip has to look up, whatever it takes localhost for
     await hub.start()
     said: list[str] = []
     board = FirmwareBoard(folder.board, file, shape, ("127.0.0.1", hub.port))
