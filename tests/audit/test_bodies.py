@@ -14,7 +14,7 @@ from fieldpost.records.schemas import Schemas
 from fieldpost.records.senml_body import SenmlBody
 from fieldpost.records.timeline import Timeline
 from fieldpost.uplink.batch import Batch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from host_tools.audit import bodies, claims
@@ -79,6 +79,7 @@ RECORDS = st.lists(
 )
 
 
+@settings(deadline=None)
 @given(RECORDS, st.lists(st.integers(0, 3), min_size=30, max_size=30), st.booleans())
 def test_cbor_and_senml_say_what_json_says(records, gaps, has_clock):
     numbered, number = [], 0
@@ -140,6 +141,7 @@ def test_what_is_broken_is_unreadable_and_nothing_worse(body):
         claims.read(body)
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=60))
 def test_no_bytes_make_the_reader_stumble(data):
     for start in (b"", b"\xbf\x67records\x9f", b'[{"n":"n",'):

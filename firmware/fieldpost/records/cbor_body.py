@@ -35,6 +35,8 @@ class CborBody(Renderer):
         super().__init__(ring, timeline, schemas)
         self._buffer = memoryview(bytearray(RECORD_TEXT_BYTES_MAX))
         self._at = 0
+        self._quantities_of = None  # the schema that `_quantities` are of
+        self._quantities = ()
         self._keys_of = None  # what the last record's keys were, None if they cannot serve for the next
 
     def begin(self):
@@ -53,7 +55,10 @@ class CborBody(Renderer):
         self._at = 0
         stamp = 3 if utc_ms is None else 4
         if reading_schema is not None:
-            count = stamp + reading_schema.count
+            if self._quantities_of is not reading_schema:
+                self._quantities_of = reading_schema
+                self._quantities = reading_schema.quantities()
+            count = stamp + len(self._quantities)
         else:
             count = stamp + (3 if kind not in _EVENTS else 2)
         self._head(_ARRAY if is_array else _MAP, count)
@@ -64,7 +69,7 @@ class CborBody(Renderer):
                 self._head(_UNSIGNED, value)
         if reading_schema is not None:
             for index, value in enumerate(reading_schema.values(payload)):
-                name, exponent = reading_schema.quantity(index)
+                name, exponent = self._quantities[index]
                 if not is_array:
                     self._text(name)
                 self._decimal(value, exponent)

@@ -46,11 +46,6 @@ class ReadingSchema:
             at += size
         return at
 
-    @property
-    def count(self):
-        """How many quantities a reading has."""
-        return len(self._quantities)
-
     def values(self, payload):
         """Return the integers of a reading, in order."""
         found = []
@@ -101,14 +96,6 @@ class ReadingSchema:
         for name, _, _, exponent in self._quantities:
             members.append('"%s":%%d%s' % (name.replace("%", "%%"), ".%%0%dd" % -exponent if exponent < 0 else ""))
         return ('{"n":%d,"t":%d,"boot":%d,"up":%d,' + ",".join(members) + "}").encode()
-
-    def quantity(self, index):
-        """Return name and power of ten of one quantity."""
-        return self._quantities[index][0], self._quantities[index][3]
-
-    def unit(self, index):
-        """Return the unit of one quantity, as the text says it."""
-        return self.text.split(";")[index].split(",")[3]
 
     def quantities(self):
         """Return pairs of name and the power of ten that its integer counts."""

@@ -16,7 +16,7 @@ from fieldpost.records.reading_schema import decimal, id_of
 from fieldpost.records.renderer import Renderer
 
 # Names of units in schemas, and what section 12.1 and RFC 8798 call them; a percentage is a hundredth of a ratio.
-_UNITS = {"C": "Cel", "percent": "/"}
+_UNITS = {"C": "Cel", "1": ""}
 
 
 class SenmlBody(Renderer):
@@ -29,6 +29,8 @@ class SenmlBody(Renderer):
     def __init__(self, ring, timeline, schemas):
         super().__init__(ring, timeline, schemas)
         self._base = ""
+        self._forms_of = None  # the schema that `_forms` are of
+        self._forms = ()
 
     def begin(self):
         """Return the bytes before the first record."""
@@ -46,10 +48,12 @@ class SenmlBody(Renderer):
         self._base = ""
         reading_schema = self._schema_of(kind, payload)
         if reading_schema is not None:
+            if self._forms_of is not reading_schema:
+                self._forms_of = reading_schema
+                self._forms = [_form(quantity.split(",")) for quantity in reading_schema.text.split(";")]
             for index, value in enumerate(reading_schema.values(payload)):
-                name, exponent = reading_schema.quantity(index)
-                unit, exponent = _unit(name, reading_schema.unit(index), exponent)
-                found.append('{"n":"%s",%s"v":%s}' % (name, unit, decimal(value, exponent)))
+                form, exponent = self._forms[index]
+                found.append(form % decimal(value, exponent))
         else:
             found += _event(kind, payload)
         return ",".join(found).encode()
@@ -65,15 +69,18 @@ class SenmlBody(Renderer):
         return (",".join(found) + "]").encode()
 
 
-def _unit(name, unit, exponent):
-    """Return the member that tells a unit, and the power of ten that fits it."""
-    if unit == "%":
-        if name == "humidity":
-            return '"u":"%RH",', exponent
-        return '"u":"/",', exponent - 2
-    if not unit:
-        return "", exponent
-    return '"u":"%s",' % _UNITS.get(unit, unit), exponent
+def _form(quantity):
+    """Return the SenML record of a quantity, with a place for its value, and the power of ten that fits its unit."""
+    name, _, exponent, unit = quantity
+    exponent = int(exponent)
+    if unit == "%" and name == "humidity":
+        unit = "%RH"
+    elif unit == "%":
+        unit = "/"
+        exponent -= 2
+    unit = _UNITS.get(unit, unit)
+    member = '"u":"%s",' % unit if unit else ""
+    return ('{"n":"%s",%s"v":' % (name, member)).replace("%", "%%") + "%s}", exponent
 
 
 def _event(kind, payload):

@@ -79,6 +79,17 @@ class LiveFirstLane(Lane):
             first = max(first, last + 1 - CHUNK_RECORDS)
         self._pack_span(first, last)
 
+    def _pack_span(self, first, last):
+        """Pack `first` to `last` as far as it fits, whatever is no longer kept as lost."""
+        self._begin(first)
+        while not self._batch.is_full:
+            if not self._peek() or self._reader.number > last:
+                self._batch.add_lost_through(last)
+                return
+            if not self._add():
+                return
+            self._take()
+
     def _sent_new(self):
         if self._is_live:
             super()._sent_new()

@@ -169,17 +169,6 @@ class Lane:
         while not self._batch.is_full and self._peek() and self._add():
             self._take()
 
-    def _pack_span(self, first, last):
-        """Pack `first` to `last` as far as it fits, whatever is no longer kept as lost."""
-        self._begin(first)
-        while not self._batch.is_full:
-            if not self._peek() or self._reader.number > last:
-                self._batch.add_lost_through(last)
-                return
-            if not self._add():
-                return
-            self._take()
-
     def _pack_again(self, first, last):
         """Pack `first` to `last`, whatever is no longer kept as lost; return whether it came out whole."""
         self._begin(first)
