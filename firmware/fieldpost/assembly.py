@@ -59,7 +59,7 @@ class Device:
         dialect, host, port_number = make_dialect(hub, identity, self.clock.signing_ms, port)
         # The largest buffers first, while the heap is still in one piece.
         inbound_bytes = INBOUND_BYTES_MAX if hub["twin"] else COMMAND_BYTES_MAX
-        context = make_context(hub, identity, log)
+        context, roots = make_context(hub, identity, log, port)
         path = dialect.websocket_path if hub["transport"] == "websockets" else None
         self.link = self._link_class()(dialect, host, port_number, config["keepalive_s"], context, inbound_bytes, path)
         region = port.region()
@@ -93,7 +93,7 @@ class Device:
         self.settings = None
         self.context = Context(self.outputs, self.ring, self.agent, self._about, self._open_settings)
         self.commands = Commands(
-            Vocabulary(pins, self._user_words()),
+            Vocabulary(pins, self._user_words() if roots is None else roots.words + tuple(self._user_words())),
             self.context,
             Journal(journal),
             self.agent.answer,
@@ -127,6 +127,8 @@ class Device:
             from fieldpost.hubs.plain import Presence
 
             channels.append(Presence(dialect.status_topic))
+        if roots is not None:
+            channels.append(roots)
         if hub["provisioning"] is None:
             session_class = Session
         else:
@@ -134,6 +136,8 @@ class Device:
         self.session = session_class(
             self.link, self.outbox, dialect, self.commands, Backoff(compat.random_below), channels
         )
+        if roots is not None:
+            roots.connect(self.session, self.link.trust)
         self.commands.done_callback = self.session.command_done
         self.agent.connect(self.session, self.commands)
         self._cause = port.reset_cause()

@@ -150,6 +150,8 @@ def _check_hub(hub):
             hub[key] = is_azure
     if hub["host"] is None and (hub["provisioning"] is None or not is_azure):
         raise Mismatch("hub.host is missing: expected a host name")
+    if hub["roll_roots"] and not hub["tls"]:
+        raise Mismatch("hub.roll_roots is true: without TLS there are no roots")
     if is_azure:
         if not hub["tls"]:
             raise Mismatch("hub.tls is false: Azure IoT Hub has no other way in; only dialect plain may go without")
@@ -307,6 +309,7 @@ def _config_shape():
                 ("tls", Optional(yes_or_no, True)),
                 ("methods", Optional(yes_or_no)),
                 ("twin", Optional(yes_or_no)),
+                ("roll_roots", Optional(yes_or_no, False)),
                 ("topics", Optional(Fields(*[(key, Optional(Text(200, "a topic"))) for key, _ in _TOPICS]))),
                 (
                     "provisioning",

@@ -32,21 +32,30 @@ def make_dialect(hub, identity, utc_ms, port):
     return dialect, hub["host"], hub["port"]
 
 
-def make_context(hub, identity, log):
-    """Return the TLS context of all connections, None where the configuration says that there shall be none.
+def make_context(hub, identity, log, port):
+    """Return (context, roots): the TLS context of the first connection, and what rolls its roots (roots.Roots).
 
-    Raises ConfigError if a certificate or the key is none.
+    Either is None where the configuration says that there shall be none. Raises ConfigError if a certificate or the
+    key is none.
     """
     if not hub["tls"]:
         log("warning: hub.tls is false: readings, commands and the password are for anybody to read")
-        return None
-    from fieldpost.links import tls
+        return None, None
+    from fieldpost.links.tls import client_context
 
-    roots = [a2b_base64(root) for root in identity["ca_der"]]
-    certificate, private_key = identity["certificate"], identity["private_key"]
+    certificate = identity["certificate"] and a2b_base64(identity["certificate"])
+    private_key = identity["private_key"] and a2b_base64(identity["private_key"])
     try:
-        return tls.client_context(
-            roots, certificate and a2b_base64(certificate), private_key and a2b_base64(private_key)
+        if not hub["roll_roots"]:
+            roots = [a2b_base64(root) for root in identity["ca_der"]]
+            return client_context(roots, certificate, private_key), None
+        from fieldpost.roots import Roots
+
+        rolled = Roots(
+            identity["ca_der"],
+            port.stored("roots"),
+            lambda roots: client_context(roots, certificate, private_key),
         )
+        return rolled.context(), rolled
     except (ValueError, OSError) as error:
         raise ConfigError("identity.json: ca_der, certificate or private_key cannot be used: %s" % error) from None

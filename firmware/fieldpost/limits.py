@@ -89,6 +89,7 @@ TWIN_REPORT_INTERVAL_MS = const(3_600_000)
 CONFIG_BYTES_MAX = const(8192)  # of either file; a CA certificate in base64 takes 1 to 3 KB
 CA_BYTES_MAX = const(4096)
 ROOTS_MAX = const(4)  # each takes 1 to 2.5 KB of heap once it is parsed
+ROOTS_ADDED_MAX = const(2)  # over the air, beside the identity's
 CERTIFICATE_BYTES_MAX = const(2048)  # a device's, EC P-256: about 400 bytes
 PRIVATE_KEY_BYTES_MAX = const(1536)  # EC P-256: 138 bytes
 

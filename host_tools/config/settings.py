@@ -37,6 +37,7 @@ _SHAPE = Fields(
             ("port", Optional(_PORT)),  # what is usual for the transport
             ("transport", Optional(Choice(TCP, WEBSOCKETS), TCP)),
             ("tls", Optional(Choice(True, False), True)),
+            ("roll_roots", Optional(Choice(True, False), False)),
             ("topics", Optional(Fields(*[(name, Optional(Text(200, "a topic"))) for name in TOPICS]))),
             ("root_certificate", Optional(Text(255, "the path of a PEM file"))),
             ("data", Optional(Text(255, "the path of a folder"))),
@@ -107,6 +108,7 @@ class Settings:
     hub_port: int
     transport: str
     has_tls: bool
+    roll_roots: bool
     topics: dict[str, str]
     hub_data: Path | None
     root_certificate: Path | None
@@ -129,7 +131,9 @@ class Settings:
 
     def hub_settings(self) -> dict[str, Any]:
         """Return what a device's `hub` holds beside host and port."""
-        way = {"transport": WEBSOCKETS} if self.transport == WEBSOCKETS else {}
+        way: dict[str, Any] = {"transport": WEBSOCKETS} if self.transport == WEBSOCKETS else {}
+        if self.roll_roots:
+            way["roll_roots"] = True
         if self.kind == PLAIN:
             return {
                 "dialect": PLAIN,
@@ -194,6 +198,7 @@ def _settings(path: Path | None, values: dict[str, Any]) -> Settings:
         hub_port=hub["port"] or (443 if hub["transport"] == WEBSOCKETS else 8883),
         transport=hub["transport"],
         has_tls=hub["tls"],
+        roll_roots=hub["roll_roots"],
         topics={key: topic for key, topic in (hub["topics"] or {}).items() if topic is not None},
         hub_data=_beside(path, hub["data"]),
         root_certificate=_beside(path, hub["root_certificate"]),

@@ -23,6 +23,8 @@ def settings_text(hub_host: str | None, networks: Sequence[str], interval_ms: in
 # Global Root G2, Microsoft RSA Root Certificate Authority 2017 and DigiCert Global Root G3. The local hub's own is
 # found without it.
 # root_certificate = "roots.pem"
+# Whether devices take further roots over the air (docs/connect.md).
+# roll_roots = true
 # kind = "plain" is any other MQTT 3.1.1 broker; it may be reached without TLS, and has topics of its own:
 # tls = true
 # topics.telemetry = "fieldpost/{{device_id}}/telemetry/{{message_id}}"

@@ -45,7 +45,8 @@ FIRMWARE = {
     "ports": _GROUND | {"ring.region"},
     # The one place that knows both sides.
     "assembly": _CORE | {"agent", "identity", "links", "sensors", "ports"},
-    "identity": _CORE | {"links"},
+    "identity": _CORE | {"links", "roots"},
+    "roots": _GROUND | {"commands"},
     # Takes from a built device what only its start needed.
     "lighten": _CORE | {"agent", "assembly", "links"},
     # The service around it, on Linux.

@@ -24,7 +24,7 @@ DER = "MIIB" * 40
 IDENTITY_TEXT = '{"device_id": "emulator-1", "key": "%s", "ca_der": "%s"}' % (KEY, DER)
 
 
-HUB_KEYS = "dialect, host, port, transport, tls, methods, twin, topics, provisioning"
+HUB_KEYS = "dialect, host, port, transport, tls, methods, twin, roll_roots, topics, provisioning"
 HUB = {"dialect": "azure", "tls": True}
 
 
@@ -72,6 +72,7 @@ def test_what_is_left_out_has_a_default():
         "transport": "tcp",
         "methods": True,
         "twin": True,
+        "roll_roots": False,
     }
     least["hub"] = {"host": "h", "transport": "websockets"}
     assert config.check_config(least)["hub"]["port"] == 443

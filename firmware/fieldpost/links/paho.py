@@ -62,10 +62,14 @@ class PahoLink:
         self._now_ms = self._opened_ms = self._stalled_ms = 0
         self._make_client(host, port)
 
-    def point(self, host, port, context=None):
-        """Let go of the connection; lead to another hub, or to the same with another context, from `open` on."""
+    def trust(self, context):
+        """Judge certificates by another context from the next `open` on."""
+        self._wire.context = context
+
+    def point(self, host, port):
+        """Let go of the connection; lead to another hub from the next `open` on."""
         self.close()
-        self._wire.point(host, port, context)
+        self._wire.point(host, port)
         self._packet_ids.clear()
         self._held.clear()
         self._acknowledged.clear()

@@ -57,10 +57,14 @@ class UmqttLink(MQTTClient):
         self._state = _CLOSED
         self._reset(0)
 
-    def point(self, host, port, context=None):
-        """Let go of the connection; lead to another hub, or to the same with another context, from `open` on."""
+    def point(self, host, port):
+        """Let go of the connection; lead to another hub from the next `open` on."""
         self.close()
-        self._wire.point(host, port, context)
+        self._wire.point(host, port)
+
+    def trust(self, context):
+        """Judge certificates by another context from the next `open` on."""
+        self._wire.context = context
 
     def open(self, now_ms, password, handler):
         """Begin to connect; `step` goes on with it. Only the resolver of a board may block (see resolver)."""

@@ -33,15 +33,14 @@ class Wire:
     """
 
     def __init__(self, host, port, context, path=None):
-        self._context = context
+        self.context = context
         self._path = path
         self.point(host, port)
 
-    def point(self, host, port, context=None):
-        """Lead to another server, or to the same with another context, from the next `open` on."""
+    def point(self, host, port):
+        """Lead to another server from the next `open` on."""
         self._host = host
         self._port = port
-        self._context = context or self._context
         self._resolver = Resolver(host, port)
         self._address = None
         self._failed_addresses = 0  # in a row
@@ -139,12 +138,12 @@ class Wire:
                 self._poll.register(self._stream.pollable, select.POLLIN)
 
     def _make_stream(self):
-        if self._context is None:
+        if self.context is None:
             from fieldpost.links import tcp
 
             stream = tcp.Stream(self._raw)
         else:
-            stream = tls.Stream(self._context, self._raw, self._host)
+            stream = tls.Stream(self.context, self._raw, self._host)
         if self._path is not None:
             from fieldpost.links import websocket
 
