@@ -13,8 +13,9 @@ import json
 from binascii import a2b_base64
 
 from fieldpost.commands.word import LEVEL, Word
+from fieldpost.errors import Mismatch
 from fieldpost.limits import CA_BYTES_MAX, ROOTS_ADDED_MAX
-from fieldpost.shapes import Base64, Mismatch
+from fieldpost.shapes import Base64
 
 _NOT_ACCEPTED = "certificate not accepted"  # how links.reasons begins
 

@@ -3,9 +3,9 @@
 import json
 from binascii import a2b_base64, b2a_base64
 
+from fieldpost.errors import Mismatch
 from fieldpost.limits import ROOTS_ADDED_MAX
 from fieldpost.roots import Roots
-from fieldpost.shapes import Mismatch
 from support import raises
 
 

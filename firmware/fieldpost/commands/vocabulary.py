@@ -19,7 +19,8 @@ _ANALOG = _PACKAGE + ".analog_words"
 _MODULES = {"gpio": _GPIO, "pwm": _ANALOG, "adc": _ANALOG}
 _LOADED_FOR_COMMANDS = (_GPIO, _AGENT, _ANALOG, _PACKAGE + ".permit")
 _SHAPES = "fieldpost.shapes"
-_HOLD_SHAPES = (_PACKAGE + ".settings", _USER_MODULE)  # a second copy would not know the shapes of the first
+# A second copy would not know the shapes of the first.
+_HOLD_SHAPES = (_PACKAGE + ".settings", "fieldpost.roots", _USER_MODULE)
 
 
 class Vocabulary:
