@@ -261,3 +261,51 @@ def test_a_ring_without_any_header_left_is_counted_as_damage():
         ring.region.memory[place * SECTOR_BYTES + 9] ^= 4
     assert Ring(ring.region).damaged == ring.newest + 1
     assert Ring(flash_of()).damaged == 0
+
+
+def test_what_an_earlier_lap_left_is_never_read():
+    """Frames that stand behind a newer header, as an erase in part or a page at a wrong place leaves them."""
+    ring = filled(60)
+    memory = ring.region.memory
+    place = ring.newest % 5
+    start = place * SECTOR_BYTES + 2 * PAGE_BYTES
+    for number in range(61, 130):
+        ring.append(1, payload(number))
+    old = bytes(memory[start : start + 2 * PAGE_BYTES])
+    number = 130
+    while ring.newest % 5 != place or ring.newest == place or ring.open_page != 1:
+        ring.append(1, payload(number))
+        number += 1
+    before = numbers(ring)
+    assert not all(byte == 0xFF for byte in old)
+    memory[start : start + 2 * PAGE_BYTES] = old
+    after = Ring(ring.region)
+    assert numbers(after) == before and after.damaged
+    assert after.next_number >= number
+    assert numbers(Ring(ring.region))[-1] == number - 1
+
+
+def test_a_bit_that_cannot_be_programmed_is_seen_at_once_and_costs_no_record():
+    class Worn(NorFlash):
+        def program(self, offset, data):
+            NorFlash.program(self, offset, data)
+            for stuck in range(100, 5 * SECTOR_BYTES, 611):
+                if offset <= stuck < offset + len(data):
+                    self.memory[stuck] |= 0xFF
+
+    flash = Worn(5 * SECTOR_BYTES, sector_bytes=SECTOR_BYTES, strict=False)
+    ring = Ring(flash)
+    for number in range(1, 300):
+        assert ring.append(1, payload(number)) == number
+        ring.forget(max(number - 20, ring.cursor))
+    assert ring.damaged
+    assert numbers(Ring(flash)) == list(range(280, 300))
+
+
+def test_a_supply_that_flutters_erases_nothing():
+    ring = filled(200)
+    ring.forget(200)
+    erases = ring.region.erases
+    for _ in range(20):
+        assert not Ring(ring.region).maintain()
+    assert ring.region.erases == erases
