@@ -38,9 +38,9 @@ def make(
         entry = known.get(row.device)
         if entry is None or entry.hub != hub or entry.auth != auth:
             entry = _new(row, hub, authority, group)
-            inventory.add(entry)
             fresh.add(row.device)
         entries.append(entry)
+    inventory.add(*(entry for entry in entries if entry.device in fresh))  # one transaction, not a thousand
     return Made(entries, fresh)
 
 

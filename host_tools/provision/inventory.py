@@ -55,22 +55,25 @@ class Inventory:
         with self._opened() as connection:
             connection.execute(_SCHEMA)
 
-    def add(self, entry: Entry) -> None:
-        """Keep a device; one of that name is replaced, its flashes forgotten."""
+    def add(self, *entries: Entry) -> None:
+        """Keep devices, all or none; those of the same names are replaced, their flashes forgotten."""
         with self._opened() as connection:
-            connection.execute(
+            connection.executemany(
                 "INSERT OR REPLACE INTO devices (device, board, hub, auth, key, certificate, private_key, group_name, "
                 "created_s) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (
-                    entry.device,
-                    entry.board,
-                    entry.hub,
-                    entry.auth,
-                    entry.key,
-                    entry.certificate,
-                    entry.private_key,
-                    entry.group_name,
-                    int(time.time()),
+                    (
+                        entry.device,
+                        entry.board,
+                        entry.hub,
+                        entry.auth,
+                        entry.key,
+                        entry.certificate,
+                        entry.private_key,
+                        entry.group_name,
+                        int(time.time()),
+                    )
+                    for entry in entries
                 ),
             )
 

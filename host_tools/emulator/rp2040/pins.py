@@ -8,6 +8,8 @@ from host_tools.emulator.pins import Cause, Edge, EmulatedPin
 from host_tools.errors import UserError
 
 _FUNCTION_PWM = 4  # "RP2040 Datasheet", section 2.19.2
+# The Wi-Fi chip hangs on these and on no header; its firmware alone is millions of edges ("Pico W Datasheet", 2.1).
+_WIFI_GPIOS = (23, 24, 25, 29)
 
 
 class ChipPins:
@@ -36,6 +38,8 @@ class ChipPins:
         """Watch the pins of a chip that was just powered."""
         self._chip = chip
         for number in range(len(chip.gpio)):
+            if number in _WIFI_GPIOS:
+                continue
             chip.gpio[number].add_listener(self._listener(number))
         for number, level in self._driven.items():
             chip.gpio[number].set_input_value(bool(level))
