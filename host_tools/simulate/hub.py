@@ -15,6 +15,7 @@ from host_tools.simulate.world import World
 
 LOCK_MS = 60_000
 PARTING_MS_MAX = 60_000
+HOLDS_IN_EACH = 4  # one life in so many has a hub that takes its time to store what has arrived
 
 
 @dataclass(slots=True)
@@ -48,6 +49,7 @@ class Hub:
         self._on_message = on_message
         self._on_settled = on_settled
         self.is_running = True
+        self._starts = 0
         self.puback_delay_ms = (1, 20)
         self.loses_next_puback = False
         self.parts_late = False  # an older connection lives on beside the newer one for a while
@@ -75,6 +77,7 @@ class Hub:
 
     def start(self) -> None:
         """It comes back with its store."""
+        self._starts += 1
         self.is_running = True
 
     def _accept(self, connection: Connection) -> bool:
@@ -100,9 +103,7 @@ class Hub:
         elif connection is not self._connection and not (self.parts_late and kind == "publish"):
             connection.close_hub_end()
         elif kind == "publish":
-            if connection is not self._connection:
-                self._world.fault("message of an older connection")
-            self._store(connection, *packet[1:])
+            self._hold(connection, packet)
         elif kind == "puback":
             self._acknowledged(packet[1])
         elif kind == "subscribe":
@@ -111,6 +112,25 @@ class Hub:
             self._deliver_waiting()
         elif kind == "pingreq":
             connection.tell_device(("pingresp",))
+
+    def _hold(self, connection: Connection, packet: Packet) -> None:
+        """Store it, after what came before it by the same connection."""
+        now_ms, starts = self._world.now_ms, self._starts
+        due_ms = max(connection.held_until_ms, now_ms)
+        if self.parts_late and self._world.seed % HOLDS_IN_EACH == 0:
+            due_ms = max(due_ms, now_ms + self._world.spread(10, PARTING_MS_MAX))
+        if due_ms == now_ms and connection.held_until_ms < now_ms:
+            self._store_late(connection, packet, starts)
+            return
+        connection.held_until_ms = due_ms
+        self._world.at(due_ms, lambda: self._store_late(connection, packet, starts))
+
+    def _store_late(self, connection: Connection, packet: Packet, starts: int) -> None:
+        if not self.is_running or starts != self._starts:
+            return  # what a process had not stored ends with it
+        if connection is not self._connection:
+            self._world.fault("message of an older connection")
+        self._store(connection, *packet[1:])
 
     def _store(self, connection: Connection, topic: bytes, body: bytes, packet_id: int, dup: bool) -> None:
         head, _, bag = topic.decode().partition("/messages/events/")

@@ -74,6 +74,7 @@ class Connection:
         self.is_swallowed = False
         self.device_end_open = True
         self.hub_end_open = False
+        self.held_until_ms = 0  # until then the hub has not stored what came by it
         self._last_up_ms = 0
         self._last_down_ms = 0
 
