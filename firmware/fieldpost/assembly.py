@@ -288,6 +288,8 @@ class Device:
 
     def _about(self):
         """Return what `agent.info` answers."""
+        if compat.is_micropython:
+            gc.collect()  # free is what could be taken, garbage included
         return (
             ("version", __version__),
             ("board", self.config["board"]),
