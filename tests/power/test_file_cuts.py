@@ -75,10 +75,14 @@ class Disk:
             open=lambda path, flags: FD,
             fstat=lambda file: SimpleNamespace(st_size=len(self.cache)),
             fsync=lambda file: None,
+            posix_fadvise=lambda *span_and_advice: None,
+            close=lambda file: None,
+            strerror=os.strerror,
             pread=self.pread,
             pwrite=self.pwrite,
             fdatasync=self.fdatasync,
             O_RDWR=os.O_RDWR,
+            POSIX_FADV_DONTNEED=os.POSIX_FADV_DONTNEED,
         )
 
     @staticmethod
@@ -101,6 +105,7 @@ def records(ring):
 
 def ring_on(disk, monkeypatch):
     monkeypatch.setattr(file_region, "os", disk.as_os())
+    monkeypatch.setattr(file_region, "fcntl", SimpleNamespace(flock=lambda *lock: None, LOCK_EX=2, LOCK_NB=4))
     return Ring(FileRegion("queue", SECTORS))
 
 
