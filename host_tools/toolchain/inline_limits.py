@@ -7,15 +7,12 @@ they are: tracebacks keep telling the truth.
 
 import ast
 import io
-import threading
 import tokenize
 from pathlib import Path
 
 from host_tools.errors import UserError
 
 _MODULE = "fieldpost.limits"
-# CPython 3.11 counts the depth of trees for all threads together (cpython#106905), and labs build side by side.
-_parsing = threading.Lock()
 
 
 def read_limits(path: Path) -> dict[str, int]:
@@ -28,8 +25,7 @@ def read_limits(path: Path) -> dict[str, int]:
 
 def inline(source: str, limits: dict[str, int], name: str) -> str:
     """Return `source` with numbers for the limits that it imports. name: for messages. Raises UserError."""
-    with _parsing:
-        body = ast.parse(source).body
+    body = ast.parse(source).body
     imports = [node for node in body if isinstance(node, ast.ImportFrom) and node.module == _MODULE]
     if not imports:
         return source

@@ -7,9 +7,9 @@ unpacked, and run from there; mpremote installs from package.json onto an emulat
 import asyncio
 import json
 import os
+import shutil
 import subprocess
 import sys
-import tarfile
 import zipfile
 from pathlib import Path
 
@@ -41,12 +41,10 @@ def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
     listed = subprocess.run(["git", "-C", ROOT, "ls-files", "-z"], capture_output=True, check=False)
     if listed.returncode != 0:
         pytest.skip("not a git checkout: what belongs to the project is not known")
-    with tarfile.open(work / "source.tar", "w") as archive:
-        for name in filter(None, listed.stdout.decode().split("\0")):
-            if (ROOT / name).is_file():
-                archive.add(ROOT / name, name)
-    with tarfile.open(work / "source.tar") as archive:
-        archive.extractall(work / "source", filter="data")
+    for name in filter(None, listed.stdout.decode().split("\0")):
+        if (ROOT / name).is_file():
+            (work / "source" / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, work / "source" / name)
     pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation"]
     subprocess.run([*pip, "-w", work, work / "source"], check=True, stdout=subprocess.DEVNULL)
     (wheel,) = work.glob("*.whl")
