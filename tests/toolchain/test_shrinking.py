@@ -82,6 +82,8 @@ def test_every_module_still_compiles_and_names_are_few(tmp_path):
     after = set().union(*(private_names(text) for text in texts))
     from host_tools.shipped import shipped
 
+    # Limits become numbers when it is compiled; their names are in the text alone.
+    after -= {"_" + name for name in read_limits(shipped("firmware") / "fieldpost" / "limits.py")}
     before = set().union(*(private_names(path.read_text()) for path in shipped("firmware").glob("fieldpost/**/*.py")))
     assert len(after) * 3 < len(before), (len(after), len(before))
     assert firmware.build(tmp_path / "tree", lambda line: pytest.fail(line)) == tree, "nothing is compiled twice"
