@@ -29,9 +29,10 @@ def main():
         log("not started: %s" % error)
         return
     from fieldpost.assembly import Device, open_port
-    from fieldpost.lighten import lighten, unload
+    from fieldpost.lighten import lighten
+    from fieldpost.modules import unload
 
-    unload("config")  # its checks have done their work
+    unload("fieldpost.config")  # its checks have done their work
     port = open_port(settings, identity)
     try:
         device = Device(settings, identity, port, log)

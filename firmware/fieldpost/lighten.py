@@ -4,10 +4,6 @@ MicroPython keeps the code of every function that a class still names. A constru
 parts of umqtt.simple's client that the link has replaced, are a tenth of what the agent takes.
 """
 
-import sys
-
-from umqtt.simple import MQTTClient
-
 from fieldpost.agent import Agent
 from fieldpost.assembly import Device
 from fieldpost.clock import Clock
@@ -17,6 +13,8 @@ from fieldpost.commands.journal import Journal
 from fieldpost.commands.outputs import Outputs
 from fieldpost.commands.vocabulary import Vocabulary
 from fieldpost.health import Health
+from fieldpost.links.umqtt import MQTTClient
+from fieldpost.modules import unload
 from fieldpost.records.recorder import Recorder
 from fieldpost.records.renderer import Renderer
 from fieldpost.records.schemas import Schemas
@@ -64,19 +62,12 @@ _MADE_ONCE = (
 def lighten():
     """Forget what has done its work. The device must have been made."""
     for name in _MODULES:
-        unload(name)
+        unload("fieldpost." + name)
     for made in _MADE_ONCE:
         _forget(made, "__init__")
     for name in list(MQTTClient.__dict__):
         if name[:2] != "__":
             _forget(MQTTClient, name)
-
-
-def unload(name):
-    """Take a module of the agent off the heap, if it is there: its package and the interpreter forget it."""
-    package, _, last = ("fieldpost." + name).rpartition(".")
-    if sys.modules.pop("fieldpost." + name, None) is not None:
-        delattr(sys.modules[package], last)
 
 
 def _forget(owner, name):

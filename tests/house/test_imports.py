@@ -11,7 +11,7 @@ from host_tools.cli import VERBS
 
 ROOT = Path(__file__).parents[2]
 
-_GROUND = {"limits", "errors", "compat", "shapes", "hmac_sha256", "proof"}
+_GROUND = {"limits", "errors", "compat", "shapes", "hmac_sha256", "proof", "modules"}
 _CORE = _GROUND | {
     "ring",
     "records",

@@ -2,7 +2,7 @@
 
 import sys
 
-from fieldpost import lighten
+from fieldpost import lighten, modules
 from fieldpost.uplink.window import Window
 from support import raises
 
@@ -29,9 +29,17 @@ def test_what_is_made_once_cannot_be_made_again_and_goes_on_working():
             sys.modules[name] = loaded[name]
 
 
-def test_a_module_that_is_not_there_is_no_trouble():
-    lighten.unload("ring.never_loaded")
-    assert "fieldpost.ring" in sys.modules
+def test_a_module_is_forgotten_and_can_be_loaded_again():
+    from fieldpost.ring import layout
+
+    modules.unload("fieldpost.ring.layout")
+    assert "fieldpost.ring.layout" not in sys.modules and not hasattr(sys.modules["fieldpost.ring"], "layout")
+    modules.unload("fieldpost.ring.layout")
+    modules.unload("fieldpost.ring.never_loaded")
+    import fieldpost.ring.layout
+
+    assert fieldpost.ring.layout.divide is not layout.divide
+    sys.modules["fieldpost.ring.layout"] = layout
 
 
 _CLIENT = {name: getattr(lighten.MQTTClient, name) for name in lighten.MQTTClient.__dict__ if name[:2] != "__"}

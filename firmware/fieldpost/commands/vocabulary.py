@@ -9,6 +9,7 @@ import sys
 from fieldpost import compat
 from fieldpost.commands import word
 from fieldpost.errors import Mismatch
+from fieldpost.modules import unload
 
 _USER_MODULE = "user_commands"
 _PACKAGE = "fieldpost.commands"
@@ -62,21 +63,15 @@ class Vocabulary:
         """Give back the memory of what was loaded for commands; on a machine that has enough, it stays."""
         if self._is_open and compat.is_micropython:
             for name in _LOADED_FOR_COMMANDS:
-                _unload(name)
+                unload(name)
             if not [name for name in _HOLD_SHAPES if name in sys.modules]:
-                _unload(_SHAPES)
+                unload(_SHAPES)
         self._is_open = False
 
     def _load(self, module):
         self._is_open = True
         __import__(module)
         return sys.modules[module].WORDS
-
-
-def _unload(name):
-    if sys.modules.pop(name, None) is not None:
-        package, _, last = name.rpartition(".")
-        delattr(sys.modules[package], last)
 
 
 def user_words():

@@ -22,6 +22,7 @@ from fieldpost.clock import Clock
 from fieldpost.hubs.azure import AzureDialect
 from fieldpost.links import tls
 from fieldpost.links.umqtt import UmqttLink
+from fieldpost.modules import unload
 from fieldpost.records.earlier import last_boot
 from fieldpost.records.json_body import JsonBody
 from fieldpost.records.reading_schema import ReadingSchema
@@ -110,13 +111,6 @@ class Heap:
         return gc.mem_alloc()
 
 
-def unload(name):
-    """Take a module that has done its work off the heap, as main.py does on a board."""
-    package, _, last = ("fieldpost." + name).rpartition(".")
-    del sys.modules["fieldpost." + name]
-    delattr(sys.modules[package], last)
-
-
 def main():
     """Drain until nothing waits, or for as long as was asked."""
     with open(sys.argv[1]) as file:
@@ -127,8 +121,8 @@ def main():
     dialect = AzureDialect(asked["host"], asked["device"], asked["key"], clock.utc_ms)
     link = UmqttLink(dialect, asked["host"], asked["port"], 30, tls.client_context([a2b_base64(asked["ca"])]))
     ring = Ring(FileFlash(asked["ring"]))
-    unload("ring.recovery")
-    unload("ring.search")
+    unload("fieldpost.ring.recovery")
+    unload("fieldpost.ring.search")
     schemas, timeline = Schemas(), Timeline()
     recorder = Recorder(ring, last_boot(ring) + 1, clock, timeline)
     reading_schema = ReadingSchema(_SCHEMA)
