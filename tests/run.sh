@@ -45,15 +45,23 @@ if [ $everything = yes ]; then
 fi
 
 failed=0
+if [ -n "$portable" ]; then
+    # Beside the others, which wait more than they compute; what it says comes after them.
+    said=$(mktemp)
+    trap 'rm -f "$said"; kill "$portable_run" 2>/dev/null || :' EXIT
+    # shellcheck disable=SC2086 # paths of the project, without spaces
+    MICROPYPATH="firmware:tests/unit:firmware/lib:.:$UMQTT:$DRIVERS:.frozen" \
+        "$MICROPYTHON" -X heapsize=8M tests/micropython_runner.py $(find $portable -name 'test_*.py' | sort) \
+        >"$said" 2>&1 &
+    portable_run=$!
+fi
+
 section "CPython $(python -c 'import platform; print(platform.python_version())')"
 python -m pytest "$@" || failed=1
 
 if [ -n "$portable" ]; then
     section "MicroPython"
-    # shellcheck disable=SC2086 # paths of the project, without spaces
-    files=$(find $portable -name 'test_*.py' | sort)
-    # shellcheck disable=SC2086
-    MICROPYPATH="firmware:tests/unit:firmware/lib:.:$UMQTT:$DRIVERS:.frozen" \
-        "$MICROPYTHON" -X heapsize=8M tests/micropython_runner.py $files || failed=1
+    wait "$portable_run" || failed=1
+    cat "$said"
 fi
 exit $failed
