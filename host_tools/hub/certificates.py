@@ -77,6 +77,7 @@ class Certificates:
         builder = _builder(name, name, key.public_key(), now, _CA_DAYS)
         builder = builder.add_extension(x509.BasicConstraints(ca=True, path_length=1), critical=True)
         builder = builder.add_extension(_key_usage(key_cert_sign=True), critical=True)
+        builder = builder.add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         self._write("ca", key, builder.sign(key, hashes.SHA256()))
 
     def _make_server(self, now: datetime.datetime) -> None:
@@ -91,6 +92,9 @@ class Certificates:
         builder = builder.add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         builder = builder.add_extension(_key_usage(key_cert_sign=False), critical=True)
         builder = builder.add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
+        # RFC 5280 section 4.2.1.1; Python 3.13 and newer refuse a server without it.
+        signer = x509.AuthorityKeyIdentifier.from_issuer_public_key(issuer_key.public_key())
+        builder = builder.add_extension(signer, critical=False)
         self._write("server", key, builder.sign(issuer_key, hashes.SHA256()))
 
     def _is_good(self, stem: str, issuer: str, moment: datetime.datetime) -> bool:
@@ -114,6 +118,7 @@ class Certificates:
         certificate = x509.load_pem_x509_certificate((self._directory / "server.pem").read_bytes())
         try:
             held = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+            certificate.extensions.get_extension_for_class(x509.AuthorityKeyIdentifier)  # older ones lack it
         except x509.ExtensionNotFound:
             return False
         return {_general_name(name) for name in self._names} <= set(held)

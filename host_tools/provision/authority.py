@@ -59,6 +59,7 @@ class Authority:
             _builder(device, self._certificate.subject, key.public_key(), _DEVICE_DAYS)
             .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
             .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.CLIENT_AUTH]), critical=False)
+            .add_extension(self._signer(), critical=False)
         )
         return _described(builder.sign(self._key, hashes.SHA256()), key)
 
@@ -66,7 +67,12 @@ class Authority:
         """Return a certificate whose common name is Azure's verification code, signed by the authority, PEM."""
         key = ec.generate_private_key(ec.SECP256R1())
         builder = _builder(code, self._certificate.subject, key.public_key(), 30)
+        builder = builder.add_extension(self._signer(), critical=False)
         return builder.sign(self._key, hashes.SHA256()).public_bytes(serialization.Encoding.PEM).decode()
+
+    def _signer(self) -> x509.AuthorityKeyIdentifier:
+        """Say whose key signed (RFC 5280 section 4.2.1.1): strict verifiers refuse what does not."""
+        return x509.AuthorityKeyIdentifier.from_issuer_public_key(self._key.public_key())
 
     def _make(self, name: str) -> None:
         key = ec.generate_private_key(ec.SECP256R1())
@@ -75,6 +81,7 @@ class Authority:
             _builder(name, subject, key.public_key(), _CA_DAYS)
             .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
             .add_extension(_USAGE_CA, critical=True)
+            .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         )
         made = _described(builder.sign(key, hashes.SHA256()), key)
         write_private_file(self._key_file, made.key)

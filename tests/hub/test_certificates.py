@@ -1,6 +1,7 @@
 """The hub's certificates: kept while they are good, made anew when they are not, never replaced by guess."""
 
 import datetime
+import ssl
 import stat
 
 import pytest
@@ -74,3 +75,22 @@ def test_a_file_that_is_no_certificate_is_left_alone_and_named(tmp_path, name):
     with pytest.raises(UserError, match="certificates in"):
         Certificates(tmp_path)
     assert (tmp_path / name).read_bytes() == b"holiday pictures"
+
+
+def test_a_strict_verifier_accepts_the_server(tmp_path):
+    """Goal: Python 3.13 and newer, which are strict by default (ssl.VERIFY_X509_STRICT), can talk to the hub."""
+    held = Certificates(tmp_path)
+    client = ssl.create_default_context(cadata=held.ca_pem)
+    client.verify_flags |= ssl.VERIFY_X509_STRICT
+    to_server, to_client = ssl.MemoryBIO(), ssl.MemoryBIO()
+    ends = [
+        client.wrap_bio(to_client, to_server, server_hostname="localhost"),
+        held.server_context().wrap_bio(to_server, to_client, server_side=True),
+    ]
+    while ends:
+        for end in list(ends):
+            try:
+                end.do_handshake()
+                ends.remove(end)
+            except ssl.SSLWantReadError:
+                pass
