@@ -36,7 +36,7 @@ from fieldpost.uplink.backoff import Backoff
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.pace import Pace
-from fieldpost.uplink.session import Session
+from fieldpost.uplink.session import CONNECTING, Session
 
 
 class Device:
@@ -47,6 +47,7 @@ class Device:
         self.port = port
         self._log = log
         self._next_status_ms = 0
+        self._collects_early = None
         self.clock = Clock(compat.ticks_ms(), getattr(port, "set_time_ms", None))
         # Outputs before whatever may fail: a pin that the agent before this one left on goes to its safe level.
         pins = config["pins"]
@@ -147,10 +148,10 @@ class Device:
         """Run until interrupted, or until a restart is asked for; outputs are safe when it ends, however it ends."""
         if compat.is_micropython:
             gc.collect()
-            gc.threshold(GC_THRESHOLD_BYTES)
         watchdog = self.port.watchdog()
         try:
             while True:
+                self._collect_early(self.session.state != CONNECTING)
                 wait_ms = self.step()
                 if self.agent.stalled() is None:
                     watchdog.feed()
@@ -163,6 +164,16 @@ class Device:
             self.link.close()
         self.ring.sync()
         self.port.reset()
+
+    def _collect_early(self, wanted):
+        """Collect before garbage breaks up the heap, but not while TLS shakes hands.
+
+        On rp2 its library takes and gives back heap all the time then: a collection for every 16 KB of that made a
+        handshake of seconds out of one.
+        """
+        if compat.is_micropython and wanted != self._collects_early:
+            self._collects_early = wanted
+            gc.threshold(GC_THRESHOLD_BYTES if wanted else -1)
 
     def step(self):
         """Do what is due; return how many ms may pass until the next."""
