@@ -37,12 +37,6 @@ def held():
     gc.collect()
     return gc.mem_alloc()
 
-def unload(name):  # as main.py does on a board
-    if "fieldpost." + name in sys.modules:
-        del sys.modules["fieldpost." + name]
-        package, _, last = ("fieldpost." + name).rpartition(".")
-        delattr(sys.modules[package], last)
-
 def spent(work):
     # us and bytes of heap for each turn; nothing is collected meanwhile
     gc.collect()
@@ -55,13 +49,14 @@ def spent(work):
 
 device = Device()
 payload = bytes(64)
+from fieldpost.modules import unload
 start = held()
 from fieldpost.ports.block_region import BlockRegion
 from fieldpost.ring.log import Ring
 Ring(BlockRegion(device, range(16))).reader()  # some modules are imported when they are first needed
 opening = held() - start
-unload("ring.recovery")
-unload("ring.search")
+unload("fieldpost.ring.recovery")
+unload("fieldpost.ring.search")
 code = held() - start
 region = BlockRegion(device, range(16))
 from fieldpost.ring import recovery
