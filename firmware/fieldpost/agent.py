@@ -28,8 +28,8 @@ class Agent:
 
     readings, urgent: Recorders, of the backlog and of what must not wait behind it. schemas: see records.schemas.
     make_sensor: callable that returns a sensor with read(), or raises SensorError; asked again after a failure.
-    network: is_up and step(ticks). ask_time_ms: callable, UTC ms or OSError. session, commands: step(now_ms).
-    log: callable that takes one line of text.
+    network: is_up and step(ticks). ask_time_ms: callable, UTC ms, None for "not yet", or OSError.
+    session, commands: step(now_ms). log: callable that takes one line of text.
     """
 
     def __init__(self, config, readings, urgent, clock, schemas, make_sensor, network, ask_time_ms, log):
@@ -195,7 +195,10 @@ class Agent:
         clock = self._clock
         is_first = clock.utc_ms() is None
         try:
-            clock.learn(self._ask_time_ms())
+            utc_ms = self._ask_time_ms()
+            if utc_ms is None:
+                return  # the question is under way
+            clock.learn(utc_ms)
         except (OSError, ValueError) as error:
             self._time_failed(now_ms, is_first, error)
             return

@@ -131,7 +131,10 @@ RENEW_QUIET_PERCENT = const(85)  # of a password's life: from here on in the fir
 RENEW_LATEST_PERCENT = const(95)
 
 # --- links: MQTT over TLS -----------------------------------------------------------------------
-CONNECT_TIMEOUT_MS = const(20_000)  # TCP, an RSA handshake of 5 s on a slow chip, CONNACK
+CONNECT_TIMEOUT_MS = const(20_000)  # name, TCP, an RSA handshake of 5 s on a slow chip, CONNACK
+DNS_FIRST_WAIT_MS = const(1_000)  # before a question is repeated; then 2, 4, ... s, as lwIP and glibc do
+DNS_WAIT_MS_MAX = const(12_000)  # leaves the rest of a connection's time to the handshake
+DNS_ANSWER_BYTES_MAX = const(512)  # RFC 1035 section 2.3.4
 PING_TIMEOUT_MS = const(10_000)
 WRITE_STALL_MS_MAX = const(20_000)
 EVENT_TOPIC_BYTES_MAX = const(512)
@@ -148,6 +151,7 @@ WEBSOCKET_HEAD_BYTES_MAX = const(1_024)  # of the server's answer to the handsha
 MESSAGE_BYTES_MAX = const(262_144)  # where memory is plenty; IoT Hub sends at most 64 KB, no broker needs more
 READS_PER_STEP_MAX = const(8)  # a flood must not keep the sensor waiting
 
+assert DNS_WAIT_MS_MAX < CONNECT_TIMEOUT_MS
 assert BATCH_BYTES_MIN >= BATCH_TAIL_BYTES_MAX + 2 * LOST_RANGE_BYTES_MAX + RECORD_TEXT_BYTES_MAX + 32
 assert OUT_PUBLISH_BYTES >= BATCH_BYTES_MAX + EVENT_TOPIC_BYTES_MAX
 assert OUT_RESERVED_BYTES >= 4 * COMMANDS_QUEUED_MAX + READ_CHUNK_BYTES + 16

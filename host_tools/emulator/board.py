@@ -361,6 +361,7 @@ class EmulatedBoard:
             self._modules = chip_build.build()
             await self.link.start()
             self._registers.set_relay_port(self.link.port)
+            self._registers.set_names_port(self.link.names.port)
             asyncio.get_running_loop().add_reader(self._stdio.fileno(), self._output)
 
     def _start(self, cause: str, start: Start) -> None:

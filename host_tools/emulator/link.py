@@ -12,6 +12,8 @@ import struct
 from collections.abc import Callable
 from typing import cast
 
+from host_tools.emulator.names import NameServer
+
 _TCP_ESTABLISHED = 1  # linux/tcp_states.h
 
 
@@ -26,6 +28,7 @@ class Link:
         self.before_passing_on = before_passing_on
         self.is_up = True
         self.time_off_s: float | None = 0.0  # by how much the time server is wrong; None: it does not answer
+        self.names = NameServer()
         self.port = 0
         self.connections = 0
         self._server: asyncio.Server | None = None
@@ -38,11 +41,13 @@ class Link:
         loop = asyncio.get_running_loop()
         self._server = await loop.create_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
+        await self.names.start()
 
     async def stop(self) -> None:
         """Close everything."""
         if self._server is not None:
             self._server.close()
+        self.names.stop()
         for task in self._tasks:
             task.cancel()
         for pair in list(self._pairs):

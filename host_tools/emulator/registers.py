@@ -15,6 +15,7 @@ is the other reader.
     28  u32  most heap bytes found in use              board
     32  u64  radio: monotonic ms of the join           board
     40  u16  radio: byte 2 at the join                 board
+    42  u16  UDP port that stands for the name server  supervisor
     64  64 x u8  level of each GPIO                    board for outputs, supervisor for inputs
    128  64 x u8  mode of each GPIO (chip/_pin.py)      board
    256  one line of JSON: what the chip is             supervisor, before each start
@@ -41,6 +42,7 @@ _CLOCK_OFFSET = 8
 _FEED = 16
 _HEAP_BASE = 24
 _HEAP_PEAK = 28
+_NAMES_PORT = 42
 _LEVELS = 64
 _MODES = 128
 _CONFIG = 256
@@ -90,6 +92,10 @@ class Registers:
     def set_relay_port(self, port: int) -> None:
         """Set the TCP port on 127.0.0.1 that every name and port of the board leads to."""
         struct.pack_into("<H", self._page, _RELAY_PORT, port)
+
+    def set_names_port(self, port: int) -> None:
+        """Set the UDP port on 127.0.0.1 at which the board finds its name server."""
+        struct.pack_into("<H", self._page, _NAMES_PORT, port)
 
     def set_clock_offset_ns(self, offset_ns: int) -> None:
         """Set the board's clock to the host's clock plus `offset_ns`."""

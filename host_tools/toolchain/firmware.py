@@ -38,6 +38,7 @@ NOT_FOR_BOARDS = (
     "fieldpost/ports/linux.py",
     "fieldpost/ports/file_region.py",
     "fieldpost/links/paho.py",
+    "fieldpost/links/resolver.py",
     "fieldpost/daemon/",
 )
 # What is imported on a board, of the packages that pip has installed.

@@ -41,8 +41,8 @@ FIRMWARE = {
     "agent": _CORE,
     "links": _GROUND,
     "sensors": _GROUND,
-    # A port gives the flash; what a flash region is, the ring says.
-    "ports": _GROUND | {"ring.region"},
+    # A port gives the flash; what a flash region is, the ring says. It asks for names as the link does.
+    "ports": _GROUND | {"ring.region", "links.dns"},
     # The one place that knows both sides.
     "assembly": _CORE | {"agent", "identity", "links", "sensors", "ports"},
     "identity": _CORE | {"links", "roots"},

@@ -67,7 +67,7 @@ class UmqttLink(MQTTClient):
         self._wire.context = context
 
     def open(self, now_ms, password, handler):
-        """Begin to connect; `step` goes on with it. Only the resolver of a board may block (see resolver)."""
+        """Begin to connect; `step` goes on with it."""
         self.close()
         self._reset(now_ms)
         self._handler = handler

@@ -3,7 +3,8 @@
     closed --open--> resolving --> reaching (TCP) --> up: bytes go in and out; TLS shakes hands inside of them
 
 The name is asked again when an address was of no use, and its next one is taken: the first may be of a network
-(IPv6) that does not lead there, or of a hub that has moved.
+(IPv6) that does not lead there, or of a hub that has moved. Where no name server answers, the address at which the
+server was last will do.
 """
 
 import errno
@@ -11,9 +12,9 @@ import gc
 import select
 import socket
 
-from fieldpost.compat import const, sleep_ms
+from fieldpost.compat import const, is_micropython, sleep_ms
 from fieldpost.links import reasons, tls
-from fieldpost.links.resolver import Resolver
+from fieldpost.modules import unload
 
 # Some ports use lwIP's numbers for "in progress" and know no name for them.
 _IN_PROGRESS = (errno.EINPROGRESS, errno.EAGAIN, errno.EALREADY, 119)
@@ -41,8 +42,9 @@ class Wire:
         """Lead to another server from the next `open` on."""
         self._host = host
         self._port = port
-        self._resolver = Resolver(host, port)
+        self._question = None  # what is its address?
         self._address = None
+        self._proved_address = None
         self._failed_addresses = 0  # in a row
         self._is_resolving = False
         self._raw = None
@@ -53,9 +55,7 @@ class Wire:
         """Begin to connect; `step` goes on with it. Raises NoWay."""
         self.close()
         gc.collect()  # TLS needs one free run of 16.7 KB
-        if self._address is None:
-            self._is_resolving = True
-            self._resolver.ask()
+        self._is_resolving = self._address is None
         self._begin()
 
     def step(self):
@@ -70,6 +70,7 @@ class Wire:
     def arrived(self):
         """The server has proved to be the right one: its address is kept."""
         self._failed_addresses = 0
+        self._proved_address = self._address
 
     def led_nowhere(self):
         """No connection came about: another address may lead further."""
@@ -111,7 +112,7 @@ class Wire:
     def _begin(self):
         try:
             if self._address is None:
-                found = self._resolver.answer()
+                found = self._find()
                 if found is None:
                     return
                 self._address = found[self._failed_addresses % len(found)]
@@ -125,6 +126,22 @@ class Wire:
                 raise NoWay("no way to %s: %s" % (self._host, reasons.of_error(error)))
         self._poll = select.poll()
         self._poll.register(self._raw, select.POLLOUT)
+
+    def _find(self):
+        """Return getaddrinfo's list, or None for "not yet". Raises OSError."""
+        if self._question is None:
+            self._question = _ask(self._host, self._port)
+        try:
+            found = self._question.answer()
+        except OSError:
+            if self._proved_address is None:
+                self._question = None
+                raise
+            found = (self._proved_address,)
+        if found is not None:
+            self._question = None
+            unload("fieldpost.links.dns")
+        return found
 
     def _reach(self):
         for event in self._poll.poll(0):
@@ -149,6 +166,14 @@ class Wire:
 
             stream = websocket.Stream(stream, self._host, self._port, self._path)
         return stream
+
+
+def _ask(host, port):
+    if is_micropython:
+        from fieldpost.links.dns import Question
+    else:
+        from fieldpost.links.resolver import Question
+    return Question(host, port)
 
 
 def _no_delay(raw):

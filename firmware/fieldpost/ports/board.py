@@ -7,6 +7,7 @@ import ntptime
 from busio import I2C
 
 from fieldpost.limits import GROUP_RECORDS, NTP_TIMEOUT_S
+from fieldpost.modules import unload
 from fieldpost.ports.stored_text import StoredText
 from fieldpost.ports.wifi import Wifi
 
@@ -26,6 +27,7 @@ class Board:
     def __init__(self, config, identity):
         self._config = config
         self._ntp_host = 0
+        self._ntp_name = None  # what is asked for its address
         self.network = Wifi(config["wifi"], identity["wifi_passwords"], self.wifi_reconnects)
 
     def files_region(self):
@@ -83,19 +85,33 @@ class Board:
         return machine.WDT(timeout=self._config["watchdog_ms"])
 
     def ask_time_ms(self):
-        """Ask one time server; return UTC in ms since 1970. OSError if it does not answer (RFC 5905, SNTP).
+        """Ask one time server; return UTC in ms since 1970, None while its name is asked for.
 
-        The servers take turns when one fails. Blocks for NTP_TIMEOUT_S at the most, and for the resolver. The
-        machine's clock stays as it is: ntptime.settime would believe anything.
+        OSError if it does not answer (RFC 5905, SNTP); the servers take turns then. Blocks for NTP_TIMEOUT_S at the
+        most. The machine's clock stays as it is: ntptime.settime would believe anything.
         """
+        from fieldpost.links.dns import Question
+
         hosts = self._config["ntp_hosts"]
-        ntptime.host = hosts[self._ntp_host % len(hosts)]
-        ntptime.timeout = NTP_TIMEOUT_S
         try:
-            return (ntptime.time() + _EPOCH_OFFSET_S) * 1000
+            if self._ntp_name is None:
+                self._ntp_name = Question(hosts[self._ntp_host % len(hosts)], 0)
+            found = self._ntp_name.addresses()
+            if found is None:
+                return None
+            ntptime.host = found[0]
+            ntptime.timeout = NTP_TIMEOUT_S
+            utc_s = ntptime.time()
         except OSError:
             self._ntp_host += 1
+            self._forget_name()
             raise
+        self._forget_name()
+        return (utc_s + _EPOCH_OFFSET_S) * 1000
+
+    def _forget_name(self):
+        self._ntp_name = None
+        unload("fieldpost.links.dns")
 
     def set_time_ms(self, utc_ms):
         """Set the machine's clock, by which its TLS library judges certificates. utc_ms: since 1970."""

@@ -49,14 +49,15 @@ class FakeSocket:
         pass
 
 
-class FakeResolver:
+class FakeQuestion:
+    error = None
+
     def __init__(self, host, port):
         self._port = port
 
-    def ask(self):
-        pass
-
     def answer(self):
+        if self.error:
+            raise OSError(self.error)
         return [(0, FakeSocket.SOCK_STREAM, 0, "hub", (address, self._port)) for address in FakeSocket.addresses]
 
 
@@ -130,7 +131,7 @@ class World:
         self.poll_event = FakePoll.POLLOUT
         self.wanted = 0
         self.stream = FakeTls()
-        self._real = wire.socket, wire.select, wire.tls, wire.Resolver
+        self._real = wire.socket, wire.select, wire.tls, wire._ask
         self.refuse_subscription = False
         self.has_room = True
 
@@ -142,12 +143,12 @@ class World:
                 return FakePoll(world)
 
         wire.socket, wire.select, wire.tls = FakeSocket(self), Select(self), self.stream
-        wire.Resolver = FakeResolver
+        wire._ask = FakeQuestion
         self.link = umqtt.UmqttLink(Dialect(), "hub", 8883, KEEPALIVE_S, self.stream)
         return self
 
     def __exit__(self, *error):
-        wire.socket, wire.select, wire.tls, wire.Resolver = self._real
+        wire.socket, wire.select, wire.tls, wire._ask = self._real
         return False
 
     def open(self, now_ms=0):
@@ -261,6 +262,24 @@ def test_an_address_that_leads_nowhere_gives_way_to_the_next():
         world.receive(b"\xff")
         world.link.open(0, "secret", world)
         assert world.tried[3:] == ["second", "second"], "an address that led to the hub is kept"
+
+
+def test_without_a_name_server_the_address_that_was_good_before_will_do():
+    with World() as world:
+        FakeQuestion.error = "the name server does not answer"
+        try:
+            world.link.open(0, "secret", world)
+            assert world.told == [("no way to hub: the name server does not answer", False)] and world.tried == []
+            FakeQuestion.error, world.told = None, []
+            world.open()
+            world.receive(b"\xff")
+            FakeQuestion.error = "the name server does not answer"
+            world.connect_error = errno.ECONNREFUSED
+            for _ in range(3):
+                world.link.open(0, "secret", world)
+            assert world.tried == ["second"] * 4
+        finally:
+            FakeQuestion.error = None
 
 
 def test_an_address_where_nobody_speaks_tls_gives_way_to_the_next():
