@@ -48,23 +48,23 @@ def look(port: str | None, device: str | None, config: Path | None) -> list[Find
     except UserError as error:
         return [Finding("settings", False, str(error))]
     found = settings.look(known)
-    host, hub_port = known.hub_host, known.hub_port
+    server = known.first_server
     roots: list[bytes] | None = None
     try:
         if known.root_certificate is not None:
             roots = root_certificates(known.root_certificate)
-        if host is None:
+        if server is None:
             folder = known.hub_data or state_folder() / "hub"
             found += local_hub.look(folder, device)
             if found[-1].is_good is not False or found[-1].about == "device":
                 hub = LocalHub(folder)
-                host, hub_port, roots = hub.host, hub.port, hub.roots
+                server, roots = (hub.host, hub.port), hub.roots
     except UserError as error:
         found.append(Finding("hub", False, str(error)))
-    if host is not None:
-        found += network.hub(host, hub_port, None if roots is None else b"".join(roots))
+    if server is not None:
+        found += network.hub(*server, None if roots is None else b"".join(roots), known.has_tls)
     if not known.is_local:
         found += network.clock(known.time_servers)
     if port is not None:
-        found += board.look(port, host)
+        found += board.look(port)
     return found

@@ -131,7 +131,7 @@ def _for_azure(
         service.put(made.entries)
         return made, f"made in the registry of {host}"
     authority = None if authority_folder is None else Authority(authority_folder).pem
-    script = azure_files.write(out, host, made.entries, key, authority)
+    script = azure_files.write(out, host if settings.names_hub else None, made.entries, key, authority)
     return made, f"run {script} to make them known to {host} (its files hold keys: mode 0600)"
 
 

@@ -64,7 +64,7 @@ class Setting:
         """Return the settings."""
         settings = read_settings(self.config)
         if self.hub is not None:
-            settings = replace(settings, kind=AZURE, hub_host=self.hub)
+            settings = replace(settings, kind=AZURE, hub_host=self.hub, names_hub=True)
         if self.interval_ms is not None:
             settings = replace(settings, interval_ms=self.interval_ms)
         return settings

@@ -19,6 +19,7 @@ WEBSOCKETS = "websockets"
 _HOST = Text(253, "a host name")  # RFC 1035 section 2.3.4
 _NTP_HOSTS = ("pool.ntp.org", "time.cloudflare.com", "time.windows.com")
 _PORT = Integer(1, 65535)
+_SERVICE = "global.azure-devices-provisioning.net"  # Azure's Device Provisioning Service, wherever the hub is
 TOPICS = ("telemetry", "commands", "status")
 _NETWORK = Text(32, "a network name")
 _IPV4 = Text(15, "an IPv4 address", "0123456789.")
@@ -96,10 +97,11 @@ _SHAPE = Fields(
 class Settings:
     """What fieldpost.toml says. path: where it lies; None if there is none and the defaults hold.
 
-    hub_host: of an Azure hub or a plain broker; None for the local one, whose folder is hub_data (None: its usual
-    place). addresses: by network, where they are static. topics: of a plain broker, where they are not the usual ones.
-    id_scope: of the Device Provisioning Service that assigns devices to their hub; None if they are told it.
-    provisioning_host: None for Azure's.
+    hub_host: of an Azure hub or a plain broker, or of the service that assigns hubs where none is named; None for the
+    local one, whose folder is hub_data (None: its usual place). addresses: by network, where they are static. topics:
+    of a plain broker, where they are not the usual ones. id_scope: of the Device Provisioning Service that assigns
+    devices to their hub; None if they are told it. provisioning_host: None for Azure's. names_hub: whether the hub
+    itself is named.
     """
 
     path: Path | None
@@ -123,6 +125,16 @@ class Settings:
     addresses: dict[str, dict[str, str]]
     status_led: dict[str, Any] | None
     time_servers: tuple[str, ...]
+    names_hub: bool = True
+
+    @property
+    def first_server(self) -> tuple[str, int] | None:
+        """Host and port to which a device turns first; None for the local hub's."""
+        if self.hub_host is None:
+            return None
+        if self.id_scope is None:
+            return self.hub_host, self.hub_port
+        return self.provisioning_host or _SERVICE, self.provisioning_port
 
     @property
     def is_local(self) -> bool:
@@ -175,8 +187,12 @@ def read_settings(path: Path | None = None) -> Settings:
 
 
 def _check_hub(values: dict[str, Any]) -> None:
-    if values["hub"]["kind"] != LOCAL and values["hub"]["host"] is None:
-        raise Mismatch("hub.host is missing: expected the hub's host name, such as NAME.azure-devices.net")
+    is_assigned = values["hub"]["kind"] == AZURE and values["provisioning"]["id_scope"] is not None
+    if values["hub"]["kind"] != LOCAL and values["hub"]["host"] is None and not is_assigned:
+        raise Mismatch(
+            "hub.host is missing: expected the hub's host name, such as NAME.azure-devices.net, or for Azure "
+            "provisioning.id_scope of the service that assigns it"
+        )
     for ssid in values["wifi"]["addresses"]:
         if ssid not in values["wifi"]["networks"]:
             raise Mismatch(f"wifi.addresses.{ssid} is for no network: expected one of wifi.networks")
@@ -190,11 +206,11 @@ def _check_hub(values: dict[str, Any]) -> None:
 
 
 def _settings(path: Path | None, values: dict[str, Any]) -> Settings:
-    hub = values["hub"]
+    hub, provisioning = values["hub"], values["provisioning"]
     return Settings(
         path=path,
         kind=hub["kind"],
-        hub_host=None if hub["kind"] == LOCAL else hub["host"],
+        hub_host=None if hub["kind"] == LOCAL else hub["host"] or provisioning["host"] or _SERVICE,
         hub_port=hub["port"] or (443 if hub["transport"] == WEBSOCKETS else 8883),
         transport=hub["transport"],
         has_tls=hub["tls"],
@@ -202,9 +218,9 @@ def _settings(path: Path | None, values: dict[str, Any]) -> Settings:
         topics={key: topic for key, topic in (hub["topics"] or {}).items() if topic is not None},
         hub_data=_beside(path, hub["data"]),
         root_certificate=_beside(path, hub["root_certificate"]),
-        id_scope=values["provisioning"]["id_scope"],
-        provisioning_host=values["provisioning"]["host"],
-        provisioning_port=values["provisioning"]["port"],
+        id_scope=provisioning["id_scope"],
+        provisioning_host=provisioning["host"],
+        provisioning_port=provisioning["port"],
         interval_ms=values["readings"]["interval_ms"],
         encoding=values["messages"]["encoding"],
         order=values["messages"]["order"],
@@ -216,6 +232,7 @@ def _settings(path: Path | None, values: dict[str, Any]) -> Settings:
         },
         status_led=values["status_led"],
         time_servers=tuple(values["time"]["servers"]),
+        names_hub=hub["host"] is not None,
     )
 
 

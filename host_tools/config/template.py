@@ -34,7 +34,7 @@ def settings_text(hub_host: str | None, networks: Sequence[str], interval_ms: in
 # data = "hub"
 
 [provisioning]
-# Of the Device Provisioning Service, if devices are to ask it which hub is theirs.
+# Of the Device Provisioning Service, if devices are to ask it which hub is theirs; hub.host may then be absent.
 {scope}
 # host = "global.azure-devices-provisioning.net"
 

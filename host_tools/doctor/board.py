@@ -21,11 +21,8 @@ except OSError:
 """
 
 
-def look(port: str, host: str | None) -> list[Finding]:
-    """Listen first, which disturbs nothing; only a board that says nothing of itself is stopped, asked and restarted.
-
-    host: of the hub that it should deliver to, None if that is not known.
-    """
+def look(port: str) -> list[Finding]:
+    """Listen first, which disturbs nothing; only a board that says nothing of itself is stopped and asked."""
     try:
         mpremote.check_port(port)
         console = Console(port)

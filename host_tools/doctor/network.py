@@ -20,12 +20,16 @@ _NTP_CLIENT = b"\x23" + bytes(47)
 _NTP_EPOCH_S = 2_208_988_800
 _CLOCK_OFF_S_MAX = 60.0
 _RENEW_DAYS = 14
+# MQTT 3.1.1 section 3.1: a clean session of a client without a name, which a broker accepts or refuses by CONNACK.
+_CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x3c\x00\x00"
+_CONNACK = 0x20
 
 
-def hub(host: str, port: int, roots_der: bytes | None) -> list[Finding]:
+def hub(host: str, port: int, roots_der: bytes | None, has_tls: bool = True) -> list[Finding]:
     """Look up `host`, connect, and shake hands as a device does.
 
-    roots_der: the roots that it trusts, one after another; None takes those of this machine.
+    roots_der: the roots that it trusts, one after another; None takes those of this machine. has_tls: False for a
+    broker that is spoken to in the clear.
     """
     try:
         address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][4]
@@ -34,6 +38,8 @@ def hub(host: str, port: int, roots_der: bytes | None) -> list[Finding]:
             Finding("name", False, f"{host} cannot be found ({error.strerror}): is it spelled right, is DNS there?")
         ]
     found = [Finding("name", True, f"{host} is {address[0]}")]
+    if not has_tls:
+        return [*found, _in_the_clear(host, port)]
     context = ssl.create_default_context()
     if roots_der is not None:
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
@@ -50,13 +56,32 @@ def hub(host: str, port: int, roots_der: bytes | None) -> list[Finding]:
         return [*found, Finding("hub", False, f"{says}. Check hub.root_certificate, the host name, and the clock")]
     except ssl.SSLError as error:
         return [*found, Finding("hub", False, f"{host} speaks no TLS on port {port}: {error.reason}")]
-    except TimeoutError:
-        says = f"{host}:{port} does not answer within {_TIMEOUT_S:g} s: a firewall may hold port {port} back"
-        return [*found, Finding("hub", False, says)]
     except OSError as error:
-        return [*found, Finding("hub", False, f"{host}:{port} cannot be reached: {error.strerror}")]
+        return [*found, _unreached(host, port, error)]
     assert certificate is not None
     return [*found, Finding("hub", True, f"{host}:{port} answers, {version}"), _expiry(host, certificate)]
+
+
+def _in_the_clear(host: str, port: int) -> Finding:
+    try:
+        with socket.create_connection((host, port), _TIMEOUT_S) as connection:
+            connection.sendall(_CONNECT)
+            first = connection.recv(1)
+    except ConnectionResetError:
+        first = b""
+    except OSError as error:
+        return _unreached(host, port, error)
+    if first == bytes([_CONNACK]):
+        says = f"{host}:{port} answers; hub.tls is false: readings and passwords are for anybody to read"
+        return Finding("hub", True, says)
+    return Finding("hub", False, f"{host} speaks no MQTT in the clear on port {port}: does it want hub.tls = true?")
+
+
+def _unreached(host: str, port: int, error: OSError) -> Finding:
+    if isinstance(error, TimeoutError):
+        says = f"{host}:{port} does not answer within {_TIMEOUT_S:g} s: a firewall may hold port {port} back"
+        return Finding("hub", False, says)
+    return Finding("hub", False, f"{host}:{port} cannot be reached: {error.strerror}")
 
 
 def _expiry(host: str, certificate: bytes) -> Finding:

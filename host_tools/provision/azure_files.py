@@ -21,7 +21,7 @@ _HEAD = """\
 # Makes the devices known to IoT Hub, or to DPS. Written by `fieldpost provision`; needs `az login` and the role
 # "IoT Hub Data Contributor", or for DPS "Device Provisioning Service Data Contributor".
 #
-#     ./azure.sh hub          the devices, in the hub's registry
+#     ./azure.sh hub          the devices, in the hub's registry, if a hub is named
 #     ./azure.sh dps NAME     enrolments, in the provisioning service NAME.azure-devices-provisioning.net
 set -eu
 cd "$(dirname "$0")"
@@ -29,17 +29,21 @@ cd "$(dirname "$0")"
 
 
 def write(
-    folder: Path, hub: str, entries: Sequence[Entry], group: tuple[str, str] | None, authority: str | None
+    folder: Path, hub: str | None, entries: Sequence[Entry], group: tuple[str, str] | None, authority: str | None
 ) -> Path:
     """Write the files into `folder`, in the place of those that are there, and return the script.
 
-    group: name and key of a DPS group; authority: PEM of what signed the certificates. UserError if it cannot.
+    hub: its host name; None if only the provisioning service is to know the devices. group: name and key of a DPS
+    group; authority: PEM of what signed the certificates. UserError if it cannot.
     """
     try:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        hub_bodies = _write_bodies(folder, "devices", documents.registry_requests(entries))
+        hub_bodies = _write_bodies(folder, "devices", documents.registry_requests(entries) if hub else [])
         dps_bodies = _write_bodies(folder, "enrollments", documents.enrolment_requests(entries))
-        commands = {"hub": [_post(f"https://{hub}/devices?api-version={documents.HUB_API}", one) for one in hub_bodies]}
+        commands: dict[str, list[str]] = {}
+        if hub is not None:
+            url = f"https://{hub}/devices?api-version={documents.HUB_API}"
+            commands["hub"] = [_post(url, one) for one in hub_bodies]
         dps = "https://$2.azure-devices-provisioning.net"
         commands["dps"] = [_post(f"{dps}/enrollments?api-version={documents.DPS_API}", one) for one in dps_bodies]
         if group is not None:
@@ -48,12 +52,12 @@ def write(
             commands["dps"].append(_post(url, body, "put"))
         if authority is not None and any(entry.auth == CERTIFICATE for entry in entries):
             (folder / "ca.pem").write_text(authority, encoding="ascii")
-            name = hub.partition(".")[0]
-            commands["hub"].insert(
-                0,
-                f"az iot hub certificate create --hub-name {shlex.quote(name)} --name fieldpost --path ca.pem "
-                "--verified true",
-            )
+            if hub is not None:
+                name = shlex.quote(hub.partition(".")[0])
+                commands["hub"].insert(
+                    0,
+                    f"az iot hub certificate create --hub-name {name} --name fieldpost --path ca.pem --verified true",
+                )
         script = folder / SCRIPT
         script.write_text(_script(commands), encoding="utf-8")
         script.chmod(0o755)
@@ -78,5 +82,6 @@ def _post(url: str, body: str, method: str = "post") -> str:
 
 def _script(commands: dict[str, list[str]]) -> str:
     arms = [f"{name})\n    " + "\n    ".join(lines or [":"]) + "\n    ;;" for name, lines in commands.items()]
-    usage = '*)\n    echo "say hub, or dps NAME" >&2\n    exit 2\n    ;;'
+    words = "say hub, or dps NAME" if "hub" in commands else "say dps NAME"
+    usage = f'*)\n    echo "{words}" >&2\n    exit 2\n    ;;'
     return _HEAD + 'case "${1:-}" in\n' + "\n".join([*arms, usage]) + "\nesac\n"

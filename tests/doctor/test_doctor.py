@@ -63,6 +63,48 @@ async def test_a_port_without_tls_is_told(hub: Hub) -> None:
     assert "speaks no TLS" in found["hub"].says
 
 
+@pytest.mark.parametrize(
+    ("answer", "is_good", "says"),
+    [
+        (b"\x20\x02\x00\x00", True, "for anybody to read"),
+        (b"\x20\x02\x00\x05", True, "for anybody to read"),
+        (b"\x15\x03\x03\x00\x02\x02\x46", False, "does it want hub.tls = true?"),
+        (b"", False, "does it want hub.tls = true?"),
+    ],
+)
+async def test_a_broker_without_tls_is_not_asked_for_any(
+    tmp_path: Path, answer: bytes, is_good: bool, says: str
+) -> None:
+    heard = b""
+
+    async def broker(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        nonlocal heard
+        heard += await reader.read(100)
+        writer.write(answer)
+        writer.close()
+
+    server = await asyncio.start_server(broker, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    text = f'[hub]\nkind = "plain"\nhost = "localhost"\nport = {port}\ntls = false\n[time]\nservers = ["127.0.0.1"]\n'
+    (tmp_path / "fieldpost.toml").write_text(text)
+    _, out, err = await run_fieldpost(tmp_path, "doctor", "--json")
+    server.close()
+    found = {one["about"]: one for one in json.loads(out)["findings"]}
+    assert found["hub"]["is_good"] is is_good and says in found["hub"]["says"], out + err
+    assert heard.startswith(b"\x10\x0c\x00\x04MQTT"), "a CONNECT, not a TLS handshake"
+
+
+async def test_devices_of_a_service_that_assigns_hubs_turn_to_it_first(hub: Hub, tmp_path: Path) -> None:
+    (tmp_path / "ca.pem").write_bytes(hub.ca_file.read_bytes())
+    (tmp_path / "fieldpost.toml").write_text(
+        '[hub]\nkind = "azure"\nroot_certificate = "ca.pem"\n[time]\nservers = ["127.0.0.1"]\n'
+        f'[provisioning]\nid_scope = "0ne1"\nhost = "localhost"\nport = {hub.port}\n'
+    )
+    _, out, err = await run_fieldpost(tmp_path, "doctor", "--json")
+    found = {one["about"]: one for one in json.loads(out)["findings"]}
+    assert found["hub"]["is_good"] and f"localhost:{hub.port} answers" in found["hub"]["says"], out + err
+
+
 @pytest.mark.parametrize(("ahead_s", "is_good"), [(0, True), (-3600, False)])
 def test_the_clock_is_compared(ahead_s: int, is_good: bool) -> None:
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as server:
@@ -101,7 +143,7 @@ async def test_the_local_hub_tells_of_a_device(hub: Hub, tmp_path: Path) -> None
 
 async def test_boards_in_every_condition(tmp_path: Path, micropython: Path) -> None:
     async def look(port: object) -> dict[str, Finding]:
-        return _by_name(await asyncio.to_thread(board.look, str(port), None))
+        return _by_name(await asyncio.to_thread(board.look, str(port)))
 
     assert "does not exist" in (await look("/dev/none"))["port"].says
     (tmp_path / "fw.bin").write_bytes(stand_in_firmware("esp32"))

@@ -13,6 +13,7 @@ from typing import Any
 import pytest
 from cryptography import x509
 
+from host_tools.cli import real_board
 from host_tools.errors import UserError
 from host_tools.hub import Hub
 from host_tools.hub.service.admin import AdminApi
@@ -165,6 +166,32 @@ def test_the_script_asks_az_for_the_right_things(inventory: Inventory, tmp_path:
     ]
     assert "https://p.azure-devices-provisioning.net/enrollments?" in said["dps p"]
     assert subprocess.run([script], capture_output=True, env=environment, check=False).returncode == 2
+
+
+async def test_devices_that_will_be_assigned_need_no_hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Goal: an id scope is enough, from provisioning to what would be flashed."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "home"))
+    monkeypatch.delenv("FIELDPOST_HUB_CONNECTION_STRING", raising=False)
+    (tmp_path / "ca.pem").write_text(Authority(tmp_path / "ca").pem)
+    (tmp_path / "fieldpost.toml").write_text(
+        '[hub]\nkind = "azure"\nroot_certificate = "ca.pem"\n[provisioning]\nid_scope = "0ne1"\n'
+        '[wifi]\nnetworks = ["shed"]\n'
+    )
+    (tmp_path / "fieldpost.secrets.toml").write_text('[wifi]\nshed = "correct horse"\n')
+    (tmp_path / "fieldpost.secrets.toml").chmod(0o600)
+    code, out, err = await run_fieldpost(tmp_path, "provision", "a-1", "--out", "out")
+    assert code == 0 and "global.azure-devices-provisioning.net" in out, out + err
+    script = (tmp_path / "out" / "azure.sh").read_text()
+    assert "/enrollments?" in script and "/devices?" not in script and "\nhub)" not in script
+    assert not list((tmp_path / "out").glob("devices-*"))
+    done = subprocess.run([tmp_path / "out" / "azure.sh", "hub"], capture_output=True, text=True, check=False)
+    assert done.returncode == 2 and done.stderr == "say dps NAME\n"
+    settings = real_board.Setting(tmp_path / "fieldpost.toml").read()
+    monkeypatch.chdir(tmp_path)
+    job = real_board.make_job("pico_w", real_board.Where(), real_board.Who("a-1"), real_board.What(), settings)
+    hub = job.config("a-1", None)["hub"]
+    assert hub["provisioning"] == {"id_scope": "0ne1"} and "host" not in hub
+    assert job.identity is not None and job.identity["key"]
 
 
 @pytest.mark.parametrize("how", ["key", "certificates", "group"])

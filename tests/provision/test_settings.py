@@ -161,11 +161,16 @@ def test_a_broker_an_assignment_and_addresses_reach_the_device(tmp_path: Path) -
     assert device["status_led"] == {"gpio": "LED", "inverted": False}
     found = _settings(tmp_path, GOOD + '[provisioning]\nid_scope = "0ne1"\n')
     assert found.hub_settings() == {"provisioning": {"id_scope": "0ne1"}}
-    assert found.hub_port == 8883
+    assert found.hub_port == 8883 and found.names_hub
+    assert found.first_server == ("global.azure-devices-provisioning.net", 8883)
+    found = _settings(tmp_path, '[hub]\nkind = "azure"\n[provisioning]\nid_scope = "0ne1"\n')
+    assert not found.names_hub and not found.is_local
+    assert found.hub_host == "global.azure-devices-provisioning.net"
     found = _settings(tmp_path, '[hub]\nkind = "azure"\nhost = "h"\ntransport = "websockets"\n')
     assert found.hub_settings() == {"transport": "websockets"} and found.hub_port == 443
     for text, said in (
         ('[hub]\nkind = "azure"\nhost = "h"\ntls = false\n', "hub.tls is false: expected true"),
+        ('[hub]\nkind = "azure"\n', "hub.host is missing: .* provisioning.id_scope"),
         ('[hub]\nkind = "local"\ntopics.status = "s"\n', "hub.topics is for kind plain"),
         ('[hub]\nkind = "plain"\nhost = "h"\n[provisioning]\nid_scope = "0"\n', "provisioning.id_scope is for Azure"),
         (
