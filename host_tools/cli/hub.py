@@ -63,11 +63,14 @@ def run(
         int | None,
         typer.Option(min=1, max=100, help="Give a command up that came back unacknowledged so often; never without."),
     ] = None,
+    patience: Annotated[
+        float, typer.Option(min=1, help="Wait so many times longer for devices; 100 for --engine rp2040.")
+    ] = 1.0,
     verbose: Annotated[bool, typer.Option("--verbose", help="Log every connection.")] = False,
 ) -> None:
     """Run the hub until Ctrl-C. Prints one line on stdout when it is ready."""
     hostname = name or ("localhost" if host in ("127.0.0.1", "::1", "0.0.0.0", "::") else host)
-    behaviour: dict[str, Any] = {}
+    behaviour: dict[str, Any] = {"patience": patience}
     if sas_grace is not None:
         behaviour["sas_grace_s"] = duration_s(sas_grace)
     if command_ttl is not None:

@@ -15,6 +15,8 @@ class Behaviour:
     c2d_counts_every_return: whether a command that comes back unacknowledged counts as a failed delivery. Microsoft's
         current page counts only what the device abandons, which MQTT cannot say; older pages count every return.
     sas_grace_s: how long a token is good after it has expired; the real hub lets it live for some minutes.
+    patience: how many times longer than usual the hub waits for a device, that is for TLS, for CONNECT, in its silence
+        and for the lock of a command; for devices whose seconds are longer than ours (emulated chips).
     """
 
     c2d_ttl_s: float = 3600.0
@@ -22,3 +24,4 @@ class Behaviour:
     c2d_max_delivery_count: int = 10
     c2d_counts_every_return: bool = False
     sas_grace_s: float = 0.0
+    patience: float = 1.0

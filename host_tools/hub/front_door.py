@@ -42,9 +42,8 @@ class FrontDoor(asyncio.Protocol):
             return
         self._hub.connections.add(self)
         loop = asyncio.get_running_loop()
-        self._timer = loop.call_later(
-            connection.CONNECT_TIMEOUT_S, lambda: self.close("nothing came in time", logging.WARNING)
-        )
+        allowed_s = connection.CONNECT_TIMEOUT_S * self._hub.behaviour.patience
+        self._timer = loop.call_later(allowed_s, lambda: self.close("nothing came in time", logging.WARNING))
 
     def data_received(self, data: bytes) -> None:
         if self._transport is None:

@@ -162,8 +162,9 @@ class Hub:
             self.command_queue(device_id)
         self.is_open = True
         context = self._certificates.server_context()
+        connect_s = connection.CONNECT_TIMEOUT_S * self.behaviour.patience
         for port in (self.port, *self._other_ports):
-            listener = Listener(self._host, port, context, lambda: FrontDoor(self), connection.CONNECT_TIMEOUT_S)
+            listener = Listener(self._host, port, context, lambda: FrontDoor(self), connect_s)
             try:
                 await listener.start()
             except OSError as error:

@@ -26,6 +26,7 @@ from host_tools.emulator.rp2040.network import DNS_PORT, NTP_PORT, answer
 from host_tools.emulator.rp2040.pins import ChipPins
 from host_tools.flash import install
 from host_tools.hub import Hub
+from host_tools.hub.behaviour import Behaviour
 from host_tools.lab import lab as lab_module
 from host_tools.lab import runner
 from host_tools.lab.folder import LabFolder
@@ -320,6 +321,7 @@ def _command(chip: Any, data: bytes) -> None:
 # With a firmware file
 
 
+PATIENCE = 200  # a handshake of 1.3 s of the chip takes minutes on a machine that has other things to do
 LONG_S = 7200.0  # a second of the chip takes half a minute of one free core, and a shared machine's are not free
 HEAP_FREE_BYTES_MIN = 120 * 1024
 
@@ -404,7 +406,8 @@ async def _live(path: Path, file: Path, micropython: Path) -> LifeOnTheChip:
     shape = board_shape(spec)
     folder = LabFolder("chip", path)
     folder.claim()
-    hub = Hub(folder.hub, hostname="hub.bench")  # a name that the chip has to look up, whatever it takes localhost for
+    # A name that the chip has to look up, whatever it takes localhost for; and limits in the chip's seconds, not ours.
+    hub = Hub(folder.hub, hostname="hub.bench", behaviour=Behaviour(patience=PATIENCE))
     await hub.start()
     said: list[str] = []
     board = FirmwareBoard(folder.board, file, shape, ("127.0.0.1", hub.port))

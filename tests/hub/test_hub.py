@@ -14,6 +14,7 @@ import pytest
 
 from host_tools.errors import UserError
 from host_tools.hub import Hub, read_messages
+from host_tools.hub.behaviour import Behaviour
 from host_tools.hub.devices.command_queue import DEPTH_MAX
 from host_tools.hub.mqtt import connection
 from tests.hub.raw_device import RawDevice, connect, packet, puback, publish, subscribe, take_publish, token
@@ -185,6 +186,26 @@ def test_a_silent_device_is_closed_and_its_will_is_stored(run, tmp_path):
             await until(lambda: len(list(hub.messages())) == 1)
             (message,) = hub.messages()
             assert (message.body, message.properties) == (b"gone", {"a": "b", "iothub-MessageType": "Will"})
+
+    run(scenario())
+
+
+def test_a_patient_hub_waits_for_devices_whose_seconds_are_long(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.2)
+    patient = Behaviour(patience=1000)
+
+    async def scenario():
+        async with running(tmp_path / "usual") as usual, running(tmp_path / "patient", behaviour=patient) as other:
+            strangers = [await RawDevice.dial(hub) for hub in (other, usual)]
+            for stranger in strangers:
+                stranger.send(b"\x10")
+            devices = [await RawDevice.connected(hub, "dev1", keep_alive=1) for hub in (other, usual)]
+            assert await strangers[1].is_closed() and await devices[1].is_closed()
+            devices[0].send(b"\xc0\x00")
+            assert await devices[0].receive() == (0xD0, b"")
+            key = other.devices.create("dev2").primary_key
+            strangers[0].send(connect("dev2", token(key, "localhost/devices/dev2"))[1:])
+            assert await strangers[0].receive() == (0x20, b"\x00\x00")
 
     run(scenario())
 

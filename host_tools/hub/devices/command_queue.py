@@ -158,7 +158,7 @@ class CommandQueue:
     def lock(self, message: QueuedMessage, packet_id: int, now_ms: float) -> None:
         """It is on its way to the device and is not to be sent by anybody else."""
         message.packet_id = packet_id
-        message.locked_until_ms = now_ms + self._behaviour.c2d_lock_s * 1000
+        message.locked_until_ms = now_ms + self._behaviour.c2d_lock_s * self._behaviour.patience * 1000
 
     def release(self, message: QueuedMessage) -> None:
         """Its connection has ended without completing it."""

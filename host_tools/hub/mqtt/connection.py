@@ -69,7 +69,8 @@ class Connection(asyncio.BufferedProtocol):
             self.close("the hub stops")
             return
         self._hub.connections.add(self)
-        self._set_timer("CONNECT", CONNECT_TIMEOUT_S, lambda: self.close("no CONNECT in time", logging.WARNING))
+        allowed_s = CONNECT_TIMEOUT_S * self._hub.behaviour.patience
+        self._set_timer("CONNECT", allowed_s, lambda: self.close("no CONNECT in time", logging.WARNING))
 
     def get_buffer(self, sizehint: int) -> memoryview:
         return _INCOMING
@@ -200,7 +201,8 @@ class Connection(asyncio.BufferedProtocol):
         self.write(codec.connack(self.session.is_resumed, identity.ACCEPTED))
         self._timers.pop("CONNECT").cancel()
         if connect.keep_alive_s:
-            self._watch_silence(min(connect.keep_alive_s * 1.5, KEEP_ALIVE_S_MAX))  # 3.1.2.10
+            allowed_s = min(connect.keep_alive_s * 1.5, KEEP_ALIVE_S_MAX)  # 3.1.2.10
+            self._watch_silence(allowed_s * self._hub.behaviour.patience)
         log.info("%s connected from %s", self.session.device_id, self._peer)
         self.session.begin()
 
