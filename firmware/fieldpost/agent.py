@@ -9,6 +9,7 @@ from fieldpost.errors import SensorError
 from fieldpost.health import Health
 from fieldpost.limits import (
     ALARM_INTERVAL_MS,
+    CLOCK_AGREE_MS,
     CLOCK_BLOCKED_RETRY_MS,
     CLOCK_REFRESH_MS,
     CLOCK_RETRY_MS,
@@ -193,26 +194,34 @@ class Agent:
         if now_ms < self._next_clock_ms or not self._network.is_up:
             return
         clock = self._clock
-        is_first = clock.utc_ms() is None
+        before_ms = clock.utc_ms()
         try:
             utc_ms = self._ask_time_ms()
             if utc_ms is None:
                 return  # the question is under way
-            clock.learn(utc_ms)
+            if clock.learn(utc_ms):
+                self._unanswered = 0
+            else:
+                self._unanswered += 1
+                if self._unanswered < CLOCK_TRIES:
+                    return  # another is asked at once
+                clock.settle()
+            is_confirmed = clock.is_agreed and self.session.state == READY
+            self._next_clock_ms = now_ms + (CLOCK_REFRESH_MS if is_confirmed else CLOCK_UNCONFIRMED_REFRESH_MS)
         except (OSError, ValueError) as error:
-            self._time_failed(now_ms, is_first, error)
-            return
-        self._unanswered = 0
-        is_confirmed = self.session.state == READY
-        self._next_clock_ms = now_ms + (CLOCK_REFRESH_MS if is_confirmed else CLOCK_UNCONFIRMED_REFRESH_MS)
-        if is_first:
+            self._time_failed(now_ms, error)
+        after_ms = clock.utc_ms()
+        if after_ms is not None and (before_ms is None or abs(after_ms - before_ms) > CLOCK_AGREE_MS):
             self._readings.learned_time()
             self._urgent.learned_time()
+            self.session.judge_again()
 
-    def _time_failed(self, now_ms, is_unknown, error):
+    def _time_failed(self, now_ms, error):
         self._unanswered += 1
         self._next_clock_ms = now_ms + (CLOCK_RETRY_MS if self._unanswered < CLOCK_TRIES else CLOCK_BLOCKED_RETRY_MS)
-        if not is_unknown:
+        if isinstance(error, OSError):
+            self._clock.settle()
+        if self._clock.utc_ms() is not None:
             return
         self._log("the time is not known: %s" % error)
         if self._unanswered == CLOCK_TRIES:

@@ -213,7 +213,8 @@ async def test_readings_and_a_command_over_two_lives_of_the_device(
         assert message.system.get("content-encoding") == ("utf-8" if encoding == "json" else None)
     found = {r["n"]: r for r in records(hub)}
     assert sorted(found) == list(range(1, len(found) + 1))
-    answer = next(r for r in found.values() if r.get("id") == message_id)
+    # The two rings count by themselves: an answer may have the number of a reading.
+    answer = next(r for r in records(hub) if r.get("id") == message_id)
     assert (answer["status"], answer["command"]) == ("done", "gpio.pulse")
     readings = [r for r in found.values() if "temperature" in r]
     assert all(abs(r["temperature"] - 21.5) <= 0.02 for r in readings)

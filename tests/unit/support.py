@@ -21,6 +21,12 @@ class raises:
         return True
 
 
+def tell_time(clock, utc_ms):
+    """Let two time servers say that it is `utc_ms`, so that it is believed."""
+    clock.learn(utc_ms)
+    assert clock.learn(utc_ms)
+
+
 class NumbersBody(JsonBody):
     """Says of each record its number alone; `settled_through` is the last that can be rendered, None for any.
 

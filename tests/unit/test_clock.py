@@ -3,6 +3,7 @@
 from fieldpost.agent import Agent
 from fieldpost.clock import Clock
 from fieldpost.limits import (
+    CLOCK_AGREE_MS,
     CLOCK_BLOCKED_RETRY_MS,
     CLOCK_REFRESH_MS,
     CLOCK_RETRY_MS,
@@ -18,7 +19,7 @@ from fieldpost.records.recorder import Recorder
 from fieldpost.records.schemas import Schemas
 from fieldpost.records.timeline import Timeline
 from fieldpost.ring.log import Ring
-from support import raises
+from support import raises, tell_time
 
 from host_tools.emulator.nor_flash import NorFlash
 
@@ -40,21 +41,48 @@ def test_a_time_before_this_firmware_is_refused():
     for utc_ms in (0, 946_684_800_000, UTC_MS_MIN - 1):
         with raises(ValueError):
             clock.learn(utc_ms)
+        clock.settle()
         assert clock.utc_ms() is None and machine.set_to == []
-    clock.learn(UTC_MS_MIN)
+    tell_time(clock, UTC_MS_MIN)
     assert clock.utc_ms() == UTC_MS_MIN and machine.set_to == [UTC_MS_MIN]
+
+
+def test_what_one_server_says_is_believed_when_the_next_agrees():
+    machine = Machine()
+    clock = Clock(0, machine)
+    assert not clock.learn(NOW + DAY) and not clock.learn(NOW)
+    assert clock.utc_ms() is None and machine.set_to == []
+    clock.advance(5_000)
+    assert clock.learn(NOW + 5_000 + CLOCK_AGREE_MS)
+    assert clock.utc_ms() == NOW + 5_000 + CLOCK_AGREE_MS and clock.is_agreed
+    # What is believed is corrected by whoever is near it, and by two who are not.
+    assert clock.learn(NOW + 5_000) and clock.utc_ms() == NOW + 5_000
+    assert not clock.learn(NOW + DAY) and not clock.learn(NOW + 2 * DAY) and clock.utc_ms() == NOW + 5_000
+    assert clock.learn(NOW + 2 * DAY + 1) and clock.utc_ms() == NOW + 2 * DAY + 1
+
+
+def test_one_server_alone_is_believed_where_no_other_answers():
+    clock = Clock(0)
+    clock.settle()
+    assert clock.utc_ms() is None
+    clock.learn(NOW)
+    clock.settle()
+    assert clock.utc_ms() == NOW and not clock.is_agreed
+    clock.learn(NOW + DAY)
+    clock.settle()
+    assert clock.utc_ms() == NOW, "only where nothing better is known"
 
 
 def test_only_a_confirmed_time_stands_against_a_step_back():
     clock = Clock(0)
-    clock.learn(NOW + 3650 * DAY)  # a liar, years ahead
-    clock.learn(NOW)  # nothing has confirmed the lie
+    tell_time(clock, NOW + 3650 * DAY)  # liars, years ahead
+    tell_time(clock, NOW)  # nothing has confirmed the lie
     clock.confirm()
     clock.advance(60_000)
     with raises(ValueError):
         clock.learn(NOW + 60_000 - STEP_BACK_MS_MAX - 1)
     assert clock.utc_ms() == NOW + 60_000
-    clock.learn(NOW + 60_000 - STEP_BACK_MS_MAX)
+    tell_time(clock, NOW + 60_000 - STEP_BACK_MS_MAX)
     assert clock.utc_ms() == NOW + 60_000 - DAY
 
 
@@ -72,7 +100,7 @@ def test_an_earlier_boot_is_a_floor():
     # Certificates are judged by it, signatures made to last; readings do not pretend to know the time.
     assert machine.set_to == [NOW + 5_000]
     assert clock.signing_ms() == NOW + 6_000 + SIGN_AHEAD_MS and clock.utc_ms() is None
-    clock.learn(NOW + 7 * DAY)
+    tell_time(clock, NOW + 7 * DAY)
     assert clock.signing_ms() == clock.utc_ms() == NOW + 7 * DAY
     assert machine.set_to[-1] == NOW + 7 * DAY
 
@@ -96,6 +124,7 @@ class World:
         self.answers = answers
         self.asked = []
         self.state = "down"
+        self.judgements = 0
         flash = NorFlash(8 * 4096)
         recorders = [Recorder(Ring(flash if i else NorFlash(8 * 4096)), 1, self.clock, Timeline()) for i in range(2)]
         self.agent = Agent(
@@ -120,6 +149,9 @@ class World:
 
     def step(self, now):
         pass
+
+    def judge_again(self):
+        self.judgements += 1
 
     def forced_outputs(self):
         return ()
@@ -151,25 +183,63 @@ def test_where_nobody_answers_the_device_goes_by_what_it_has():
     assert len(world.machine.set_to) == 1
     world.run(CLOCK_BLOCKED_RETRY_MS + 2_000)
     assert len(world.asked) == CLOCK_TRIES + 1, "a question that may block is not put every few seconds for ever"
+    assert world.judgements == 0
 
 
 def test_a_server_that_lies_is_refused_and_the_next_is_asked():
-    world = World([NOW - 2 * DAY, 5, NOW + 60_000], NOW)
+    world = World([NOW - 2 * DAY, 5, NOW + 60_000, NOW + 60_000], NOW)
     world.run(3 * CLOCK_RETRY_MS)
-    assert len(world.asked) == 3 and len(world.logged) == 2
+    assert len(world.asked) == 4 and len(world.logged) == 2
     assert "a day before" in world.logged[0] and "before this firmware" in world.logged[1]
     assert world.clock.utc_ms() >= NOW + 60_000
 
 
+def test_one_liar_among_three_never_sets_the_clock():
+    for answers in ((400 * DAY, 0, 0), (0, 400 * DAY, 0, 0), (0, 0, 400 * DAY)):
+        world = World([NOW + off_ms for off_ms in answers])
+        world.run(CLOCK_UNCONFIRMED_REFRESH_MS + 5_000)
+        assert world.machine.set_to and max(world.machine.set_to) < NOW + DAY, answers
+        assert world.judgements == 1
+
+
+def test_servers_that_never_agree_are_not_asked_without_end():
+    world = World([NOW + number * DAY for number in range(100)])
+    world.run(CLOCK_UNCONFIRMED_REFRESH_MS)
+    assert len(world.asked) == CLOCK_TRIES and world.clock.utc_ms() is not None
+    world.run(10 * CLOCK_UNCONFIRMED_REFRESH_MS)
+    assert len(world.asked) <= CLOCK_TRIES + 11
+
+
+def test_what_one_server_alone_has_said_gives_way_to_two_whatever_tls_accepts():
+    world = World([NOW + 10 * DAY, None, NOW + 61_000, NOW + 62_000])
+    world.run(2_000)
+    assert world.clock.utc_ms() > NOW + DAY, "nobody else answered"
+    world.state = "ready"  # the certificate is good in ten days as well
+    world.run(CLOCK_UNCONFIRMED_REFRESH_MS + CLOCK_RETRY_MS)
+    assert len(world.asked) == 4 and world.clock.utc_ms() < NOW + DAY
+    assert world.judgements == 2 and world.agent._readings.ring.next_number > 2
+
+
 def test_a_time_that_nothing_confirms_is_asked_for_again_soon():
-    world = World([NOW + 400 * DAY, NOW + 1, NOW + 2])
-    world.run(CLOCK_UNCONFIRMED_REFRESH_MS + 2_000)
-    assert len(world.asked) == 2 and world.clock.utc_ms() < NOW + DAY
+    world = World([NOW + 400 * DAY, None, NOW + 1, NOW + 2, NOW + 3, NOW + 4])
+    world.run(CLOCK_UNCONFIRMED_REFRESH_MS + CLOCK_RETRY_MS)
+    assert len(world.asked) == 4 and world.clock.utc_ms() < NOW + DAY
+    assert world.judgements == 2, "certificates are judged again by the time that is right"
     world.state = "ready"
     world.run(CLOCK_UNCONFIRMED_REFRESH_MS + 2_000)
-    assert len(world.asked) == 3
+    assert len(world.asked) == 5
     world.run(CLOCK_REFRESH_MS // 2)
-    assert len(world.asked) == 3
+    assert len(world.asked) == 5
+
+
+def test_a_question_that_is_under_way_is_put_on():
+    world = World([])
+    answers = [None, None, NOW, None, NOW]
+    world.agent._ask_time_ms = lambda: answers.pop(0)
+    world.run(4_000)
+    assert world.clock.utc_ms() is None and len(answers) == 1 and world.logged == []
+    world.run(1_000)
+    assert world.clock.utc_ms() == NOW
 
 
 def test_the_floor_is_the_newest_time_that_a_hub_has_confirmed():
@@ -204,7 +274,7 @@ def test_the_floor_is_found_however_long_ago_the_time_was_learned():
     clock = Clock(0)
     ring = Ring(NorFlash(8 * 4096))
     recorder = Recorder(ring, 1, clock, Timeline())
-    clock.learn(NOW)
+    tell_time(clock, NOW)
     for _ in range(600):
         clock.advance(clock.uptime_ms + 1_000)
         recorder.text(schema.ALARM, b'{"what":"something"}')

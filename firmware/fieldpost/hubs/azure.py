@@ -27,6 +27,7 @@ class AzureDialect:
     # $.ct and $.ce let the hub route on the body; the form of the bodies says what they are.
     event_properties = "%24.ct=application%2Fjson&%24.ce=utf-8"
     will = None
+    is_judged = True  # by its certificate, whatever the device proves itself by
     # With CleanSession 1 IoT Hub gives a device only what was sent after it subscribed: commands that waited for it
     # to come back would be gone. MQTT 3.1.1 section 4.4 asks for 0, too: what was not acknowledged is sent again.
     clean_session = False

@@ -38,6 +38,7 @@ class PlainDialect:
         self.username = username
         self._password = password
         self._utc_ms = utc_ms
+        self.is_judged = utc_ms is not None
         self._telemetry = topics["telemetry"].replace("{device_id}", device_id)
         commands = topics["commands"].replace("{device_id}", device_id)
         self._commands = commands.encode()

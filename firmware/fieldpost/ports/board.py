@@ -26,7 +26,7 @@ class Board:
 
     def __init__(self, config, identity):
         self._config = config
-        self._ntp_host = 0
+        self._ntp_host = -1
         self._ntp_name = None  # what is asked for its address
         self.network = Wifi(config["wifi"], identity["wifi_passwords"], self.wifi_reconnects)
 
@@ -85,17 +85,18 @@ class Board:
         return machine.WDT(timeout=self._config["watchdog_ms"])
 
     def ask_time_ms(self):
-        """Ask one time server; return UTC in ms since 1970, None while its name is asked for.
+        """Ask the next time server; return UTC in ms since 1970, None while its name is asked for.
 
-        OSError if it does not answer (RFC 5905, SNTP); the servers take turns then. Blocks for NTP_TIMEOUT_S at the
-        most. The machine's clock stays as it is: ntptime.settime would believe anything.
+        OSError if it does not answer (RFC 5905, SNTP). Blocks for NTP_TIMEOUT_S at the most. The machine's clock stays
+        as it is: ntptime.settime would believe anything.
         """
         from fieldpost.links.dns import Question
 
         hosts = self._config["ntp_hosts"]
         try:
             if self._ntp_name is None:
-                self._ntp_name = Question(hosts[self._ntp_host % len(hosts)], 0)
+                self._ntp_host = (self._ntp_host + 1) % len(hosts)
+                self._ntp_name = Question(hosts[self._ntp_host], 0)
             found = self._ntp_name.addresses()
             if found is None:
                 return None
@@ -103,7 +104,6 @@ class Board:
             ntptime.timeout = NTP_TIMEOUT_S
             utc_s = ntptime.time()
         except OSError:
-            self._ntp_host += 1
             self._forget_name()
             raise
         self._forget_name()

@@ -79,6 +79,11 @@ class Session:
         elif what and where == self._connection and self.state != DOWN:
             self._link.puback(what)
 
+    def judge_again(self):
+        """The time of day is another: connect anew, so that the hub's certificate is judged by it."""
+        if self.state != DOWN and self._dialect.is_judged:
+            self._renew()
+
     def link_connected(self):
         """The hub accepted the connection."""
         self._enter(SUBSCRIBING)
@@ -165,6 +170,12 @@ class Session:
         for channel in self._channels:
             channel.closed()
 
+    def _renew(self):
+        self._link.disconnect()  # with a goodbye: the device is not lost, and its will is not to be told
+        self._enter(DOWN)
+        self._due_ms = self._now_ms
+        self._disconnected()
+
     def _open(self):
         try:
             password = self._dialect.password()
@@ -183,10 +194,7 @@ class Session:
             return
         if self._must_renew(now_ms):
             # MQTT has no other way to show a new password. Nothing is in flight, so that nothing is sent again.
-            self._link.disconnect()  # with a goodbye: the device is not lost, and its will is not to be told
-            self._enter(DOWN)
-            self._due_ms = now_ms
-            self._disconnected()
+            self._renew()
             return
         for channel in self._channels:
             channel.step(now_ms, self._link)

@@ -28,6 +28,7 @@ def ring_image(readings: int, interval_ms: int = _INTERVAL_MS) -> bytes:
     clock = Clock(0)
     clock.advance(_UPTIME_MS)
     clock.learn(_UTC_MS)
+    clock.settle()
     recorder = Recorder(ring, 1, clock, Timeline())
     recorder.boot("power")
     reading_schema = ReadingSchema(Bme280.schema)

@@ -12,6 +12,7 @@ from fieldpost.records.recorder import Recorder
 from fieldpost.records.schemas import Schemas
 from fieldpost.records.timeline import Timeline
 from fieldpost.ring.log import Ring
+from support import tell_time
 
 from host_tools.emulator.nor_flash import NorFlash
 
@@ -55,7 +56,7 @@ class World:
         self.layout = ReadingSchema(LAYOUT)
 
     def learn_time(self):
-        self.clock.learn(UTC_MS)
+        tell_time(self.clock, UTC_MS)
         self.recorder.learned_time()
 
 

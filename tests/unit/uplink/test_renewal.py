@@ -18,7 +18,7 @@ from fieldpost.uplink.backoff import Backoff
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.session import DOWN, READY, Session
-from support import NumbersBody
+from support import NumbersBody, tell_time
 
 from host_tools.emulator.nor_flash import NorFlash
 
@@ -124,7 +124,7 @@ class World:
 
 def test_an_hour_of_renewals_each_minute_loses_and_repeats_nothing():
     world = World()
-    world.clock.learn(NOW)
+    tell_time(world.clock, NOW)
     trace = array("I", [0] * 60)  # made beforehand: it must not show in itself
 
     def note():
@@ -149,7 +149,7 @@ def test_an_hour_of_renewals_each_minute_loses_and_repeats_nothing():
 
 def test_a_token_that_expired_while_the_board_slept_is_made_anew():
     world = World(SAS_TTL_S * 1000)
-    world.clock.learn(NOW)
+    tell_time(world.clock, NOW)
     world.run(5_000)
     assert world.session.state == READY
     # Asleep for longer than the token lives: the hub has closed the connection, the clock has gone on.
@@ -163,12 +163,12 @@ def test_a_token_that_expired_while_the_board_slept_is_made_anew():
 
 def test_a_hub_whose_clock_is_ahead_refuses_until_the_time_is_put_right():
     world = World(SAS_TTL_S * 1000)
-    world.clock.learn(NOW)
+    tell_time(world.clock, NOW)
     world.hub.skew_ms = 2 * SAS_TTL_S * 1000
     world.run(3 * BACKOFF_CEILING_MS)
     assert world.session.state == DOWN and 2 <= world.hub.refused <= 4, "not in haste"
     assert world.session.last_error == "refused: not authorised (5)"
-    world.clock.learn(NOW + world.clock.uptime_ms + world.hub.skew_ms)
+    tell_time(world.clock, NOW + world.clock.uptime_ms + world.hub.skew_ms)
     world.run(2 * BACKOFF_CEILING_MS)
     assert world.session.state == READY
     world.run(2_000)
@@ -180,6 +180,6 @@ def test_without_a_clock_readings_wait():
     world.run(20_000)
     assert world.session.state == DOWN and world.hub.connections == 0
     assert world.session.last_error == "the time of day is not known yet"
-    world.clock.learn(NOW + world.clock.uptime_ms)
+    tell_time(world.clock, NOW + world.clock.uptime_ms)
     world.run(5_000)
     assert world.session.state == READY and world.hub.counts[1] == 1

@@ -261,6 +261,20 @@ def test_an_outage_longer_than_the_deadline_ends_with_the_first_connection():
     assert ring.pending == 0
 
 
+def test_another_time_of_day_has_certificates_judged_again():
+    world = World().ready()
+    world.dialect.is_judged = False  # there are none
+    world.session.judge_again()
+    assert world.session.state == READY and world.link.take() == []
+    world.dialect.is_judged = True
+    world.session.judge_again()
+    assert world.session.state == DOWN and world.link.take() == [("disconnect",)]
+    world.session.judge_again()
+    assert world.link.take() == []
+    world.session.step(1)
+    assert world.session.state == CONNECTING
+
+
 def test_pubacks_reach_the_outbox():
     world = World().ready()
     world.event(1, "link_puback", 77)

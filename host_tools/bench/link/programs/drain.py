@@ -118,6 +118,7 @@ def main():
     start = compat.ticks_ms()
     clock = Clock(start)
     clock.learn(int(time.time()) * 1000)
+    clock.settle()
     dialect = AzureDialect(asked["host"], asked["device"], asked["key"], clock.utc_ms)
     link = UmqttLink(dialect, asked["host"], asked["port"], 30, tls.client_context([a2b_base64(asked["ca"])]))
     ring = Ring(FileFlash(asked["ring"]))
