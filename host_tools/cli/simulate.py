@@ -39,7 +39,9 @@ def run(
     first = 1 if seed is None else seed
     if trace:
         report = Report()
+        began = time.monotonic()
         report.add(live(first, years, print))
+        report.lives_s = report.wall_s = time.monotonic() - began
     else:
         report = run_all(range(first, first + seeds), years, mutants, _Progress(years))
     print(json.dumps(report.as_json()) if as_json else _text(report))
@@ -71,7 +73,8 @@ class _Progress:
 def _sums(report: Report) -> str:
     faults = sum(report.faults.values())
     return (
-        f"{report.seeds} lives, {report.device_years:.2f} device-years, {faults} faults, {report.power_cuts} power cuts"
+        f"{report.seeds} lives, {report.device_years:.2f} device-years, {faults} faults "
+        f"({report.faults_per_s:.0f} a second), {report.power_cuts} power cuts"
     )
 
 

@@ -18,7 +18,10 @@ _GC_THRESHOLD = 50_000
 
 @dataclass
 class Report:
-    """Sums over all seeds. failures: the outcomes that broke the promise. mutants: by name, who caught it."""
+    """Sums over all seeds. failures: the outcomes that broke the promise. mutants: by name, who caught it.
+
+    lives_s, wall_s: how long the lives took, and the lives and the hunt for mutants.
+    """
 
     seeds: int = 0
     device_years: float = 0.0
@@ -30,6 +33,7 @@ class Report:
     commands: int = 0
     failures: list[Outcome] = field(default_factory=list)
     mutants: dict[str, Outcome | None] = field(default_factory=dict)
+    lives_s: float = 0.0
     wall_s: float = 0.0
 
     def add(self, outcome: Outcome) -> None:
@@ -51,6 +55,11 @@ class Report:
         return sum(outcome is not None for outcome in self.mutants.values())
 
     @property
+    def faults_per_s(self) -> float:
+        """Faults that were lived through in a second of wall-clock time, on all cores."""
+        return sum(self.faults.values()) / self.lives_s if self.lives_s else 0.0
+
+    @property
     def is_whole(self) -> bool:
         """Whether no promise was broken and every mutant was caught."""
         return not self.failures and self.mutants_caught == len(self.mutants)
@@ -61,6 +70,7 @@ class Report:
             "seeds": self.seeds,
             "device_years": round(self.device_years, 3),
             "faults": sum(self.faults.values()),
+            "faults_per_s": round(self.faults_per_s),
             "power_cuts": self.power_cuts,
             "failures": len(self.failures),
             "mutants": len(self.mutants),
@@ -81,7 +91,7 @@ def run_all(
     with multiprocessing.get_context("spawn").Pool(min(os.cpu_count() or 1, 8), _begin_worker) as pool:
         for outcome in pool.imap_unordered(_live, ((seed, years) for seed in seeds)):
             report.add(outcome)
-            report.wall_s = time.monotonic() - started
+            report.wall_s = report.lives_s = time.monotonic() - started
             on_progress(report, f"seed {outcome.seed}")
         if with_mutants:
             for name, catcher in pool.imap_unordered(_hunt, MUTANTS):

@@ -27,7 +27,7 @@ class SimulatedFlash(NorFlash):
             seed=seed,
             strict=strict,
         )
-        self.reads_in_step = 0
+        self._reads_max = READS_PER_STEP_MAX
         self._size = len(self.memory)
         self._view = memoryview(self.memory)
         self._erases_until_cut = -1
@@ -45,9 +45,13 @@ class SimulatedFlash(NorFlash):
         """Cut the power inside the erase that comes after so many others."""
         self._erases_until_cut = erases
 
+    def begin_step(self) -> None:
+        """What is read from now on belongs to a new step of the core."""
+        self._reads_max = self.reads + READS_PER_STEP_MAX
+
     def power_up(self) -> None:
         self.cancel_cut()
-        self.reads_in_step = 0
+        self.begin_step()
         super().power_up()
 
     def cancel_cut(self) -> None:
@@ -57,21 +61,24 @@ class SimulatedFlash(NorFlash):
         self._is_late = False
 
     def read(self, offset: int, buffer: memoryview) -> None:
-        self.reads_in_step += 1
-        if self.reads_in_step > READS_PER_STEP_MAX:
-            raise Runaway(f"{READS_PER_STEP_MAX} reads of flash in one step")
         self.reads += 1
+        if self.reads > self._reads_max:
+            raise Runaway(f"{READS_PER_STEP_MAX} reads of flash in one step")
         if not self._powered:
             raise PowerCut("the power is off")
         end = offset + len(buffer)
         if offset < 0 or end > self._size:
             raise ValueError(f"bytes {offset} to {end} of {self._size}")
         buffer[:] = self._view[offset:end]
+        if self._weak or self._marginal:
+            self._flip_uncertain_bits(offset, end, buffer)
+
+    def _flip_uncertain_bits(self, offset: int, end: int, buffer: memoryview) -> None:
         if self._weak:
             for sector in range(offset // self.sector_bytes, (end - 1) // self.sector_bytes + 1):
                 if sector in self._weak:
                     self._flip_weak_bits(sector, offset, buffer)
-        for page in range(offset // self.page_bytes, (end - 1) // self.page_bytes + 1) if self._marginal else ():
+        for page in range(offset // self.page_bytes, (end - 1) // self.page_bytes + 1):
             for index in self._marginal_in_page.get(page, ()):
                 if offset <= index < end:
                     buffer[index - offset] ^= self._marginal[index] & self._next_random()

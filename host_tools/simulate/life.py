@@ -125,7 +125,7 @@ class Life:
     def _step(self) -> None:
         device = self.device
         assert device is not None
-        self.flash.reads_in_step = 0
+        self.flash.begin_step()
         given_before = self.sensor.newest
         try:
             wait_ms = device.step()

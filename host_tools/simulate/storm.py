@@ -16,6 +16,7 @@ from host_tools.simulate.sensor import SCHEMAS
 if TYPE_CHECKING:
     from host_tools.simulate.life import Life
 
+STRIKES_MAX = 200  # of one storm: calm, in which everything has to settle, costs as much as many of them
 COMMANDS_OPEN_MAX = 8
 STUCK_BITS_MAX = 3  # the smallest part has 32 pages, and each such bit costs one
 _BUNCHED_MS_MAX = 50
@@ -69,7 +70,7 @@ class Storm:
         life.run_until(world.now_ms + 2 * life.off_ms_max, lambda: life.device is not None)
         # No two storms are of the same kind: what coincides rarely on average coincides often in some.
         weights = [weight * draw.random() ** 3 for weight, _ in self._kinds]
-        for _ in range(draw.randint(1, 60)):
+        for _ in range(draw.randint(1, STRIKES_MAX)):
             _, strike = draw.choices(self._kinds, weights)[0]
             strike()
             # Troubles rarely come alone.

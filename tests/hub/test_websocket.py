@@ -111,6 +111,7 @@ def test_a_device_lives_inside_frames(run, tmp_path, pieces):
         (masked(9, bytes(126)), 1002),
         (b"\x82\xff" + struct.pack(">Q", 1 << 40), 1009),
     ],
+    ids=["not masked", "text", "reserved bit", "long ping", "a terabyte"],  # masks are drawn: no names for tests
 )
 def test_a_frame_that_breaks_the_rules_closes_with_a_reason(run, tmp_path, data, code):
     async def scenario():

@@ -13,10 +13,11 @@ def last_boot(ring):
     payload = memoryview(bytearray(RECORD_BYTES_MAX))
     start = ring.newest_start or ring.search_start(ring.next_number)
     while True:
-        boot = 0
+        is_found = False
         reader.seek(start)
         while reader.next(payload) >= 0:
-            boot = schema.boot_of(payload)
+            is_found = True
+        boot = schema.boot_of(payload) if is_found else 0
         if boot or start <= ring.first_kept:
             return boot
         start = ring.search_start(start - 1)
@@ -36,9 +37,8 @@ def confirmed_ms(ring):
         length = reader.next(payload)
         if length < 0 or reader.number > ring.cursor:
             return newest_ms
-        uptime_ms = schema.uptime_ms_of(payload)
         if reader.kind == schema.ANCHOR:
             boot = schema.boot_of(payload)
-            offset_ms = schema.anchor_utc_ms(payload) - uptime_ms
+            offset_ms = schema.anchor_utc_ms(payload) - schema.uptime_ms_of(payload)
         if boot and schema.boot_of(payload) == boot:
-            newest_ms = offset_ms + uptime_ms
+            newest_ms = offset_ms + schema.uptime_ms_of(payload)

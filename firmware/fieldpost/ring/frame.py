@@ -69,15 +69,6 @@ def pack(page, head, kind, number, payload, crc_seed, align):
     return total
 
 
-def check(page, offset, crc_seed):
-    """Return the payload length of the frame at `offset` of `page` (memoryview), -1 if there is no whole one."""
-    length = page[offset + 1]
-    end = offset + OVERHEAD_BYTES + length
-    if end <= len(page) and crc32(page[offset:end], crc_seed) == CRC_OF_WHOLE:
-        return length
-    return -1
-
-
 def number_from(page, offset, first):
     """Return the number that the frame at `offset` names: the lowest from `first` on with those 32 bits."""
     low = _low_bits(page, offset)
@@ -86,7 +77,7 @@ def number_from(page, offset, first):
 
 def number_before(page, offset, limit):
     """Return the number that the frame at `offset` names: the highest below `limit` with those 32 bits."""
-    low = _low_bits(page, offset)
+    low = page[offset + 2] | page[offset + 3] << 8 | page[offset + 4] << 16 | page[offset + 5] << 24
     return low if low < limit < 0x40000000 else limit - 1 - ((limit - 1 - low) & 0xFFFFFFFF)
 
 

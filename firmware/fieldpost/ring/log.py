@@ -56,7 +56,7 @@ class Ring:
         self.damaged = state.damaged
         self._age = state.age
         self._seed = frame.seed(self.ring_id, max(self.newest, 0))
-        self._oldest_sector = max(self.newest - min(state.age, self.sectors - 1), 0)
+        self.oldest_sector = max(self.newest - min(state.age, self.sectors - 1), 0)  # its sequence number
         self._first_kept = 0  # 0: not looked up
         self._doomed_last = 0  # the last number in the sector that goes next, 0: not looked up
         self._is_erased_ahead = False
@@ -136,22 +136,17 @@ class Ring:
 
         What was not forgotten in it is lost, and reported as whatever overflows is.
         """
-        if self.first_kept == self.next_number or self._oldest_sector == self.newest:
+        if self.first_kept == self.next_number or self.oldest_sector == self.newest:
             return False
-        self.region.erase(self._oldest_sector % self.sectors)
+        self.region.erase(self.oldest_sector % self.sectors)
         self.region.sync()
-        self._oldest_sector += 1
+        self.oldest_sector += 1
         self._first_kept = self._doomed_last = 0
         return True
 
     def reader(self):
         """Return a Reader placed at the oldest record kept."""
         return Reader(self)
-
-    @property
-    def oldest_sector(self):
-        """The sequence number of the oldest sector."""
-        return self._oldest_sector
 
     @property
     def oldest(self):
@@ -164,11 +159,11 @@ class Ring:
         if self.newest < 0:
             return self.next_number
         while self._first_kept == 0:
-            self._first_kept = first_number(self, self._oldest_sector, self._page)
+            self._first_kept = first_number(self, self.oldest_sector, self._page)
             if self._first_kept == 0:
-                if self._oldest_sector == self.newest:
+                if self.oldest_sector == self.newest:
                     return self.next_number
-                self._oldest_sector += 1  # nothing in it can be read any more
+                self.oldest_sector += 1  # nothing in it can be read any more
         return self._first_kept
 
     @property
@@ -185,7 +180,7 @@ class Ring:
         """Return a number at most one sector and at least all of its own sector before `number`."""
         if self.newest < 0:
             return number
-        before = max(sector_of(self, number, self._page) - 1, self._oldest_sector)
+        before = max(sector_of(self, number, self._page) - 1, self.oldest_sector)
         return min(first_number(self, before, self._page), number)
 
     def _commit(self, kind, number, payload):
@@ -249,7 +244,7 @@ class Ring:
         else:
             raise OSError("no sector of the ring can be opened: the part is worn out or write-protected")
         self.newest = sequence
-        self._oldest_sector = max(self._oldest_sector, sequence - min(self._age, self.sectors - 1))
+        self.oldest_sector = max(self.oldest_sector, sequence - min(self._age, self.sectors - 1))
         self._first_kept = self._doomed_last = 0
         self._seed = frame.seed(self.ring_id, sequence)
         self.open_page = 0
@@ -269,8 +264,8 @@ class Ring:
 
     def _erase(self, sequence):
         """Give the oldest sector away, if it stands where `sequence` will stand."""
-        if self._oldest_sector <= sequence - self.sectors:
-            self._oldest_sector = sequence - self.sectors + 1
+        if self.oldest_sector <= sequence - self.sectors:
+            self.oldest_sector = sequence - self.sectors + 1
             self._first_kept = 0
         self.region.erase(sequence % self.sectors)
 
@@ -281,7 +276,7 @@ class Ring:
     def _keeps_doomed_sector(self):
         """Return whether the sector that goes next holds records that are not forgotten."""
         doomed = self.newest + 1 - self.sectors
-        if doomed < self._oldest_sector:
+        if doomed < self.oldest_sector:
             return False
         sequence = doomed
         while self._doomed_last == 0 and sequence < self.newest:

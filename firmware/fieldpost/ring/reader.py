@@ -43,18 +43,23 @@ class Reader:
             self.seek(self._from)
         if self._sector < 0:
             return -1
+        walk = self._walk
         while True:
-            if self._page_index == ring.pages_per_sector:
-                if self._sector == ring.newest:
+            if not self._loaded and not self._enter_page():
+                return -1
+            is_found = walk.next()
+            if not is_found and not self._is_final:
+                self._load()  # the page may have grown since it was read, and been left since
+                is_found = walk.next()
+                if not is_found and not self._is_final:
                     return -1
-                self._enter(self._sector + 1)
-            if not self._find():
-                if not self._is_final:
-                    return -1
+            if walk.damage_end > walk.damage_start:
+                ring.damaged += 1
+            if not is_found:
                 self._page_index += 1
                 self._loaded = False
                 continue
-            offset = self._walk.offset
+            offset = walk.offset
             kind = self._page[offset]
             if kind == frame.KIND_ACK:
                 continue
@@ -62,9 +67,9 @@ class Reader:
             if number < self._from:
                 continue
             if number > ring.synced:
-                self._walk.again()  # not durable yet: a cut could give its number to another
+                walk.again()  # not durable yet: a cut could give its number to another
                 return -1
-            length = self._walk.length
+            length = walk.length
             start = offset + frame.HEAD_BYTES
             buffer[:length] = self._page[start : start + length]
             self.number = number
@@ -72,19 +77,16 @@ class Reader:
             self._from = number + 1
             return length
 
-    def _find(self):
-        """Go to the next whole frame of this page; False if there is none, or none yet."""
-        if not self._loaded:
-            first = 0 if self._page_index else frame.aligned(sector.HEADER_BYTES, self._ring.align)
-            self._walk.begin(first, self._seed)
-            self._load()
-        is_found = self._walk.next()
-        if not is_found and not self._is_final:
-            self._load()  # the page may have grown since it was read, and been left since
-            is_found = self._walk.next()
-        if (is_found or self._is_final) and self._walk.damage_end > self._walk.damage_start:
-            self._ring.damaged += 1
-        return is_found
+    def _enter_page(self):
+        """Load the page that comes next; False if none does yet."""
+        if self._page_index == self._ring.pages_per_sector:
+            if self._sector == self._ring.newest:
+                return False
+            self._enter(self._sector + 1)
+        first = 0 if self._page_index else frame.aligned(sector.HEADER_BYTES, self._ring.align)
+        self._walk.begin(first, self._seed)
+        self._load()
+        return True
 
     def _load(self):
         ring = self._ring

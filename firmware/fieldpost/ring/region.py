@@ -38,7 +38,8 @@ class SubRegion:
 
     def read(self, offset, buffer):
         """Fill `buffer` from `offset`; ValueError outside the sub-region."""
-        check_span(offset, len(buffer), self._bytes)
+        if offset < 0 or offset + len(buffer) > self._bytes:
+            check_span(offset, len(buffer), self._bytes)
         self._region.read(self._start + offset, buffer)
 
     def program(self, offset, data):

@@ -1,5 +1,7 @@
 """From frame to frame through one page, over whatever damage lies between them."""
 
+from binascii import crc32
+
 from fieldpost.ring import frame
 
 _BLANK = b"\xff" * 256
@@ -38,18 +40,20 @@ class Walk:
         """
         page = self._page
         at = self.damage_start = self._at
-        last = len(page) - frame.OVERHEAD_BYTES
-        while at <= last:
+        align = self._align
+        page_end = len(page)
+        while at <= page_end - frame.OVERHEAD_BYTES:
             if page[at] == frame.KIND_BLANK and is_blank(page, at):
                 break
-            length = frame.check(page, at, self._seed)
-            if length >= 0:
+            length = page[at + 1]
+            end = at + frame.OVERHEAD_BYTES + length
+            if end <= page_end and crc32(page[at:end], self._seed) == frame.CRC_OF_WHOLE:
                 self.offset = self.damage_end = at
                 self.length = length
-                self._at = at + frame.size(length, self._align)
+                self._at = (end + align - 1) // align * align
                 return True
-            at += self._align
-        self.damage_end = _written_end(page, self._at, min(at, len(page))) if at > self._at else at
+            at += align
+        self.damage_end = _written_end(page, self._at, min(at, page_end)) if at > self._at else at
         return False
 
 

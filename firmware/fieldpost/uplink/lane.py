@@ -166,7 +166,14 @@ class Lane:
     def _pack_new(self):
         """Pack what is there from the first number on that is in no batch yet, as far as it fits."""
         self._begin(self._next)
-        while not self._batch.is_full and self._peek() and self._add():
+        batch = self._batch
+        while not batch.is_full:
+            if not self._peek():
+                # The end: what an append has returned and is not there has rotted. No record behind it may ever tell.
+                batch.add_lost_through(self._ring.synced)
+                return
+            if not self._add():
+                return
             self._take()
 
     def _pack_again(self, first, last):

@@ -87,6 +87,8 @@ class Stream:
 
     def forget_old(self) -> None:
         """Drop what is settled for long, so that years fit into memory."""
+        if len(self._appended) + len(self._content) + len(self._lost_numbers) < 6 * REMEMBERED:
+            return  # not worth a search
         limit = self.through - REMEMBERED
         for table in (self._appended, self._content):
             for number in [number for number in table if number <= limit]:
