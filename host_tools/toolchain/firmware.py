@@ -23,6 +23,7 @@ from host_tools.shipped import shipped
 from host_tools.toolchain import Report, umqtt
 from host_tools.toolchain.bundle import CORE, bundle
 from host_tools.toolchain.inline_limits import inline, read_limits
+from host_tools.toolchain.kept_texts import kept_or_made
 from host_tools.toolchain.process import ProgramFailed, run
 from host_tools.toolchain.short_names import plan, rename
 
@@ -56,8 +57,9 @@ def build(out_dir: Path, report: Report = print, bundled: bool = True, user_comm
     lies in `out_dir` is removed. user_commands: a file with commands of the user's own, which comes along. UserError if
     a source does not compile.
     """
+    sources = _sources(report)
     with _parsing:
-        texts = _texts(report, bundled)
+        texts = kept_or_made(sources | {"limits": _LIMITS}, f"bundled {bundled}", lambda: _texts(sources, bundled))
     if user_commands is not None:
         try:
             texts["user_commands.mpy"] = user_commands.read_text(encoding="utf-8")
@@ -104,9 +106,9 @@ def compile_module(text: str, target: Path, name: Path, sources: Path) -> bool:
     return True
 
 
-def _texts(report: Report, bundled: bool) -> dict[str, str]:
+def _texts(sources: dict[str, Path], bundled: bool) -> dict[str, str]:
     """Return the text of every file of the tree: the agent's made small, others as they are."""
-    texts = {name: source.read_text(encoding="utf-8") for name, source in _sources(report).items()}
+    texts = {name: source.read_text(encoding="utf-8") for name, source in sources.items()}
     own = {_dotted(name): text for name, text in texts.items() if name.startswith("fieldpost/")}
     foreign = {name: text for name, text in texts.items() if _dotted(name) not in own}
     plans = plan(own, [text for name, text in foreign.items() if name.endswith(".mpy")])
