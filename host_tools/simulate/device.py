@@ -19,15 +19,18 @@ from fieldpost.commands.vocabulary import Vocabulary
 from fieldpost.hubs.azure import AzureDialect
 from fieldpost.limits import BATCH_BYTES_MIN, STAMP_BYTES, URGENT_WINDOW_BATCHES
 from fieldpost.records import schema
+from fieldpost.records.cbor_body import CborBody
 from fieldpost.records.earlier import confirmed_ms, last_boot
 from fieldpost.records.json_body import JsonBody
 from fieldpost.records.recorder import Recorder
 from fieldpost.records.schemas import Schemas
+from fieldpost.records.senml_body import SenmlBody
 from fieldpost.records.timeline import Timeline
 from fieldpost.ring import log as ring_log
 from fieldpost.ring.layout import divide
 from fieldpost.ring.log import Ring
 from fieldpost.ring.region import SubRegion
+from fieldpost.uplink.ahead import LiveFirstLane
 from fieldpost.uplink.backoff import Backoff
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
@@ -47,6 +50,8 @@ HOST = "hub.invalid"
 DEVICE_ID = "simulated"
 _KEY = "c2ltdWxhdGVkIGtleSwgbm8gc2VjcmV0"  # signs tokens that nobody checks
 PULSE_MS_MAX = 60_000
+FORMS: dict[str, Any] = {"json": JsonBody, "cbor": CborBody, "senml": SenmlBody}
+ORDERS = ("oldest", "live", "newest")
 
 
 @dataclass
@@ -62,6 +67,8 @@ class Settings:
     bytes_max: int
     age_ms: int
     keepalive_s: int
+    encoding: str
+    order: str
 
 
 class Device:
@@ -95,10 +102,9 @@ class Device:
         parts = divide(flash, settings.journal_sectors, settings.urgent_sectors)
         scratch = memoryview(bytearray(2 * flash.page_bytes))
         journal = Ring(parts[0], scratch)
-        self.urgent = self._opened(parts[1], scratch, flash.erase_count, settings.journal_sectors)
-        self.ring = self._opened(
-            parts[2], scratch, flash.erase_count, settings.journal_sectors + settings.urgent_sectors
-        )
+        self.urgent = self._opened(parts[1], scratch, flash.erase_count, settings.journal_sectors, True)
+        before = settings.journal_sectors + settings.urgent_sectors
+        self.ring = self._opened(parts[2], scratch, flash.erase_count, before, settings.order == "oldest")
         boot = max(last_boot(self.ring), last_boot(self.urgent)) + 1
         self.clock.begin_at(max(confirmed_ms(self.ring), confirmed_ms(self.urgent)))
         schemas = Schemas()
@@ -127,11 +133,16 @@ class Device:
             self.clock.utc_ms,
         )
         window, records_max = settings.window, settings.records_max
-        readings = JsonBody(self.ring, timelines[0], schemas)
-        urgent = JsonBody(self.urgent, timelines[1], schemas)
+        form = FORMS[settings.encoding]
+        dialect.event_properties = form.properties
+        readings = form(self.ring, timelines[0], schemas)
+        urgent = form(self.urgent, timelines[1], schemas)
+        size = window, records_max, settings.bytes_max, settings.age_ms
         lanes = (
             Lane(self.urgent, urgent, min(URGENT_WINDOW_BATCHES, window), records_max, BATCH_BYTES_MIN, 0),
-            Lane(self.ring, readings, window, records_max, settings.bytes_max, settings.age_ms),
+            Lane(self.ring, readings, *size)
+            if settings.order == "oldest"
+            else LiveFirstLane(self.ring, readings, *size, settings.order == "newest"),
         )
         lanes[1].pace = Pace()
         self.outbox = Outbox(lanes, dialect)
@@ -171,13 +182,21 @@ class Device:
         return self._world.utc_ms
 
     def _opened(
-        self, region: SubRegion, scratch: memoryview, erase_count: Callable[[int, int], int], first_sector: int
+        self,
+        region: SubRegion,
+        scratch: memoryview,
+        erase_count: Callable[[int, int], int],
+        first_sector: int,
+        in_order: bool,
     ) -> Ring:
-        """Return the Ring of a region; the judges hear of each append that returns."""
+        """Return the Ring of a region; the judges hear of each append that returns.
+
+        in_order: whether its records are to arrive in the order of their numbers.
+        """
         ring = Ring(region, scratch)
         last_sector = first_sector + region.sector_count
         stream = self._bench.ring(
-            f"{ring.ring_id:08x}", region.sector_count, lambda: erase_count(first_sector, last_sector)
+            f"{ring.ring_id:08x}", region.sector_count, lambda: erase_count(first_sector, last_sector), in_order
         )
         append = ring.append
 

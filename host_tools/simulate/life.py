@@ -5,10 +5,10 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from fieldpost.limits import IDLE_WAIT_MS_MAX
+from fieldpost.limits import BATCH_BYTES_MIN, IDLE_WAIT_MS_MAX, SENML_BYTES_MIN
 
 from host_tools.emulator.nor_flash import PowerCut
-from host_tools.simulate.device import DEVICE_ID, Device, Settings
+from host_tools.simulate.device import DEVICE_ID, ORDERS, Device, Settings
 from host_tools.simulate.flash import Runaway, SimulatedFlash
 from host_tools.simulate.hub import Hub
 from host_tools.simulate.judges import PromiseBroken
@@ -245,6 +245,7 @@ def live(seed: int, years: float, on_trace: Callable[[str], None] | None = None)
 
 def _drawn_settings(world: World) -> Settings:
     draw = world.random
+    encoding = draw.choice(("json", "json", "cbor", "senml"))
     return Settings(
         journal_sectors=3,
         urgent_sectors=draw.choice((6, 6, 12)),
@@ -252,7 +253,9 @@ def _drawn_settings(world: World) -> Settings:
         sample_interval_ms=1000,
         window=draw.choice((1, 2, 4, 8, 16)),
         records_max=draw.choice((1, 4, 10, 40, 100)),
-        bytes_max=draw.choice((1024, 2048, 4000)),
+        bytes_max=draw.choice((SENML_BYTES_MIN if encoding == "senml" else BATCH_BYTES_MIN, 2048, 4000)),
         age_ms=draw.choice((0, 500, 5_000, 60_000)),
         keepalive_s=draw.choice((5, 30, 240, 1177)),
+        encoding=encoding,
+        order=draw.choice(("oldest", "oldest", *ORDERS)),
     )

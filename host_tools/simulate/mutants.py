@@ -12,7 +12,7 @@ from fieldpost.commands.outputs import Outputs
 from fieldpost.records.timeline import Timeline
 from fieldpost.ring import frame, log, recovery
 from fieldpost.ring import sector as sector_header
-from fieldpost.uplink import batch, lane
+from fieldpost.uplink import ahead, batch, lane
 
 from host_tools.simulate.life import Outcome, live
 
@@ -170,6 +170,10 @@ def _any_boots_clock(original: Any) -> Any:
     return utc_ms
 
 
+def _forgets_over_a_gap(original: Any) -> Any:
+    return lambda self, first, last, lost: super(ahead.AheadWindow, self)._passed(first, last, lost)
+
+
 def _newest_first(original: Any) -> Any:
     def disconnected(self: Any) -> None:
         original(self)
@@ -188,6 +192,11 @@ MUTANTS: dict[str, Patch] = {
     "lost numbers are not reported": (batch.Batch, "_add_lost", _lost_kept_secret),
     "lost numbers are miscounted by one": (batch.Batch, "_add_lost", _lost_miscounted),
     "a repeat has a message id of its own": (batch.Batch, "message_id", _new_message_id_each_time),
+    "what has arrived ahead lets what lies before it be forgotten": (
+        ahead.AheadWindow,
+        "_passed",
+        _forgets_over_a_gap,
+    ),
     "what waits is sent newest first": (lane.Lane, "disconnected", _newest_first),
     "the number of a torn record is given again": (frame, "records_torn", _no_number_retired),
     "a batch that is still to leave again counts as overdue": (lane.Lane, "overdue", _waiting_counts_as_sent),

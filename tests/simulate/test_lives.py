@@ -91,6 +91,23 @@ def test_the_judge_of_the_stream_knows_a_repeat_from_a_forgery() -> None:
         stream.appended(5, None)
 
 
+def test_the_judge_of_a_stream_in_any_order_wants_every_number_once() -> None:
+    stream = Stream("0badcafe", 8, lambda: 0, in_order=False)
+    for number in range(1, 8):
+        stream.appended(number, None)
+    assert len(stream.message([{"n": 6}, {"n": 7}], [])) == 2 and stream.through == 0
+    assert len(stream.message([{"n": 3}], [])) == 1
+    assert stream.message([{"n": 6}], []) == [] and stream.repeated == 1
+    with pytest.raises(PromiseBroken, match="missing inside"):
+        stream.message([{"n": 1}, {"n": 3}], [])
+    assert stream.through == 1  # the judge of a life would have ended here
+    with pytest.raises(PromiseBroken, match="for no reason"):
+        stream.message([], [[2, 2]])
+    stream.damages = 1
+    stream.message([], [[2, 7]])
+    assert (stream.through, stream.lost) == (7, 3), "what has arrived is not lost"
+
+
 def test_the_judge_of_orders_counts_effects() -> None:
     orders = Orders()
     orders.sent(Order("a", "pulse", "valve", 100, 0))

@@ -189,8 +189,10 @@ class Ring:
         for _ in range(2 * self.pages_per_sector):
             self._make_room(length)
             frame.pack(self._page, self._frame_head, kind, number, payload, self._seed, self.align)
-            if self._program(self._page_start() + self._offset, length):
-                self._offset += length
+            at = self._page_start() + self._offset
+            self._offset = self.region.page_bytes  # should the flash refuse: a part of it may be there
+            if self._program(at, length):
+                self._offset = at % self.region.page_bytes + length
                 return
             self.damaged += 1
             self._leave_page()
@@ -231,6 +233,7 @@ class Ring:
             # One with a header alone comes first: should the first header with records rot, it tells their ring.
             self._open(0, 0)
             self.newest = 0
+            self.open_page = self.pages_per_sector  # no place for a record, even if the next one cannot be opened
             self._age = -1
         elif self._may_take_all():
             self.sectors = self.region.sector_count

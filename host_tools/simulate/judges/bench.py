@@ -1,9 +1,9 @@
 """All judges of one life on their bench: who hears what, and whether everything has come to rest."""
 
-import json
 from collections.abc import Callable
 from typing import Any
 
+from host_tools.audit import bodies
 from host_tools.simulate.judges import PromiseBroken
 from host_tools.simulate.judges.orders import Orders
 from host_tools.simulate.judges.readings import Readings, count_of, is_reading, values_of
@@ -25,10 +25,10 @@ class Bench:
         self._bodies: dict[str, set[int]] = {}
         self._damages = 0
 
-    def ring(self, ring_id: str, sectors: int, erases: Callable[[], int]) -> Stream:
+    def ring(self, ring_id: str, sectors: int, erases: Callable[[], int], in_order: bool) -> Stream:
         """Return the stream of a ring that a boot has opened."""
         if ring_id not in self.streams:
-            self.streams[ring_id] = Stream(ring_id, sectors, erases)
+            self.streams[ring_id] = Stream(ring_id, sectors, erases, in_order)
             self.streams[ring_id].damages = self._damages
             self.streams[ring_id].what_of = _what_of
             self.streams[ring_id].content_of = _content_of
@@ -49,9 +49,9 @@ class Bench:
     def message(self, message_id: str, body: bytes, is_late: bool = False) -> None:
         """The hub has stored a message. is_late: a newer connection had taken over from the one that it came by."""
         try:
-            message = json.loads(body)
+            message = bodies.content(body)
             stream = self.streams[message["q"]]
-        except (ValueError, KeyError) as error:
+        except (ValueError, TypeError, KeyError) as error:
             raise PromiseBroken(f"message {message_id} cannot be understood: {error!r}: {body!r}") from None
         self._judge_id(message_id, body, message)
         for record in stream.message(message["records"], message.get("lost", []), is_late):

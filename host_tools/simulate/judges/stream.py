@@ -25,9 +25,12 @@ class Appended:
 
 
 class Stream:
-    """One ring id. sectors: of its ring; erases: callable, how often its region was erased so far."""
+    """One ring id. sectors: of its ring; erases: callable, how often its region was erased so far.
 
-    def __init__(self, ring_id: str, sectors: int, erases: Callable[[], int]) -> None:
+    in_order: whether no number may arrive before those below it are settled.
+    """
+
+    def __init__(self, ring_id: str, sectors: int, erases: Callable[[], int], in_order: bool = True) -> None:
         self.ring_id = ring_id
         self.through = 0  # every number up to here was delivered or reported lost
         self.newest = 0  # the newest number whose append returned
@@ -40,6 +43,8 @@ class Stream:
         self.on_lost: Callable[[Any], None] = lambda what: None
         self._sectors = sectors
         self._erases = erases
+        self._in_order = in_order
+        self._ahead: set[int] = set()  # settled numbers beyond `through` + 1
         self._appended: dict[int, Appended] = {}
         self._content: dict[int, Any] = {}
         self._lost_numbers: set[int] = set()
@@ -49,7 +54,7 @@ class Stream:
         """An append has returned `number`. what: `what_of` says the same of the record when it arrives."""
         if number <= self.newest:
             raise PromiseBroken(f"{self.ring_id}: number {number} was given again, {self.newest} was given before")
-        if number <= self.through:
+        if self._is_settled(number):
             raise PromiseBroken(f"{self.ring_id}: number {number} is given now, but the hub already has it")
         self.newest = number
         self._appended[number] = Appended(what, self._erases())
@@ -72,7 +77,7 @@ class Stream:
         spans = sorted([(number, number, False) for number in numbers] + [(a, b, True) for a, b in lost])
         by_number = {record["n"]: record for record in records}
         expected = spans[0][0] if spans else 0
-        if spans and expected > self.through + 1:
+        if spans and self._in_order and expected > self.through + 1:
             raise PromiseBroken(f"{self.ring_id}: {self.through + 1} to {expected - 1} are missing")
         new = []
         for first, last, is_lost in spans:
@@ -101,7 +106,7 @@ class Stream:
         if entry is not None and entry.what != self.what_of(record):
             raise PromiseBroken(f"{self.ring_id}: number {number} was given to {entry.what} and came as {record}")
         content = self.content_of(record)
-        if number <= self.through:
+        if self._is_settled(number):
             self.repeated += 1
             if number in self._content:
                 if self._content[number] != content:
@@ -115,7 +120,7 @@ class Stream:
             if self.damages == 0 and not is_late:
                 raise PromiseBroken(f"{self.ring_id}: number {number} was reported lost and is delivered now")
         self._content[number] = content
-        self.through = max(self.through, number)
+        self._settle(number)
         self.delivered += 1
         return True
 
@@ -124,6 +129,8 @@ class Stream:
             raise PromiseBroken(f"{self.ring_id}: {first} to {last} are reported lost: so many were never given")
         erased = self._erases()
         for number in range(first, last + 1):
+            if self._is_settled(number):
+                continue  # arrived ahead of its turn, and the device has forgotten that
             entry = self._appended.get(number)
             if entry is not None:
                 self.on_lost(entry.what)
@@ -133,4 +140,17 @@ class Stream:
                     raise PromiseBroken(f"{self.ring_id}: number {number} is reported lost for no reason")
             self._lost_numbers.add(number)
             self.lost += 1
-        self.through = max(self.through, last)
+            self._settle(number)
+
+    def _is_settled(self, number: int) -> bool:
+        return number <= self.through or number in self._ahead
+
+    def _settle(self, number: int) -> None:
+        if number != self.through + 1:
+            if number > self.through:
+                self._ahead.add(number)
+            return
+        self.through = number
+        while self.through + 1 in self._ahead:
+            self.through += 1
+            self._ahead.remove(self.through)
