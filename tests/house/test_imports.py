@@ -69,7 +69,7 @@ HOST = {
     "hub": {"errors"},
     "emulator": {"errors", "toolchain"},
     "audit": {"errors"},
-    "simulate": {"emulator", "errors"},
+    "simulate": {"audit", "emulator", "errors"},  # its judges read bodies as the audit does, from the outside
     "queue": {"errors"},
     "remote": {"errors", "config", "provision", "hub", "lab", "audit"},
     # Its front, which the package installs, is a command line of its own.
