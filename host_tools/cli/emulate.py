@@ -28,6 +28,7 @@ from host_tools.toolchain import micropython
 _HUB_PORT = 8883
 _MICROPYTHON = "micropython"
 _FLEET = "Many boards"
+_STATES = {"dead": "nothing to boot yet", "loader": "waiting for firmware", "running": "running", "off": "off"}
 
 
 def run(
@@ -129,6 +130,9 @@ def _run_firmware(
         raise UserError("--engine rp2040 needs --firmware FILE, such as RPI_PICO_W-20250415-v1.25.0.uf2")
     uf2.check_file(firmware, release_for(board), shape.partition("storage").offset)
 
+    # Here, where Ctrl-C ends it at once.
+    rp2040.engine_room(lambda line: print(f"fieldpost: {line}", file=sys.stderr, flush=True))
+
     async def until_stopped() -> None:
         stopped = _stop_event()
         on_line = _show_line if verbose else None
@@ -153,7 +157,7 @@ async def _until_stopped(bare: BareBoard) -> None:
     stopped = _stop_event()
     await bare.plug_in()
     try:
-        print(f"ready: {bare.state} in {bare.directory}", flush=True)
+        print(f"ready: {_STATES[bare.state]}, at {bare.place}; kept in {bare.directory}", flush=True)
         await stopped.wait()
     finally:
         await bare.unplug()

@@ -11,7 +11,7 @@ import pytest
 from tests.flash.bare_bench import run_fieldpost, run_tool
 
 
-@pytest.mark.parametrize(("kind", "state"), [("esp32", "dead"), ("pico_w", "loader")])
+@pytest.mark.parametrize(("kind", "state"), [("esp32", "nothing to boot yet"), ("pico_w", "waiting for firmware")])
 async def test_a_board_is_there_until_ctrl_c(
     tmp_path: Path, micropython: Path, monkeypatch: pytest.MonkeyPatch, kind: str, state: str
 ) -> None:
@@ -25,8 +25,8 @@ async def test_a_board_is_there_until_ctrl_c(
         assert process.stdout is not None
         async with asyncio.timeout(60):
             ready = await process.stdout.readline()
-        assert ready.decode() == f"ready: {state} in {folder}\n"
         told = json.loads((folder / "usb.json").read_text())
+        assert ready.decode() == f"ready: {state}, at {told['drive'] or told['port']}; kept in {folder}\n"
         if kind == "pico_w":
             assert (Path(told["drive"]) / "INFO_UF2.TXT").is_file()
         else:

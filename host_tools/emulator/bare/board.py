@@ -66,6 +66,12 @@ class BareBoard(ABC):
             return "loader"
         return "running" if self.board is not None else "dead"
 
+    @property
+    def place(self) -> str:
+        """Where tools meet it now: its drive or its serial port."""
+        told = self._usb()
+        return str(told["drive"] or told["port"] or "no port")
+
     def on_line(self, callback: Callable[[str], object]) -> None:
         """Call `callback(line)` for every line that the program prints."""
         self._on_line = callback

@@ -2,5 +2,6 @@
 
 from host_tools.emulator.rp2040.board import SSID, FirmwareBoard
 from host_tools.emulator.rp2040.engine import check_engine, run
+from host_tools.emulator.rp2040.quick import engine_room
 
-__all__ = ["SSID", "FirmwareBoard", "check_engine", "run"]
+__all__ = ["SSID", "FirmwareBoard", "check_engine", "engine_room", "run"]

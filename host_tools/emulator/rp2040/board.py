@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from host_tools.emulator.bme280 import Bme280
@@ -29,6 +30,7 @@ from host_tools.emulator.rp2040.i2c_bus import I2cBus
 from host_tools.emulator.rp2040.i2c_pins import I2cPins
 from host_tools.emulator.rp2040.pace import Pace
 from host_tools.emulator.rp2040.pins import ChipPins
+from host_tools.emulator.rp2040.quick import engine_room
 from host_tools.emulator.rp2040.usb_console import UsbConsole
 from host_tools.emulator.shape import BoardShape
 from host_tools.emulator.terminal import Terminal
@@ -46,12 +48,18 @@ class FirmwareBoard:
     """One board; it is off until `power_on`.
 
     directory: keeps its flash between runs. firmware: a UF2 file. upstream: (host, port) of the hub, whatever host
-    and port the program asks for. UserError if the file is no firmware, or the flash in `directory` is not this
-    board's.
+    and port the program asks for. report: takes a line when the first `power_on` compiles something (quick.py).
+    UserError if the file is no firmware, or the flash in `directory` is not this board's.
     """
 
     def __init__(
-        self, directory: Path, firmware: Path, shape: BoardShape, upstream: tuple[str, int], seed: int = 0
+        self,
+        directory: Path,
+        firmware: Path,
+        shape: BoardShape,
+        upstream: tuple[str, int],
+        seed: int = 0,
+        report: Callable[[str], object] = lambda line: None,
     ) -> None:
         self.directory = directory
         self.shape = shape
@@ -69,6 +77,7 @@ class FirmwareBoard:
         directory.mkdir(parents=True, exist_ok=True)
         self.flash = FlashMirror(directory / _FLASH, shape.flash_bytes, shape.partition("storage"), seed)
         self._firmware = firmware
+        self._report = report
         self._console = Console()
         self._terminal: Terminal | None = None
         self._wifi: Any = None
@@ -94,7 +103,7 @@ class FirmwareBoard:
         if not self.link.port:
             await self.link.start()
         self.serial_port  # noqa: B018 - appears
-        device = self._new_device()
+        device = self._new_device(await asyncio.to_thread(engine_room, self._report))
         self.flash.attach(device.mcu)
         self.pins.attach(device.mcu)
         self.bme280.power_on()
@@ -186,7 +195,7 @@ class FirmwareBoard:
 
     # The chip
 
-    def _new_device(self) -> Any:
+    def _new_device(self, room: ModuleType | None) -> Any:
         from rp2040py.boards import BOARDS
         from rp2040py.device.base_device import BaseDevice
         from rp2040py.external.cyw43 import Cyw43439
@@ -194,7 +203,7 @@ class FirmwareBoard:
         from host_tools.emulator.rp2040.wifi import BenchWifi
 
         spec = BOARDS[_BOARD]
-        self._wifi = BenchWifi(("127.0.0.1", self.link.port))
+        self._wifi = BenchWifi(("127.0.0.1", self.link.port), room)
         others = tuple(extra for extra in spec.extras if extra is not Cyw43439)
         extras = (*others, lambda: self._wifi, lambda: Wiring(self.i2c, self.shape))
         try:
@@ -202,7 +211,7 @@ class FirmwareBoard:
         except (OSError, ValueError) as error:
             raise UserError(f"{self._firmware} is no UF2 file for a Pico W: {error}") from error
         self._usb = UsbConsole(device, self._output)
-        self._pace = Pace(device)
+        self._pace = Pace(device, room)
         device.mcu.watchdog.on_watchdog_trigger = self._reset(device.mcu.watchdog.on_watchdog_trigger)
         return device
 

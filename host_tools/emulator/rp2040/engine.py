@@ -35,7 +35,7 @@ async def run(
     on_line: takes every line that the board prints. UserError if the file is no firmware.
     """
     check_engine()
-    board = FirmwareBoard(directory, firmware, shape, upstream)
+    board = FirmwareBoard(directory, firmware, shape, upstream, report=report)
     if on_line is not None:
         board.on_line(on_line)
     try:

@@ -4,7 +4,9 @@ Needs rp2040py, which offers no other way in than the parts of its bridge.
 """
 
 import asyncio
-from typing import Any
+import functools
+from types import ModuleType
+from typing import Any, cast
 
 from rp2040py.external.cyw43 import Cyw43439, nat, net
 
@@ -12,11 +14,16 @@ from host_tools.emulator.rp2040.network import answer
 
 
 class BenchWifi(Cyw43439):
-    """Leads every TCP connection to `upstream`, (host, port), and answers names and time itself."""
+    """Leads every TCP connection to `upstream`, (host, port), and answers names and time itself.
 
-    def __init__(self, upstream: tuple[str, int]) -> None:
+    room: the compiled loop (quick.py), if there is one: it gathers the bits of the bus.
+    """
+
+    def __init__(self, upstream: tuple[str, int], room: ModuleType | None = None) -> None:
         super().__init__()
         self._upstream = upstream
+        if room is not None:
+            cast(Any, self.bus).attach_gpio = functools.partial(room.wire, self.bus)
 
     def attach(self, rp2040: Any) -> None:
         """Wire it to the chip."""
