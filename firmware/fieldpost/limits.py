@@ -132,7 +132,8 @@ RENEW_QUIET_PERCENT = const(85)  # of a password's life: from here on in the fir
 RENEW_LATEST_PERCENT = const(95)
 
 # --- links: MQTT over TLS -----------------------------------------------------------------------
-CONNECT_TIMEOUT_MS = const(20_000)  # name, TCP, an RSA handshake of 5 s on a slow chip, CONNACK
+CONNECT_TIMEOUT_MS = const(20_000)  # name, TCP, an RSA handshake of 5 s on a slow chip
+CONNACK_TIMEOUT_MS = const(60_000)  # IoT Hub shapes a burst of connections by late CONNACKs (azure-iot-sdk-csharp#2043)
 DNS_FIRST_WAIT_MS = const(1_000)  # before a question is repeated; then 2, 4, ... s, as lwIP and glibc do
 DNS_WAIT_MS_MAX = const(12_000)  # leaves the rest of a connection's time to the handshake
 DNS_ANSWER_BYTES_MAX = const(512)  # RFC 1035 section 2.3.4

@@ -140,7 +140,7 @@ async def test_a_refusal_is_told_by_its_name_and_every_reading_kept(runner, auth
 @pytest.mark.parametrize(
     ("silence", "words"),
     [
-        ("connect", "no answer within 20 s"),
+        ("connect", "no CONNACK within 60 s"),
         ("subscribe", "no answer to SUBSCRIBE within 20 s"),
     ],
 )
@@ -157,7 +157,7 @@ async def test_an_answer_that_never_comes_has_a_deadline(runner, authority, sile
     async def scenario(name):
         async with Silent(authority.context()) as peer:
             found = await run(runner, name, peer, authority, speed=FAST)
-            assert words in found["errors"] and (silence == "connect" or told(found) == [words])
+            assert told(found) == [words]
             assert_all_arrived(peer, found)
 
     await runner.on_every_link(scenario)

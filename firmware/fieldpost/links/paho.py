@@ -22,6 +22,7 @@ from paho.mqtt.enums import MQTTErrorCode
 
 from fieldpost.limits import (
     COMMAND_BYTES_MAX,
+    CONNACK_TIMEOUT_MS,
     CONNECT_TIMEOUT_MS,
     MESSAGE_BYTES_MAX,
     READ_CHUNK_BYTES,
@@ -59,7 +60,7 @@ class PahoLink:
         self._state = _CLOSED
         self._has_more = False
         self._is_held_up = False  # by a handler without room
-        self._now_ms = self._opened_ms = self._stalled_ms = 0
+        self._now_ms = self._opened_ms = self._stalled_ms = self._sent_ms = 0
         self._make_client(host, port)
 
     def trust(self, context):
@@ -175,6 +176,8 @@ class PahoLink:
         sent = flow.sent
         if client.want_write():
             self._check(client.loop_write)
+        if flow.sent != sent:
+            self._sent_ms = self._now_ms
         if flow.sent != sent or not client.want_write():
             self._stalled_ms = self._now_ms
         self._tell()
@@ -253,7 +256,10 @@ class PahoLink:
             self._handler.link_message(memoryview(topic), memoryview(message.payload), packet_id)
 
     def _check_deadlines(self):
-        if self._state != _OPEN:
+        if self._state == _GREETING and self._socket.sent and not self._client.want_write():
+            if self._now_ms - self._sent_ms > CONNACK_TIMEOUT_MS:
+                self._fail("no CONNACK within %d s" % (CONNACK_TIMEOUT_MS // 1000))
+        elif self._state != _OPEN:
             if self._now_ms - self._opened_ms > CONNECT_TIMEOUT_MS:
                 self._fail("no answer within %d s" % (CONNECT_TIMEOUT_MS // 1000))
         elif self._now_ms - self._stalled_ms > WRITE_STALL_MS_MAX:

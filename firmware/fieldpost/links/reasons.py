@@ -15,6 +15,7 @@ _REFUSALS = (
 )
 _UNAVAILABLE = const(3)
 _TLS_EOF = const(-29312)  # MBEDTLS_ERR_SSL_CONN_EOF
+_TLS_ERRORS = const(-4096)  # below are those of Mbed TLS, whose texts most firmware lacks (mbedtls/error.h)
 # What an operator can make of an error, by its name; ports know different ones.
 _WORDS = (
     ("connection lost", ("ECONNRESET", "ECONNABORTED", "EPIPE", "ENOTCONN")),
@@ -47,7 +48,7 @@ def of_error(error):
             number = getattr(errno, name, None)
             if number is not None and code in (number, -number):  # Mbed TLS hands on what the socket said, negative
                 return words
-    return text
+    return "TLS failed (-0x%04x)" % -code if isinstance(code, int) and code < _TLS_ERRORS else text
 
 
 def one_line(error):

@@ -15,6 +15,7 @@ import errno
 from fieldpost.compat import alias_u_modules, const
 from fieldpost.limits import (
     COMMAND_BYTES_MAX,
+    CONNACK_TIMEOUT_MS,
     CONNECT_TIMEOUT_MS,
     OUT_BUFFER_BYTES,
     OUT_PUBLISH_BYTES,
@@ -200,7 +201,10 @@ class UmqttLink(MQTTClient):
     def _check_deadlines(self):
         now_ms = self._now_ms
         if self._state != _OPEN:
-            if now_ms - self._opened_ms > CONNECT_TIMEOUT_MS:
+            if self._state == _GREETING and self._out_start == self._out_end:
+                if now_ms - self._sent_ms > CONNACK_TIMEOUT_MS:
+                    self._fail("no CONNACK within %d s" % (CONNACK_TIMEOUT_MS // 1000))
+            elif now_ms - self._opened_ms > CONNECT_TIMEOUT_MS:
                 self._fail("no answer within %d s" % (CONNECT_TIMEOUT_MS // 1000))
         elif self._out_start < self._out_end and now_ms - self._stalled_ms > WRITE_STALL_MS_MAX:
             self._fail("nothing could be sent for %d s" % (WRITE_STALL_MS_MAX // 1000))

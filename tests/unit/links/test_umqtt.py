@@ -4,6 +4,7 @@ import errno
 
 from fieldpost.limits import (
     BATCH_BYTES_MAX,
+    CONNACK_TIMEOUT_MS,
     CONNECT_TIMEOUT_MS,
     EVENT_TOPIC_BYTES_MAX,
     INBOUND_BYTES_MAX,
@@ -11,7 +12,7 @@ from fieldpost.limits import (
     READ_CHUNK_BYTES,
     WRITE_STALL_MS_MAX,
 )
-from fieldpost.links import umqtt, wire
+from fieldpost.links import reasons, umqtt, wire
 from support import raises
 
 KEEPALIVE_S = 60
@@ -284,12 +285,29 @@ def test_without_a_name_server_the_address_that_was_good_before_will_do():
 
 def test_an_address_where_nobody_speaks_tls_gives_way_to_the_next():
     with World() as world:
+        world.stream.room = 0
         for _ in range(2):
             world.link.open(0, "secret", world)
             world.link.step(0, world)
             world.link.step(CONNECT_TIMEOUT_MS + 1, world)
         assert world.tried == ["first", "second"]
         assert world.told == [("no answer within 20 s", False)] * 2
+
+
+def test_a_busy_hub_has_time_for_its_connack_once_it_has_been_asked():
+    with World() as world:
+        world.link.open(0, "secret", world)
+        world.link.step(5_000, world)
+        world.link.step(5_000 + CONNACK_TIMEOUT_MS, world)
+        assert world.told == []
+        world.link.step(5_001 + CONNACK_TIMEOUT_MS, world)
+        assert world.told == [("no CONNACK within 60 s", False)]
+
+
+def test_only_a_refusal_that_haste_may_help_against_is_none_for_long():
+    told = [reasons.of_refusal(code) for code in (1, 2, 3, 4, 5, 6)]
+    assert [is_refusal for _, is_refusal in told] == [True, True, False, True, True, True]
+    assert reasons.of_error(OSError(-29056)) == "TLS failed (-0x7180)"  # MBEDTLS_ERR_SSL_INVALID_MAC
 
 
 def test_a_lack_of_memory_ends_the_connection_and_not_the_agent():
