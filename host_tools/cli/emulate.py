@@ -92,7 +92,7 @@ def _run_fleet(count: int, rate: float, seconds: float, as_json: bool) -> None:
     with tempfile.TemporaryDirectory(dir=folder, prefix="run-") as made:
         outcome = uvloop.run(_fleet(Path(made), count, round(1000 / rate), seconds))
     if as_json:
-        print(json.dumps({**dataclasses.asdict(outcome), "ok": outcome.is_whole}))
+        print(json.dumps({**dataclasses.asdict(outcome), "late": outcome.is_late, "ok": outcome.is_whole}))
     else:
         print("\n".join(fleet.lines(outcome)))
     if not outcome.is_whole:

@@ -9,6 +9,15 @@ datasheet reads the room back within the part's resolution.
     0xE0        reset by 0xB6                               0xF4  ctrl_meas  mode: 00 sleep, 01/10 forced, 11 normal
     0xE1..0xE7  calibration, second part                    0xF5  config     standby time, filter
                                                             0xF7..0xFE  pressure, temperature, humidity
+
+A sensor whose conversions take no time can share its registers with the chip that reads it (chip/_i2c.py), which then
+asks nobody: to begin a conversion like the last one changes nothing there as long as the room stays as it is.
+
+     0  u8   I2C address at which this holds, 0: at none now    both
+     1  u8   ctrl_hum of the last conversion                    sensor
+     2  u8   ctrl_meas of the last conversion                   sensor
+     4  u32  conversions that the chip began by itself          chip
+     8  256 x u8  registers                                     sensor
 """
 
 import struct
@@ -33,21 +42,56 @@ _RESET_WORD = 0xB6
 _SLEEP, _NORMAL = 0, 3
 
 
+class _Room:
+    """What the room is like, in one respect; a sensor that was told otherwise converts anew."""
+
+    def __init__(self, value: float) -> None:
+        self._value = value
+        self._name = ""
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = "_" + name
+
+    def __get__(self, sensor: "Bme280", owner: type) -> float:
+        return float(getattr(sensor, self._name, self._value))
+
+    def __set__(self, sensor: "Bme280", value: float) -> None:
+        setattr(sensor, self._name, value)
+        sensor.ask_again()
+
+
 class Bme280:
     """One sensor. temperature_c, pressure_hpa, humidity_percent: the room, to be set at any time.
 
-    conversions: forced conversions begun since it was made; power cuts do not reset it.
     clock: seconds, monotonic; conversions take as long as the datasheet says they typically do.
+    shared: memory that the chip sees too; conversions take no time then. address: where the sensor is soldered.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self.temperature_c = 21.5
-        self.pressure_hpa = 1013.25
-        self.humidity_percent = 48.0
-        self.conversions = 0
+    temperature_c = _Room(21.5)
+    pressure_hpa = _Room(1013.25)
+    humidity_percent = _Room(48.0)
+
+    def __init__(
+        self, clock: Callable[[], float] = time.monotonic, shared: memoryview | None = None, address: int = 0
+    ) -> None:
         self._clock = clock
+        self._shared = shared
+        self._address = address
+        self._conversions = 0
         self._registers = bytearray(256)
         self.power_on()
+
+    @property
+    def conversions(self) -> int:
+        """Forced conversions begun since it was made; power cuts do not reset it."""
+        if self._shared is None:
+            return self._conversions
+        return self._conversions + int.from_bytes(self._shared[4:8], "little")
+
+    def ask_again(self) -> None:
+        """Let the chip ask for its next conversion, and not take the last one's result: something has changed."""
+        if self._shared is not None:
+            self._shared[0] = 0
 
     def power_on(self) -> None:
         """Start as after power-on or a soft reset (section 5.4.2)."""
@@ -59,6 +103,7 @@ class Bme280:
         self._store(_SKIPPED_20_BITS, _SKIPPED_20_BITS, _SKIPPED_16_BITS)
         self._pointer = 0
         self._humidity_setting = 0
+        self.ask_again()
         self._ready_at_s = self._clock() + _START_UP_S
         self._done_at_s: float | None = None
         self._sample = (0, 0, 0)
@@ -92,10 +137,21 @@ class Bme280:
             self._registers[0xF5] = value & 0xFD
 
     def _begin_conversion(self, is_forced: bool) -> None:
+        self.ask_again()
         if is_forced:
-            self.conversions += 1
+            self._conversions += 1
         self._sample = self._convert()
-        self._done_at_s = self._clock() + self._conversion_s()
+        self._done_at_s = self._clock() + (self._conversion_s() if self._shared is None else 0.0)
+        if is_forced and self._shared is not None:
+            self._share(self._shared)
+
+    def _share(self, shared: memoryview) -> None:
+        """Let the chip have what this conversion has come to, and begin others like it by itself."""
+        shared[1:3] = bytes((self._registers[0xF2], self._registers[0xF4]))
+        self._settle()
+        shared[8 : 8 + len(self._registers)] = self._registers
+        if not self._registers[0xF3]:
+            shared[0] = self._address
 
     def _settle(self) -> None:
         """Let what takes time be over if its time has passed."""

@@ -26,7 +26,7 @@ from host_tools.emulator import chip_build
 from host_tools.emulator.bme280 import Bme280
 from host_tools.emulator.chip_messages import ChipMessages
 from host_tools.emulator.console import Console, Status
-from host_tools.emulator.flash_file import FlashFile
+from host_tools.emulator.flash_file import FlashFile, wear_words
 from host_tools.emulator.flash_view import FlashView
 from host_tools.emulator.i2c import I2cWires
 from host_tools.emulator.link import Link
@@ -34,6 +34,7 @@ from host_tools.emulator.pins import Pins
 from host_tools.emulator.process import ChipProcess
 from host_tools.emulator.registers import Registers
 from host_tools.emulator.shape import BoardShape
+from host_tools.emulator.starvation import Starvation
 from host_tools.emulator.terminal import Terminal
 from host_tools.errors import UserError
 
@@ -52,6 +53,10 @@ _OUTPUT_BYTES = 65536
 _INTERRUPT_DEADLINE_S = 0.5
 
 
+def _now_ms() -> int:
+    return time.monotonic_ns() // 1_000_000
+
+
 def _unique_id(name: str, length: int) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[: 2 * length]
 
@@ -61,6 +66,8 @@ class EmulatedBoard:
 
     directory: keeps its flash between runs. upstream: (host, port) of the hub. seed: decides how interrupted
     flash operations look. terminal: its serial port, if that outlives this board; it is then not closed.
+    is_one_of_many: it shall cost little of this machine (docs/hub.md, "A thousand boards"): its heap is not measured,
+    garbage is collected when the heap is full, and its sensor converts at once.
     UserError if the flash in `directory` is not this board's.
     """
 
@@ -73,6 +80,7 @@ class EmulatedBoard:
         upstream: tuple[str, int],
         seed: int = 0,
         terminal: Terminal | None = None,
+        is_one_of_many: bool = False,
     ) -> None:
         self.directory = directory
         self.name = name
@@ -81,14 +89,22 @@ class EmulatedBoard:
         self.reset_causes: list[str] = []
         self.power_cuts = 0
         self.has_crashed = False
-        self.bme280 = Bme280()
-        self.i2c = I2cWires()
+        self._registers = Registers(wear_words(shape))
+        self.bme280 = Bme280(
+            shared=self._registers.sensor if is_one_of_many else None, address=shape.bme280_address or 0
+        )
+        self.i2c = I2cWires(self.bme280.ask_again)
         if shape.bme280_address is not None:
             self.i2c.attach(shape.bme280_address, self.bme280)
         self.link = Link(upstream, self._catch_up)
-        self.flash = FlashFile(directory, shape, seed)
-        self._registers = Registers()
+        try:
+            self.flash = FlashFile(directory, shape, seed, self._registers.wear)
+        except UserError:
+            self._registers.close()
+            raise
         self._registers.access_point = True
+        self._is_one_of_many = is_one_of_many
+        self._registers.measure_heap(not is_one_of_many)
         self.pins = Pins(self._registers, shape.inputs)
         self._micropython = micropython
         self._modules: Path | None = None
@@ -110,6 +126,7 @@ class EmulatedBoard:
         self._on_bootloader: Callable[[], object] = self.press_reset
         self._watchdog_ms = 0
         self._watchdog_timer: asyncio.TimerHandle | None = None
+        self._starvation = Starvation(_now_ms())
         self._started_s = 0.0
         self._crashes = 0
         self._dead_cpu_s = 0.0
@@ -191,8 +208,8 @@ class EmulatedBoard:
             asyncio.get_running_loop().remove_reader(self._stdio.fileno())
         self._stdio.close()
         self._chip_stdio.close()
-        self._registers.close()
         self.flash.close()
+        self._registers.close()
 
     # What can be seen from outside
 
@@ -280,6 +297,11 @@ class EmulatedBoard:
     def cpu_seconds(self) -> float:
         """CPU seconds of the board's interpreter, all runs together."""
         return self._dead_cpu_s + (self._process.live_cpu_s() if self._process is not None else 0.0)
+
+    @property
+    def starved_seconds(self) -> float:
+        """Seconds in which this run of the interpreter could have gone on, had the machine not been busy."""
+        return self._process.starved_s() if self._process is not None else 0.0
 
     @property
     def access_point(self) -> bool:
@@ -371,6 +393,7 @@ class EmulatedBoard:
             self.boots += 1
             self.reset_causes.append(cause)
         self._started_s = time.monotonic()
+        self._starvation = Starvation(_now_ms())
         # An RP2040 does not notice a soft reset: its cause stays that of the last real one.
         told_cause = self.reset_causes[-1] if is_soft and self.shape.kind == "rp2" else cause
         self._registers.start_process(self._chip_config(told_cause, start))
@@ -390,6 +413,7 @@ class EmulatedBoard:
             "image": str(self.flash.path.resolve()),
             "flash_bytes": self.shape.flash_bytes,
             "weak": self.flash.has_weak_sectors,
+            "many": self._is_one_of_many,
             "partitions": [[row.type, row.subtype, row.offset, row.size, row.label] for row in self.shape.partitions],
             "cause": cause,
             "start": start,
@@ -486,12 +510,17 @@ class EmulatedBoard:
     # The watchdog
 
     def _check_watchdog(self) -> None:
-        """Reset a chip that was not fed in time, or look again when that could next be so."""
+        """Reset a chip that was not fed in time, or look again when that could next be so.
+
+        Time in which this machine was too busy to run the chip, or us, does not count: its program does not hang, and
+        a restart would be more work.
+        """
         self._watchdog_timer = None
         if not self._watchdog_ms or not self.has_power:
             return
-        now_ms = time.monotonic_ns() // 1_000_000
-        left_ms = self._registers.last_feed_ms + self._watchdog_ms - now_ms
+        now_ms = _now_ms()
+        feed_ms = self._registers.last_feed_ms(now_ms)
+        left_ms = feed_ms + self._watchdog_ms + self._starvation.since(feed_ms, now_ms, self.starved_seconds) - now_ms
         if left_ms <= 0:
             self._reset("watchdog")
             return
@@ -539,6 +568,7 @@ class EmulatedBoard:
             return
         self._interrupt_waits = not self._is_listening  # a tool's bridge keeps what is sent during a reset
         if self._is_listening and self._interrupt_timer is None and self._process is not None:
+            self._registers.announce_interrupt()
             self._process.interrupt()
             loop = asyncio.get_running_loop()
             self._interrupt_timer = loop.call_later(_INTERRUPT_DEADLINE_S, self._stop_program)

@@ -3,7 +3,11 @@
     flash.bin    every byte of the chip; what is not in a region reads as zeros, being the firmware
     flash.json   which board the image belongs to, and counters that outlive the supervisor
 
-The image is mapped into memory: what the board has programmed is in the file even if the supervisor dies.
+The image is mapped into memory: what the board has programmed is in the file even if the supervisor dies. The board's
+process maps it too. While nothing is to happen that only this side knows how to do (a cut, bits gone weak) it programs
+and erases by itself, and counts in memory that both sides share, u32 each:
+
+     0  the board may do so        4  programs        8  bytes programmed        12  erases        64  erases by sector
 """
 
 import contextlib
@@ -24,6 +28,31 @@ _SIDECAR = "flash.json"
 _FORMAT = "fieldpost flash 1"
 _SECTOR_BYTES = 4096
 _COUNTERS = ("reads", "programs", "bytes_programmed", "erases", "violations")
+# Places in the shared memory, in words.
+_IS_DIRECT = 0
+_PROGRAMS = 1
+_BYTES_PROGRAMMED = 2
+_ERASES = 3
+_SECTORS = 16
+_COUNT_MAX = 0xFFFFFFFF
+
+
+def wear_words(shape: BoardShape) -> int:
+    """Return how many words of shared memory the flash of such a board needs."""
+    return _SECTORS + shape.flash_bytes // _SECTOR_BYTES
+
+
+class _Counter:
+    """An attribute of a FlashFile that lies in its shared memory."""
+
+    def __init__(self, place: int) -> None:
+        self._place = place
+
+    def __get__(self, flash: "FlashFile", owner: type) -> int:
+        return int(flash.wear[self._place])
+
+    def __set__(self, flash: "FlashFile", value: int) -> None:
+        flash.wear[self._place] = value & _COUNT_MAX
 
 
 class FlashFile(NorFlash):
@@ -31,9 +60,15 @@ class FlashFile(NorFlash):
 
     Opens the image in `directory`, or makes an erased one if there is neither image nor sidecar. UserError,
     with both files untouched, if they do not belong together or to `shape`, or if another board uses them.
+    wear: words that the board's process shares, see `wear_words`; without them it has none.
     """
 
-    def __init__(self, directory: Path, shape: BoardShape, seed: int) -> None:
+    programs = _Counter(_PROGRAMS)
+    bytes_programmed = _Counter(_BYTES_PROGRAMMED)
+    erases = _Counter(_ERASES)
+
+    def __init__(self, directory: Path, shape: BoardShape, seed: int, wear: memoryview | None = None) -> None:
+        self.wear = memoryview(bytearray(4 * wear_words(shape))).cast("I") if wear is None else wear
         self.path = directory / IMAGE
         self._sidecar = directory / _SIDECAR
         self._geometry = _geometry(shape)
@@ -51,10 +86,39 @@ class FlashFile(NorFlash):
             ) from None
         memory = mmap.mmap(self._fd, shape.flash_bytes)
         super().__init__(memory, strict=False, seed=seed)
+        self.sector_erases = self.wear[_SECTORS:]
         if state is None:
             self.save()
         else:
             self._restore(state)
+
+    def cut_at(self, operation: int, after_bytes: int = -1, scattered: bool = False) -> None:
+        super().cut_at(operation, after_bytes, scattered)
+        self._share()
+
+    def cut_off(self) -> None:
+        super().cut_off()
+        self._share()
+
+    def power_up(self) -> None:
+        super().power_up()
+        self._share()
+
+    def erase(self, sector: int) -> None:
+        try:
+            super().erase(sector)
+        finally:
+            self._share()
+
+    def program(self, offset: int, data: bytes) -> None:
+        try:
+            super().program(offset, data)
+        finally:
+            self._share()
+
+    def _share(self) -> None:
+        """Say whether the board may do by itself what it wants of its flash."""
+        self.wear[_IS_DIRECT] = self._powered and self._cut_in < 0 and not self.has_weak_sectors
 
     @property
     def image(self) -> bytes:
@@ -78,8 +142,14 @@ class FlashFile(NorFlash):
     def close(self) -> None:
         """Write the counters down and let go of the image."""
         self.save()
+        self._let_go_of_wear()
         self.memory.close()
         os.close(self._fd)
+
+    def _let_go_of_wear(self) -> None:
+        own = memoryview(bytearray(self.wear)).cast("I")
+        self.sector_erases.release()
+        self.wear, self.sector_erases = own, own[_SECTORS:]
 
     def _read_sidecar(self) -> dict[str, Any] | None:
         """Return what the sidecar says, checked against the image; None if both files are absent."""
@@ -168,5 +238,5 @@ def _checked_counters(state: dict[str, Any]) -> None:
         numbers += state[table].values()
         if not all(0 <= int(number) < sectors for number in state[table]):
             raise ValueError(f"{table} names a sector that the chip does not have")
-    if not all(isinstance(number, int) and number >= 0 for number in numbers):
-        raise ValueError("a counter is no number")
+    if not all(isinstance(number, int) and 0 <= number <= _COUNT_MAX for number in numbers):
+        raise ValueError("a counter is no number that it can have come to")

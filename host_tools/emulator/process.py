@@ -83,12 +83,11 @@ class ChipProcess:
         """CPU seconds of this process so far."""
         if not self.is_running:
             return self.cpu_s
-        try:
-            text = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii")
-        except OSError:
-            return self.cpu_s
-        fields = text.rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        return schedule(self.pid)[0]
+
+    def starved_s(self) -> float:
+        """Seconds in which this process could have run and the machine had no processor for it."""
+        return schedule(self.pid)[1] if self.is_running else 0.0
 
     def catch_up(self) -> None:
         """Handle the messages that have arrived by now, and no later ones.
@@ -136,6 +135,18 @@ class ChipProcess:
         with self._socket, contextlib.suppress(OSError):
             while message := self._socket.recv(_MESSAGE_BYTES_MAX):
                 self._on_message(message)
+
+
+def schedule(pid: int) -> tuple[float, float]:
+    """Return the seconds in which process `pid` ran and those in which it waited for a processor; zeros if it ended.
+
+    Of its main thread, which is all that an interpreter has (Linux, Documentation/scheduler/sched-stats.rst).
+    """
+    try:
+        ran_ns, waited_ns, _ = Path(f"/proc/{pid}/schedstat").read_text(encoding="ascii").split()
+    except OSError:
+        return 0.0, 0.0
+    return int(ran_ns) / 1e9, int(waited_ns) / 1e9
 
 
 def _cpu_s(usage: resource.struct_rusage) -> float:

@@ -1,7 +1,7 @@
 """Memory that the board's process and the supervisor share: what is read often and needs no answer.
 
-A page that both map costs neither side a message: a program may ask a hundred times a second whether Wi-Fi is
-up, and feed its watchdog each time, and the supervisor sleeps on. All numbers little-endian; `chip/_wire.py`
+What both map costs neither side a message: a program may ask a hundred times a second whether Wi-Fi is up, feed
+its watchdog each time and write its flash, and the supervisor sleeps on. All numbers little-endian; `chip/_wire.py`
 is the other reader.
 
      0  u8   the access point is in range              written by the supervisor
@@ -9,17 +9,21 @@ is the other reader.
      2  u16  how often the access point went away      supervisor
      4  u16  TCP port that stands for every server     supervisor
      6  u8   changes of pins wait for an answer        supervisor
+     7  u8   an interrupt has been sent                supervisor, and back to 0 by the board
      8  i64  board clock minus host clock, ns          both (power-on resets it, NTP and RTC set it)
-    16  u64  watchdog: monotonic ms of the last feed   board
+    16  u32  watchdog: ticks_ms of the last feed       board
     24  u32  heap bytes in use before boot.py          board
     28  u32  most heap bytes found in use              board
     32  u64  radio: monotonic ms of the join           board
     40  u16  radio: byte 2 at the join                 board
     42  u16  UDP port that stands for the name server  supervisor
+    44  u8   the heap is measured                      supervisor
     64  64 x u8  level of each GPIO                    board for outputs, supervisor for inputs
    128  64 x u8  mode of each GPIO (chip/_pin.py)      board
    256  one line of JSON: what the chip is             supervisor, before each start
+  3584  384 bytes: a sensor's registers                both, see bme280.py
   3968  64 x u16  voltage on each GPIO, 100 uV         supervisor
+  4096  u32 each: the flash and its wear               both, see flash_file.py
 """
 
 import json
@@ -38,28 +42,42 @@ _RADIO = 1
 _LOSSES = 2
 _RELAY_PORT = 4
 _PINS_ANSWERED = 6
+_INTERRUPT = 7
 _CLOCK_OFFSET = 8
 _FEED = 16
 _HEAP_BASE = 24
 _HEAP_PEAK = 28
 _NAMES_PORT = 42
+_HEAP_MEASURED = 44
 _LEVELS = 64
 _MODES = 128
 _CONFIG = 256
+_SENSOR = 3584
 _VOLTAGES = 3968
 _VOLTAGE_STEP_V = 1e-4
+# A 32-bit interpreter counts its ms in 30 bits (MicroPython documentation, time.ticks_ms).
+_TICKS = 1 << 30
 
 
 class Registers:
-    """The supervisor's side of the page. `fd` is what the board's process inherits."""
+    """The supervisor's side of the page. `fd` is what the board's process inherits.
 
-    def __init__(self) -> None:
+    wear_words: numbers that the flash needs behind the page; `wear` is where.
+    """
+
+    def __init__(self, wear_words: int = 0) -> None:
         self.fd = os.memfd_create("fieldpost-board", os.MFD_CLOEXEC)
-        os.ftruncate(self.fd, PAGE_BYTES)
-        self._page = mmap.mmap(self.fd, PAGE_BYTES)
+        size = PAGE_BYTES + 4 * wear_words
+        os.ftruncate(self.fd, size)
+        self._page = mmap.mmap(self.fd, size)
+        self.wear = memoryview(self._page)[PAGE_BYTES:].cast("I")
+        self.sensor = memoryview(self._page)[_SENSOR:_VOLTAGES]
+        self._page[_HEAP_MEASURED] = 1
 
     def close(self) -> None:
         """Give the memory back."""
+        self.wear.release()
+        self.sensor.release()
         self._page.close()
         os.close(self.fd)
 
@@ -72,8 +90,9 @@ class Registers:
     def start_process(self, config: dict[str, Any]) -> None:
         """Tell the next run of the interpreter what it is; forget what the last one has counted."""
         struct.pack_into("<II", self._page, _HEAP_BASE, 0, 0)
+        self._page[_INTERRUPT] = 0
         line = json.dumps(config, separators=(",", ":")).encode() + b"\n"
-        if len(line) > _VOLTAGES - _CONFIG:
+        if len(line) > _SENSOR - _CONFIG:
             raise UserError("this board has too many flash regions for the emulator: merge some of them")
         self._page[_CONFIG : _CONFIG + len(line)] = line
 
@@ -101,10 +120,18 @@ class Registers:
         """Set the board's clock to the host's clock plus `offset_ns`."""
         struct.pack_into("<q", self._page, _CLOCK_OFFSET, offset_ns)
 
-    @property
-    def last_feed_ms(self) -> int:
-        """When the watchdog was last fed, in ms of CLOCK_MONOTONIC."""
-        return int(struct.unpack_from("<Q", self._page, _FEED)[0])
+    def last_feed_ms(self, now_ms: int) -> int:
+        """Return when the watchdog was last fed, in ms of CLOCK_MONOTONIC, of which it is `now_ms`."""
+        past_ms = (now_ms - int(struct.unpack_from("<I", self._page, _FEED)[0])) % _TICKS
+        return now_ms - past_ms if past_ms < _TICKS // 2 else now_ms  # fed after the caller looked at the clock
+
+    def announce_interrupt(self) -> None:
+        """Say that a signal is on its way to the board, which looks for it only then."""
+        self._page[_INTERRUPT] = 1
+
+    def measure_heap(self, is_measured: bool) -> None:
+        """Say whether the board shall note how much heap it has in use; looking takes it 50 us each time."""
+        self._page[_HEAP_MEASURED] = is_measured
 
     @property
     def heap_base_bytes(self) -> int:

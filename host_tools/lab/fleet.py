@@ -5,10 +5,12 @@
 
 Each board is a MicroPython process with the agent and flash of its own, over TLS; the hub is a process too. Stamping is
 how boards are made in numbers: names and keys have one length, and littlefs keeps no checksum over a file's data.
+A machine that is too busy makes boards late, which is told; it does not restart them (emulator/starvation.py).
 """
 
 import asyncio
 import base64
+import dataclasses
 import json
 import os
 import resource
@@ -37,11 +39,20 @@ BOARDS_MAX = 9999
 _BOARD = "emulator"
 _SSID = "bench"
 _TEMPLATE = 0
-# Boards that are switched on or off at once: a TLS handshake costs each of them the better part of a second.
-_AT_ONCE = 20
+# Boards that may be on their way to the hub at one time. The next is switched on when one of them has arrived: so a
+# slow machine starts a fleet slowly, and not all of it at once until nothing gets anywhere.
+_STARTING = 40
+_AT_ONCE = 20  # that are switched off together
+# Without a board that arrives, the others are not waited for.
 _START_S = 120.0
 _DRAIN_S_MAX = 300.0
-_POLL_S = 0.5
+_POLL_S = 0.25
+# A board turns its loop for a reading each second, and speaks once for ten of them.
+_BATCH_AGE_MS = 10_000
+# Room for the agent's files. A fleet's flash is written whole before it begins.
+_STORAGE_BYTES = 0x8_0000
+# Readings that came so much later than they should have, in percent of all, are the machine's fault.
+_LATE_PERCENT = 2
 # Pipes, sockets and images of one board in this process.
 _FILES_PER_BOARD = 16
 
@@ -52,10 +63,11 @@ Report = Callable[[str], object]
 class Outcome:
     """What came of a fleet.
 
-    conversions: readings that the sensors were asked for. silent: boards that never got through to the hub.
-    has_drained: whether each board had nothing left to send at one moment after its last reading; waiting: records that
-    came after that moment, such as that of the sensor's end. board_cpu_ms_per_s: of one board while the run lasted;
-    hub_cpu_s: of the hub in that time.
+    conversions: readings that the sensors were asked for. due, taken: those that `seconds` should have seen, and saw.
+    silent: boards that never got through to the hub. has_drained: whether each board had nothing left to send at one
+    moment after its last reading; waiting: records that came after that moment, such as that of the sensor's end.
+    Processor, of one board, in ms each second while the run lasted: its own, what the hub and this process spent on it,
+    and for how long it waited because the machine was busy. processors: of the machine; load: average of 5 minutes.
     """
 
     boards: int
@@ -63,6 +75,8 @@ class Outcome:
     seconds: float
     started_in_s: float
     conversions: int
+    due: int
+    taken: int
     messages: int
     records: int
     duplicates: int
@@ -75,13 +89,27 @@ class Outcome:
     has_drained: bool
     silent: tuple[str, ...]
     hub_rss_mb: float
-    hub_cpu_s: float
     board_cpu_ms_per_s: float
+    board_starved_ms_per_s: float
+    hub_cpu_ms_per_s: float
+    supervisor_cpu_ms_per_s: float
+    processors: int
+    load: float
 
     @property
     def is_whole(self) -> bool:
         """Whether everything arrived, from every board."""
         return self.has_drained and not (self.missing or self.gaps or self.unreadable or self.silent)
+
+    @property
+    def is_late(self) -> bool:
+        """Whether the machine was too busy for the rate that was asked for."""
+        return self.taken < self.due * (100 - _LATE_PERCENT) / 100
+
+    @property
+    def cost_ms_per_s(self) -> float:
+        """Processor for one board each second, everything included."""
+        return self.board_cpu_ms_per_s + self.hub_cpu_ms_per_s + self.supervisor_cpu_ms_per_s
 
 
 async def run(folder: Path, count: int, interval_ms: int, seconds: float, report: Report) -> Outcome:
@@ -97,10 +125,18 @@ async def run(folder: Path, count: int, interval_ms: int, seconds: float, report
         report("flashing one board with mpremote")
         await _flash_template(folder, spec, program, hub.port, keys[_TEMPLATE], interval_ms, report)
         report(f"stamping {count} images")
-        shape = board_shape(spec)
+        shape = _shape(spec)
         await asyncio.to_thread(_stamp, folder, shape, keys)
         boards = [
-            EmulatedBoard(_home(folder, number), _name(number), shape, program, ("127.0.0.1", hub.port), seed=number)
+            EmulatedBoard(
+                _home(folder, number),
+                _name(number),
+                shape,
+                program,
+                ("127.0.0.1", hub.port),
+                seed=number,
+                is_one_of_many=True,
+            )
             for number in range(1, count + 1)
         ]
         for board in boards:
@@ -128,20 +164,19 @@ class _Fleet:
 
     async def run(self, seconds: float) -> Outcome:
         began = time.monotonic()
-        for start in range(0, len(self._boards), _AT_ONCE):
-            some = self._boards[start : start + _AT_ONCE]
-            await asyncio.gather(*(board.power_on() for board in some))
-            connected = await self._connected(start + len(some))
-            self._report(f"{connected} of {len(self._boards)} boards are connected")
+        connected = await self._start()
         started_in_s = time.monotonic() - began
         if not connected:
             last = " | ".join(list(self._boards[0].console)[-3:])
             raise UserError(f"no board came up; the first one's last words: {last or 'none'}")
-        self._report(f"all on after {started_in_s:.0f} s; {seconds:.0f} s begin")
-        cpu_s, hub_cpu_s = self._boards_cpu_s(), _cpu_s(self._hub.pid)
+        self._report(f"{connected} of {len(self._boards)} connected after {started_in_s:.0f} s; {seconds:.0f} s begin")
+        before = self._spent()
+        began = time.monotonic()
         await asyncio.sleep(seconds)
-        board_ms = (self._boards_cpu_s() - cpu_s) * 1000 / seconds / len(self._boards)
-        hub_cpu_s = _cpu_s(self._hub.pid) - hub_cpu_s
+        took_s = time.monotonic() - began
+        spent = [after - earlier for after, earlier in zip(self._spent(), before, strict=True)]
+        each_ms = [cpu_s * 1000 / took_s / len(self._boards) for cpu_s in spent[1:]]
+        load = os.getloadavg()[1]
         address = self._spec.sensors[0]["address"]
         for board in self._boards:
             unplug(board.i2c, address, board.bme280)
@@ -161,7 +196,9 @@ class _Fleet:
             interval_ms=self._interval_ms,
             seconds=seconds,
             started_in_s=started_in_s,
-            conversions=sum(board.bme280.conversions for board in self._boards),
+            conversions=self._conversions(),
+            due=int(len(self._boards) * took_s * 1000 / self._interval_ms),
+            taken=int(spent[0]),
             messages=sum(finding.messages for finding in findings),
             records=total("delivered_unique"),
             duplicates=total("duplicates"),
@@ -174,28 +211,59 @@ class _Fleet:
             has_drained=has_drained,
             silent=tuple(finding.device for finding in findings if not finding.messages),
             hub_rss_mb=rss_mb,
-            hub_cpu_s=hub_cpu_s,
-            board_cpu_ms_per_s=board_ms,
+            board_cpu_ms_per_s=each_ms[0],
+            board_starved_ms_per_s=each_ms[1],
+            hub_cpu_ms_per_s=each_ms[2],
+            supervisor_cpu_ms_per_s=each_ms[3],
+            processors=len(os.sched_getaffinity(0)),
+            load=load,
         )
 
-    def _boards_cpu_s(self) -> float:
-        return sum(board.cpu_seconds for board in self._boards)
+    def _conversions(self) -> int:
+        return sum(board.bme280.conversions for board in self._boards)
 
-    async def _connected(self, wanted: int) -> int:
-        """Wait until the hub has so many boards, or for as long as that may take; return how many it has."""
+    def _spent(self) -> list[float]:
+        """Return readings begun, and seconds of processor: the boards', those they waited for, the hub's, our own."""
+        return [
+            self._conversions(),
+            sum(board.cpu_seconds for board in self._boards),
+            sum(board.starved_seconds for board in self._boards),
+            _cpu_s(self._hub.pid),
+            _cpu_s(os.getpid()),
+        ]
+
+    async def _start(self) -> int:
+        """Switch all boards on, as fast as they come to the hub; return how many are there in the end."""
+        count = len(self._boards)
+        told = started = arrived = 0
         deadline = time.monotonic() + _START_S
-        while True:
+        while arrived < count and time.monotonic() < deadline:
             about = await asyncio.to_thread(self._client.ask, "GET", "hub")
-            if about["connected"] >= wanted or time.monotonic() > deadline:
-                return int(about["connected"])
+            if about["connected"] > arrived:
+                arrived = about["connected"]
+                deadline = time.monotonic() + _START_S
+            if arrived >= told + max(1, count // 10):
+                told = arrived
+                self._report(f"{arrived} of {count} boards are connected")
+            some = self._boards[started : arrived + _STARTING]
+            started += len(some)
+            for board in some:
+                await board.power_on()
             await asyncio.sleep(_POLL_S)
+        return arrived
 
     async def _drained(self) -> bool:
         """Wait until each board had nothing left to send at one moment; whether they all came to that."""
         deadline = time.monotonic() + _DRAIN_S_MAX
         left = self._boards
-        while (left := [board for board in left if not self._is_drained(board)]) and time.monotonic() < deadline:
+        while left and time.monotonic() < deadline:
             await asyncio.sleep(_POLL_S)
+            waiting = []
+            for board in left:
+                if not self._is_drained(board):
+                    waiting.append(board)
+                await asyncio.sleep(0)  # reading a thousand flashes takes seconds, and the boards talk through us
+            left = waiting
         return not left
 
     def _is_drained(self, board: EmulatedBoard) -> bool:
@@ -217,7 +285,7 @@ class _Fleet:
 
 def lines(outcome: Outcome) -> list[str]:
     """Return what came of it, for people."""
-    rate = outcome.messages / (outcome.seconds or 1)
+    cost_ms = outcome.cost_ms_per_s
     found = [
         f"{outcome.boards} boards, one reading every {outcome.interval_ms} ms, {outcome.seconds:.0f} s"
         f" after {outcome.started_in_s:.0f} s until all were on",
@@ -225,9 +293,17 @@ def lines(outcome: Outcome) -> list[str]:
         f" {outcome.duplicates} of them twice",
         f"missing {outcome.missing}, gaps {outcome.gaps}, reported lost {outcome.lost_reported},"
         f" still waiting {outcome.waiting}, resets {outcome.resets}",
-        f"a board: {outcome.board_cpu_ms_per_s:.1f} ms of processor each second; the hub: {outcome.hub_cpu_s:.1f} s in"
-        f" all, {outcome.hub_rss_mb:.0f} MB, about {rate:.0f} messages/s",
+        f"processor each second: a board {outcome.board_cpu_ms_per_s:.2f} ms, the hub for it"
+        f" {outcome.hub_cpu_ms_per_s:.2f} ms, the emulator {outcome.supervisor_cpu_ms_per_s:.2f} ms; so"
+        f" {outcome.processors * 1000 / max(cost_ms, 0.01):.0f} would take all of this machine",
+        f"a board waited {outcome.board_starved_ms_per_s:.0f} ms each second for a processor (load {outcome.load:.1f}"
+        f" on {outcome.processors}); the hub took {outcome.hub_rss_mb:.0f} MB",
     ]
+    if outcome.is_late:
+        found.append(
+            f"THE MACHINE WAS TOO BUSY: {outcome.taken} readings of {outcome.due} were taken in time; this is no"
+            f" measurement of {outcome.boards} boards at that rate"
+        )
     if outcome.silent:
         found.append(f"never heard of: {', '.join(outcome.silent[:10])}")
     return found
@@ -254,6 +330,7 @@ async def _flash_template(
         hub_port=port,
         sample_interval_ms=interval_ms,
         status_interval_ms=0,  # nobody looks at their screens
+        batch={"age_ms": _BATCH_AGE_MS},
         idle_wait_ms=1000,  # nor types Ctrl-C: turning ten times a second is most of what an idle board costs
         wifi=[{"ssid": _SSID}],
     )
@@ -264,13 +341,22 @@ async def _flash_template(
         "ca_der": ca_der,
         "wifi_passwords": {_SSID: "any"},
     }
-    board = EmulatedBoard(home, name, board_shape(spec), program, ("127.0.0.1", port))
+    board = EmulatedBoard(home, name, _shape(spec), program, ("127.0.0.1", port))
     try:
         await board.power_on()
         tree = await asyncio.to_thread(firmware.build, folder / "firmware", report)
         await asyncio.to_thread(install, str(board.serial_port), tree, config, identity, report)
     finally:
         await board.close()
+
+
+def _shape(spec: Board) -> BoardShape:
+    """Return the board's shape with a file system no larger than it needs, which lies last."""
+    shape = board_shape(spec)
+    storage = shape.partition("vfs")
+    small = dataclasses.replace(storage, size=min(storage.size, _STORAGE_BYTES))
+    rows = tuple(small if row is storage else row for row in shape.partitions)
+    return dataclasses.replace(shape, partitions=rows, flash_bytes=small.offset + small.size)
 
 
 def _stamp(folder: Path, shape: BoardShape, keys: list[str]) -> None:
@@ -293,13 +379,11 @@ def _stamp(folder: Path, shape: BoardShape, keys: list[str]) -> None:
         path = home / IMAGE
         path.touch(mode=0o600)
         with path.open("r+b") as file:
-            # The firmware's share is empty, and stays a hole.
-            first = min(row.offset for row in shape.partitions if row.label != "factory")
             file.truncate(shape.flash_bytes)
-            for start in range(0, shape.flash_bytes, first):
-                if any(image[start : start + first]):
-                    file.seek(start)
-                    file.write(image[start : start + first])
+            for row in shape.partitions:
+                if row.label != "factory":  # the firmware's share is empty, and stays a hole
+                    file.seek(row.offset)
+                    file.write(memoryview(image)[row.offset : row.offset + row.size])
         describe_image(home, shape)
 
 

@@ -6,6 +6,8 @@ import time
 import pytest
 
 from host_tools.emulator import BoardShape
+from host_tools.emulator.process import ChipProcess
+from host_tools.emulator.starvation import Starvation
 
 from .emulator_bench import run, running_board, small_esp32
 
@@ -73,6 +75,38 @@ while True:
             assert "watchdog" not in board.reset_causes
             await board.wait_line("alive")
             assert board.reset_causes[2:] == ["watchdog"]
+
+    asyncio.run(starve())
+
+
+def test_a_watchdog_does_not_count_the_time_that_a_busy_machine_took():
+    began = 1_000_000
+    starvation = Starvation(began)
+    own_s = starvation._total_s
+    assert starvation.since(began + 100, began + 8_100, 0.5) >= 500
+    # Fed at 9,000: the half second before the look at 8,100 counts no more, what came after it does.
+    since = starvation.since(began + 9_000, began + 16_100, 3.0)
+    assert 2_500 <= since <= 2_500 + 1000 * (Starvation(0)._total_s - own_s)
+    # Not fed again: it adds up, and never comes to more than all of the time.
+    assert starvation.since(began + 9_000, began + 20_000, 7.0) >= 6_500
+    assert starvation.since(began + 9_000, began + 20_001, 900.0) == 11_001
+
+
+def test_a_board_that_the_machine_starves_is_not_restarted(tmp_path, micropython, monkeypatch):
+    """Goal: no storm of restarts on a busy machine, and yet a program that hangs is restarted."""
+    program = "import machine\nmachine.WDT(timeout=300)\nprint('hangs')\nwhile True:\n    pass\n"
+    began = time.monotonic()
+    ended: list[float] = []
+    monkeypatch.setattr(ChipProcess, "starved_s", lambda process: (ended or [time.monotonic()])[0] - began)
+
+    async def starve() -> None:
+        async with running_board(tmp_path, micropython, {"main.py": program}) as board:
+            await board.wait_line("hangs")
+            await asyncio.sleep(0.8)
+            assert "watchdog" not in board.reset_causes
+            ended.append(time.monotonic())
+            await board.wait_line("hangs")
+            assert board.reset_causes[-1] == "watchdog"
 
     asyncio.run(starve())
 

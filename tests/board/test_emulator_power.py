@@ -14,7 +14,7 @@ import pytest
 from host_tools.emulator import BoardShape, EmulatedBoard
 from host_tools.errors import UserError
 
-from .emulator_bench import NOWHERE, running_board, small_esp32
+from .emulator_bench import NOWHERE, run, running_board, small_esp32
 
 APPEND = """
 import os
@@ -72,6 +72,43 @@ def test_littlefs_survives_cuts_inside_its_flash_operations(tmp_path, micropytho
     assert starts == 41
     assert found > 20
     assert not [line for line in lines if "Error" in line]
+
+
+DIRECT = """
+from esp32 import Partition
+queue = Partition.find(Partition.TYPE_DATA, label='queue')[0]
+queue.ioctl(6, 2)
+queue.writeblocks(2, bytes(range(256)) * 2, 100)
+back = bytearray(600)
+queue.readblocks(2, back, 0)
+print(bytes(back[100:600]) == (bytes(range(256)) * 2)[:500])
+"""
+
+
+def test_a_board_programs_its_flash_by_itself_and_the_wear_is_counted(tmp_path, micropython):
+    async def program() -> None:
+        async with running_board(tmp_path, micropython) as board:
+            await board.wait_line("help()")
+            flash = board.flash
+            sector = board.shape.partition("queue").offset // flash.sector_bytes + 2
+            before = flash.programs, flash.bytes_programmed, flash.erases, flash.sector_erases[sector]
+            asked: list[int] = []
+            flash_program = flash.program
+            flash.program = lambda offset, data: (asked.append(offset), flash_program(offset, data))  # type: ignore[method-assign]
+            assert await run(board, DIRECT) == ["True"]
+            # 512 bytes from byte 100 on are the rest of a page, a whole one, and what is left.
+            after = flash.programs, flash.bytes_programmed, flash.erases, flash.sector_erases[sector]
+            assert [new - old for new, old in zip(after, before, strict=True)] == [3, 512, 1, 1]
+            assert not asked and flash.violations == 0
+            # Asking a 0 to become 1 is judged by the part, which counts it.
+            await run(board, "queue.writeblocks(2, b'\\xfe\\xfe', 100)")
+            assert asked and flash.violations == 2 and flash.programs == after[0] + 1
+            # So is everything while a cut waits, inside the operation that was meant.
+            flash.cut_at(1)
+            await run(board, "queue.writeblocks(2, b'\\0', 3000)")
+            assert board.powered and len(asked) == 2
+
+    asyncio.run(program())
 
 
 def test_counters_and_contents_outlive_the_supervisor(tmp_path, micropython):

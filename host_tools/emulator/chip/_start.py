@@ -18,6 +18,16 @@ def _load_port():
     sys.modules["usocket"] = sys.modules["socket"]
 
 
+# The TLS library of this interpreter takes no room from the heap, so that nothing is gained by collecting early; and
+# looking at all that is alive is most of what a board among many costs.
+def _collect_late():
+    import gc
+
+    late = type("gc", (), {name: staticmethod(getattr(gc, name)) for name in dir(gc) if name != "threshold"})
+    late.threshold = staticmethod(lambda amount=-1: -1)
+    sys.modules["gc"] = late
+
+
 # Run a file if it is there; return whether nothing went wrong. As in the ports' main.c, trouble in boot.py
 # keeps main.py from being run.
 def _run(path, names, repl):
@@ -43,6 +53,8 @@ def main():
 
     _storage.mount(_wire.port)
     del sys.argv[:]
+    if _wire.config["many"]:
+        _collect_late()
     for name in ("_start", "_storage", "_repl", "_flash", "_pin", "_i2c", "_analog", "_wire"):
         sys.modules.pop(name, None)
     names = {"__name__": "__main__"}

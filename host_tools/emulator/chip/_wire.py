@@ -8,13 +8,19 @@ import json
 import select
 import struct
 
+import uctypes
 from micropython import const
 
 _REPLY_BYTES = const(300)
 _CONFIG = const(256)
 _PINS_ANSWERED = const(6)
+_INTERRUPT = const(7)
 _HEAP_BASE = const(24)
 _HEAP_PEAK = const(28)
+_HEAP_MEASURED = const(44)
+_ENOMEM = const(12)
+_PROT_READ_WRITE = const(3)
+_MAP_SHARED = const(1)
 _PR_SET_PDEATHSIG = const(1)
 _SIGKILL = const(9)
 _SIG_BLOCK = const(0)
@@ -23,31 +29,31 @@ _SIG_UNBLOCK = const(1)
 config = None
 port = ""
 reply = bytearray(_REPLY_BYTES)
+page = None
+page_at = 0
 _socket = None
-_page = None
 _readable = select.poll()
 _writable = select.poll()
 _sigprocmask = None
 _interrupts = bytearray(128)  # a sigset_t
 _interrupts[0] = 2  # SIGINT
 _peak = 0
-_u16 = bytearray(2)
-_u32 = bytearray(4)
-_i64 = bytearray(8)
+_mmap = None
 
 
 def setup(socket_number, page_number):
-    global config, port, _socket, _page, _sigprocmask
+    global config, port, page, page_at, _socket, _sigprocmask, _mmap
     import ffi
 
     libc = ffi.open("libc.so.6")
     libc.func("i", "prctl", "iLLLL")(_PR_SET_PDEATHSIG, _SIGKILL, 0, 0, 0)
     _sigprocmask = libc.func("i", "sigprocmask", "ipp")
+    _mmap = libc.func("p", "mmap", "pLiiil")
     refuse_interrupts()
     _socket = open(socket_number, "r+b")
-    _page = open(page_number, "r+b")
-    _page.seek(_CONFIG)
-    config = json.loads(_page.readline())
+    page_at, size = map_file(open(page_number, "r+b"))
+    page = uctypes.bytearray_at(page_at, size)
+    config = json.loads(bytes(page[_CONFIG : page.find(b"\n", _CONFIG)]))
     port = config["port"]
     _readable.register(_socket, select.POLLIN)
     _writable.register(_socket, select.POLLOUT)
@@ -99,6 +105,8 @@ def take_interrupts():
 
 # Let an interrupt in that has come meanwhile.
 def pass_by():
+    if not page[_INTERRUPT]:
+        return
     try:
         take_interrupts()
         refuse_interrupts()
@@ -109,6 +117,7 @@ def pass_by():
 # Tell the supervisor that its interrupt has arrived, and go on with it.
 def interrupted():
     refuse_interrupts()
+    page[_INTERRUPT] = 0
     post(b"A")
     raise KeyboardInterrupt
 
@@ -136,56 +145,51 @@ def reset(kind, ms=0):
             raise SystemExit
 
 
-# The page
+# Memory that both sides see
+
+
+# Map a file whole and close it; return its address and its size.
+def map_file(file):
+    size = file.seek(0, 2)
+    address = _mmap(None, size, _PROT_READ_WRITE, _MAP_SHARED, file.fileno(), 0)
+    if address & 0xFFF:
+        raise OSError(_ENOMEM)  # MAP_FAILED, -1
+    file.close()
+    return address, size
 
 
 def get(offset):
-    _page.seek(offset)
-    _page.readinto(_u8)
-    return _u8[0]
+    return page[offset]
 
 
 def put(offset, value):
-    _u8[0] = value
-    _page.seek(offset)
-    _page.write(_u8)
-
-
-_u8 = bytearray(1)
+    page[offset] = value
 
 
 def get_u16(offset):
-    _page.seek(offset)
-    _page.readinto(_u16)
-    return _u16[0] | _u16[1] << 8
+    return page[offset] | page[offset + 1] << 8
 
 
 def put_u16(offset, value):
-    struct.pack_into("<H", _u16, 0, value)
-    _page.seek(offset)
-    _page.write(_u16)
+    struct.pack_into("<H", page, offset, value)
 
 
 def put_u32(offset, value):
-    struct.pack_into("<I", _u32, 0, value)
-    _page.seek(offset)
-    _page.write(_u32)
+    struct.pack_into("<I", page, offset, value)
 
 
 def get_i64(offset):
-    _page.seek(offset)
-    _page.readinto(_i64)
-    return struct.unpack("<q", _i64)[0]
+    return struct.unpack_from("<q", page, offset)[0]
 
 
 def put_i64(offset, value):
-    struct.pack_into("<q", _i64, 0, value)
-    _page.seek(offset)
-    _page.write(_i64)
+    struct.pack_into("<q", page, offset, value)
 
 
 def sample_heap():
     global _peak
+    if not page[_HEAP_MEASURED]:
+        return
     used = gc.mem_alloc()
     if used > _peak:
         _peak = used

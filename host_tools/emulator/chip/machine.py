@@ -83,7 +83,7 @@ class WDT:
         _wire.post(struct.pack("<BI", 87, timeout))
 
     def feed(self):
-        _wire.put_i64(_FEED, time.ticks_ms())
+        _wire.put_u32(_FEED, time.ticks_ms() & 0x3FFFFFFF)
         _wire.sample_heap()
 
 

@@ -8,13 +8,16 @@ from micropython import const
 from utime import sleep_us as _sleep_us
 from utime import ticks_add, ticks_cpu, ticks_diff, ticks_us
 
+_INTERRUPT = const(7)
 _CLOCK_OFFSET = const(8)
+_page = _wire.page
 _EPOCH_S = 946684800 if _wire.port == "esp32" else 0
 
 
 # Programs that never sleep look at the time: an interrupt can reach them here.
 def ticks_ms():
-    _wire.pass_by()
+    if _page[_INTERRUPT]:
+        _wire.pass_by()
     return utime.ticks_ms()
 
 
