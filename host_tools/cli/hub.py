@@ -21,6 +21,7 @@ from host_tools.errors import UserError
 from host_tools.hub import StoredMessage, read_messages
 from host_tools.hub.client import HubClient, Refused
 from host_tools.hub.devices.registry import connection_string
+from host_tools.hub.one_line import one_line
 from host_tools.hub.service.message_text import CSV_COLUMNS, as_json, as_row
 from host_tools.lab.folder import state_folder
 from host_tools.lab.quantities import duration_s
@@ -273,7 +274,7 @@ def _found(folder: Path, device_id: str | None, after: int, last: int | None, fo
 
 def _line(message: StoredMessage) -> str:
     found = as_json(message)
-    properties = " ".join(f"{key}={value}" for key, value in found["properties"].items())
+    properties = one_line(" ".join(f"{key}={value}" for key, value in found["properties"].items()))
     body = found.get("body_json") or found.get("body", f"{len(message.body)} bytes")
     return f"{found['enqueued_at'][:23]} {message.device_id} {properties}{' ' if properties else ''}{body!r}"
 

@@ -21,6 +21,7 @@ from host_tools.errors import UserError
 from host_tools.hub import Hub
 from host_tools.hub.behaviour import Behaviour
 from host_tools.hub.devices.registry import connection_string
+from host_tools.hub.one_line import OneLineFormatter
 from host_tools.hub.service.admin import AdminApi
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
@@ -35,7 +36,9 @@ def main() -> None:
     wanted = given.pop("devices", [])
     behaviour = Behaviour(**given.pop("behaviour", {}))
     level = logging.INFO if given.pop("verbose") else logging.WARNING
-    logging.basicConfig(level=level, format="%(asctime)s %(message)s", stream=sys.stderr)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(OneLineFormatter("%(asctime)s %(message)s"))
+    logging.basicConfig(level=level, handlers=[handler])
     try:
         uvloop.run(_run(Hub(Path(given.pop("directory")), **given, behaviour=behaviour), wanted))
     except UserError as error:

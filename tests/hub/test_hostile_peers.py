@@ -5,6 +5,7 @@ import contextlib
 import json
 import logging
 import random
+import socket
 import time
 
 import pytest
@@ -17,6 +18,7 @@ from host_tools.hub.devices import identity
 from host_tools.hub.devices.registry import DeviceRegistry
 from host_tools.hub.mqtt import codec, connection, topics
 from host_tools.hub.mqtt.connection import Connection
+from host_tools.hub.one_line import OneLineFormatter
 from host_tools.hub.provisioning import session as provisioning
 from host_tools.hub.service.policies import Policies
 from host_tools.hub.store import database
@@ -243,6 +245,50 @@ def test_a_device_that_asks_and_does_not_read_is_not_read_either(run, tmp_path):
             assert await good.receive() == (0x40, b"\x00\x01")
 
     run(scenario())
+
+
+def test_who_sends_http_requests_and_reads_no_answers_is_let_go(run, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(web_connection, "_REQUEST_S", 0.5)
+
+    async def scenario():
+        async with running(tmp_path) as hub:
+            peer = await RawDevice.dial(hub)
+            peer.reader._transport.pause_reading()
+            request = b"GET /devices/%1b%5b31m HTTP/1.1\r\nHost: a\r\n\r\n"
+            peer.send(request)
+            async with asyncio.timeout(60):
+                while not hub.connections or not isinstance(
+                    server_side := next(iter(hub.connections)), web_connection.HttpConnection
+                ):
+                    await asyncio.sleep(0.01)
+                for transport, option in ((server_side._transport, socket.SO_SNDBUF), (peer.writer, socket.SO_RCVBUF)):
+                    transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, option, 4096)
+                while hub.connections:
+                    if peer.writer.transport.get_write_buffer_size() < 1 << 16:
+                        peer.send(request * 100)
+                    assert len(server_side._waiting) < 10_000
+                    await asyncio.sleep(0.005)
+        assert "the answers are not read" in caplog.text
+
+    run(scenario())
+
+
+def test_what_a_stranger_writes_is_one_line_of_the_log_without_controls():
+    formatter = OneLineFormatter("%(asctime)s %(message)s")
+
+    def line(message, error=None):
+        record = logging.LogRecord("x", logging.WARNING, "x.py", 1, "GET /%s", (message,), error)
+        return formatter.format(record)
+
+    shown = line("a\n2026-01-01 fake\r\x1b[2J\x9b31m\u2028\u202eb\x7f")
+    assert shown.endswith(r"GET /a\n2026-01-01 fake\r\x1b[2J\x9b31m\u2028\u202eb\x7f") and len(shown.splitlines()) == 1
+    assert len(line("x" * 100_000)) < 1_100
+    assert "Größe °C" in line("Größe °C")
+    try:
+        raise ValueError("bug")
+    except ValueError as error:
+        found = (ValueError, error, error.__traceback__)
+    assert len(line("b\nc", found).splitlines()) > 3, "the hub's own traceback has its lines"
 
 
 @pytest.mark.parametrize(

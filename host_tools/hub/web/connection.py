@@ -89,7 +89,9 @@ class HttpConnection(asyncio.Protocol):
                 self._timer.cancel()
             request = self._waiting.pop(0)
             response = await self._response(request)
-            await self._can_write.wait()
+            if not self._can_write.is_set():
+                self._set_timer(_REQUEST_S, logging.WARNING, "the answers are not read")
+                await self._can_write.wait()
             if self._transport is None:
                 return
             self._transport.write(response.as_bytes(request.keeps_alive))
@@ -133,9 +135,9 @@ class HttpConnection(asyncio.Protocol):
         if rest:
             link.data_received(rest)
 
-    def _set_timer(self, seconds: float, level: int = logging.DEBUG) -> None:
+    def _set_timer(self, seconds: float, level: int = logging.DEBUG, reason: str = "no request in time") -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self._transport is not None:
             loop: Any = asyncio.get_running_loop()
-            self._timer = loop.call_later(seconds, lambda: self.close("no request in time", level))
+            self._timer = loop.call_later(seconds, lambda: self.close(reason, level))
