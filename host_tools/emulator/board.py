@@ -67,7 +67,7 @@ class EmulatedBoard:
     directory: keeps its flash between runs. upstream: (host, port) of the hub. seed: decides how interrupted
     flash operations look. terminal: its serial port, if that outlives this board; it is then not closed.
     is_one_of_many: it shall cost little of this machine (docs/hub.md, "A thousand boards"): its heap is not measured,
-    garbage is collected when the heap is full, and its sensor converts at once.
+    garbage is collected when the heap is full, its sensor converts at once, and hub and emulator go first.
     UserError if the flash in `directory` is not this board's.
     """
 
@@ -405,6 +405,7 @@ class EmulatedBoard:
             self._registers.fd,
             self._messages.handle,
             self._ended,
+            self._is_one_of_many,
         )
 
     def _chip_config(self, cause: str, start: Start) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 
 _MESSAGE_BYTES_MAX = 1024
 _MESSAGES_AT_ONCE = 16  # then other boards have their turn
+_BACKGROUND_NICE = 10
 
 
 class ChipProcess:
@@ -22,7 +23,8 @@ class ChipProcess:
     options: of the interpreter, e.g. -X heapsize=...; it runs the module _start from the folder `modules`, with
     the numbers of its message socket and of page_fd as arguments. stdio_fd: becomes stdin, stdout and stderr.
     on_message: gets each message and returns the answer to send, or None.
-    on_exit: called once, after the last message.
+    on_exit: called once, after the last message. is_background: it waits while others want a processor, as long as a
+    thousand of its kind would otherwise keep the supervisor and the hub from theirs.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class ChipProcess:
         page_fd: int,
         on_message: Callable[[bytes], bytes | None],
         on_exit: Callable[["ChipProcess"], object],
+        is_background: bool = False,
     ) -> None:
         self.cpu_s = 0.0
         self.status: int | None = None
@@ -58,6 +61,9 @@ class ChipProcess:
                 ],
                 setpgroup=0,  # Ctrl-C in the supervisor's terminal is not for the board
             )
+        if is_background:
+            os.setpriority(os.PRIO_PROCESS, self.pid, _BACKGROUND_NICE)
+            os.sched_setscheduler(self.pid, os.SCHED_BATCH, os.sched_param(0))
         self._pidfd = os.pidfd_open(self.pid)
         self._loop.add_reader(self._pidfd, self._ended)
 

@@ -24,6 +24,7 @@ _AT_ONCE: Final = 64
 _PAUSE_S: Final = 1.0
 _EXHAUSTED: Final = (errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM)
 _SHUTDOWN_S: Final = 2.0
+_TCP_ESTABLISHED: Final = 1  # linux/tcp_states.h
 
 _NO_TRUST: Final = "it does not trust this hub: give it the hub's ca.pem as its root certificate"
 # OpenSSL's reasons (openssl/sslerr.h), in words that say what to do.
@@ -39,6 +40,7 @@ _REASONS: Final = {
     "UNSUPPORTED_PROTOCOL": "it speaks a version of TLS before 1.2",
     "NO_SHARED_CIPHER": "it offers no cipher that this hub knows, or no ECDSA certificates",
 }
+_GAVE_UP: Final = "it had given up before the hub came to it: this machine is very busy"
 _WENT_AWAY: Final = "it went away, as many clients do that do not trust the hub's certificate (its root is ca.pem)"
 
 
@@ -122,6 +124,11 @@ class Listener:
             asyncio.get_running_loop().add_reader(one.fileno(), self._accept, one)
 
     async def _greet(self, connection: socket.socket, peer: object) -> None:
+        if not _is_there(connection):
+            # A handshake with it is work for nothing, and the next in line would give up meanwhile.
+            connection.close()
+            log.warning("TLS with %s failed: %s", peer, _GAVE_UP)
+            return
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
@@ -137,6 +144,11 @@ class Listener:
             if isinstance(error, asyncio.CancelledError):
                 raise
             log.warning("TLS with %s failed: %s", peer, _reason(error))
+
+
+def _is_there(connection: socket.socket) -> bool:
+    """Whether the other side has not closed a connection that waited to be accepted (tcp(7), TCP_INFO)."""
+    return bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_ESTABLISHED)
 
 
 def _reason(error: OSError) -> str:

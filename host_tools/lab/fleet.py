@@ -87,6 +87,7 @@ class Outcome:
     missing: int
     gaps: int
     unreadable: int
+    reconnects: int
     resets: int
     has_drained: bool
     silent: tuple[str, ...]
@@ -180,6 +181,7 @@ class _Fleet:
         began = time.monotonic()
         await asyncio.sleep(seconds)
         took_s = time.monotonic() - began
+        reconnects = self._connections() - len(self._boards)
         spent = [after - earlier for after, earlier in zip(self._spent(), before, strict=True)]
         each_ms = [cpu_s * 1000 / took_s / len(self._boards) for cpu_s in spent[1:]]
         load = os.getloadavg()[1]
@@ -213,6 +215,7 @@ class _Fleet:
             missing=total("missing"),
             gaps=total("gaps"),
             unreadable=sum(finding.unreadable for finding in findings),
+            reconnects=reconnects,
             resets=sum(len(board.reset_causes) - 1 for board in self._boards),
             has_drained=has_drained,
             silent=tuple(finding.device for finding in findings if not finding.messages),
@@ -224,6 +227,9 @@ class _Fleet:
             processors=len(os.sched_getaffinity(0)),
             load=load,
         )
+
+    def _connections(self) -> int:
+        return sum(board.link.connections for board in self._boards)
 
     def _conversions(self) -> int:
         return sum(board.bme280.conversions for board in self._boards)
@@ -298,7 +304,7 @@ def lines(outcome: Outcome) -> list[str]:
         f"{outcome.conversions} readings begun, {outcome.records} records in {outcome.messages} messages at the hub,"
         f" {outcome.duplicates} of them twice",
         f"missing {outcome.missing}, gaps {outcome.gaps}, reported lost {outcome.lost_reported},"
-        f" still waiting {outcome.waiting}, resets {outcome.resets}",
+        f" still waiting {outcome.waiting}, connected again {outcome.reconnects}, resets {outcome.resets}",
         f"processor each second: a board {outcome.board_cpu_ms_per_s:.2f} ms, the hub for it"
         f" {outcome.hub_cpu_ms_per_s:.2f} ms, the emulator {outcome.supervisor_cpu_ms_per_s:.2f} ms; so"
         f" {outcome.processors * 1000 / max(cost_ms, 0.01):.0f} would take all of this machine",

@@ -99,6 +99,25 @@ class Exhausted:
         return getattr(self._real, name)
 
 
+def test_who_gave_up_while_the_hub_was_busy_costs_no_handshake(run, tmp_path, caplog, monkeypatch):
+    made = []
+
+    async def scenario():
+        async with running(tmp_path) as hub:
+            monkeypatch.setattr(ssl.SSLContext, "wrap_bio", lambda *arguments, **keys: made.append(arguments))
+            # The loop is busy with this: it accepts the connection only after it has ended.
+            with socket.create_connection(("127.0.0.1", hub.port)) as plain:
+                plain.sendall(b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03")
+            await until(lambda: "had given up" in caplog.text)
+            assert not made
+            monkeypatch.undo()
+            good = await RawDevice.connected(hub, "good")
+            good.send(publish(EVENTS, b"x", 1))
+            assert await good.receive() == (0x40, b"\x00\x01")
+
+    run(scenario())
+
+
 def test_where_no_file_is_left_it_waits_and_goes_on(run, caplog, monkeypatch):
     monkeypatch.setattr("host_tools.hub.listener._PAUSE_S", 0.05)
 
