@@ -13,7 +13,8 @@ _WEAR = const(4096)
 _SECTORS = const(64)
 
 
-_image = memoryview(uctypes.bytearray_at(*_wire.map_file(open(_wire.config["image"], "r+b"))))
+_image = open(_wire.config["image"], "r+b")
+_cells = memoryview(uctypes.bytearray_at(*_wire.map_file(_image)))
 _weak = _wire.config["weak"]
 _frame = bytearray(5 + _PAGE_BYTES)
 _erased = b"\xff" * _PAGE_BYTES
@@ -24,17 +25,18 @@ _wear = uctypes.struct(
         "programs": 4 | uctypes.UINT32,
         "bytes_programmed": 8 | uctypes.UINT32,
         "erases": 12 | uctypes.UINT32,
-        "sectors": (_SECTORS | uctypes.ARRAY, len(_image) // SECTOR_BYTES | uctypes.UINT32),
+        "sectors": (_SECTORS | uctypes.ARRAY, len(_cells) // SECTOR_BYTES | uctypes.UINT32),
     },
     uctypes.NATIVE,
 )
 
 
-# Reading goes straight to the image, except while a sector in it is weaker than it looks.
+# Reading goes straight to the image, except while a sector in it is weaker than it looks. Through the file, which
+# takes nothing from the heap: while programs are loaded, garbage between what stays would break it up.
 def read(offset, buffer):
     if not _weak:
-        found = _image[offset : offset + len(buffer)]
-        memoryview(buffer)[: len(found)] = found
+        _image.seek(offset)
+        _image.readinto(buffer)
         return
     view = memoryview(buffer)
     for start in range(0, len(view), _READ_BYTES):
@@ -47,7 +49,7 @@ def read(offset, buffer):
 def program_page(offset, data):
     length = len(data)
     if _wear.is_direct:
-        cells = _image[offset : offset + length]
+        cells = _cells[offset : offset + length]
         wanted = int.from_bytes(data, "little")
         if len(cells) == length and int.from_bytes(cells, "little") & wanted == wanted:
             _wear.programs += 1
@@ -62,10 +64,10 @@ def program_page(offset, data):
 
 def erase(sector):
     start = sector * SECTOR_BYTES
-    if _wear.is_direct and start < len(_image):
+    if _wear.is_direct and start < len(_cells):
         _wear.erases += 1
         _wear.sectors[sector] += 1
         for page in range(start, start + SECTOR_BYTES, _PAGE_BYTES):
-            _image[page : page + _PAGE_BYTES] = _erased
+            _cells[page : page + _PAGE_BYTES] = _erased
         return
     _wire.call(struct.pack("<BI", 69, sector))

@@ -51,7 +51,7 @@ def setup(socket_number, page_number):
     _mmap = libc.func("p", "mmap", "pLiiil")
     refuse_interrupts()
     _socket = open(socket_number, "r+b")
-    page_at, size = map_file(open(page_number, "r+b"))
+    page_at, size = map_file(open(page_number, "r+b"))  # mapped for good, so that the file may go
     page = uctypes.bytearray_at(page_at, size)
     config = json.loads(bytes(page[_CONFIG : page.find(b"\n", _CONFIG)]))
     port = config["port"]
@@ -148,13 +148,12 @@ def reset(kind, ms=0):
 # Memory that both sides see
 
 
-# Map a file whole and close it; return its address and its size.
+# Map a file whole; return its address and its size.
 def map_file(file):
     size = file.seek(0, 2)
     address = _mmap(None, size, _PROT_READ_WRITE, _MAP_SHARED, file.fileno(), 0)
     if address & 0xFFF:
         raise OSError(_ENOMEM)  # MAP_FAILED, -1
-    file.close()
     return address, size
 
 
