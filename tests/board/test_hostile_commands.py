@@ -8,6 +8,7 @@ import random
 import time
 
 import pytest
+import pytest_asyncio
 
 from host_tools.errors import UserError
 from host_tools.hub.commands import COMMAND_BYTES_MAX
@@ -58,9 +59,14 @@ REFUSED = {
 }
 
 
-@pytest.fixture
-async def lab(tmp_path):
-    async with running(LabFolder("hostile", tmp_path), Settings(sample_interval_ms=200), print) as running_lab:
+# One board for all: it has to stand them one after the other.
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+
+
+@pytest_asyncio.fixture(scope="module", loop_scope="module")
+async def lab(tmp_path_factory):
+    folder = LabFolder("hostile", tmp_path_factory.mktemp("lab"))
+    async with running(folder, Settings(sample_interval_ms=200), print) as running_lab:
         await running_lab.await_first_reading()
         yield running_lab
 

@@ -125,7 +125,7 @@ async def test_a_hub_that_restarts_in_between_costs_nothing(run, tmp_path):
 )
 async def test_every_refusal_is_told_and_every_reading_kept(run, tmp_path, fault, error):
     hub = await started(tmp_path / "hub")
-    asked = {"port": hub.port, "seconds": 3, **credentials(hub)}
+    asked = {"port": hub.port, "seconds": 60, "ends_refused": True, **credentials(hub)}
     silent = socket.create_server(("127.0.0.1", 0))
     if fault == "key":
         asked["key"] = base64.b64encode(b"another key of the right size...").decode()
@@ -137,7 +137,7 @@ async def test_every_refusal_is_told_and_every_reading_kept(run, tmp_path, fault
         asked["port"] = silent.getsockname()[1]
         silent.close()
     elif fault == "silence":
-        asked.update(port=silent.getsockname()[1], seconds=22)
+        asked.update(port=silent.getsockname()[1], haste=10)  # of 20 s until it gives up
     try:
         if fault == "host":
             silent.close()

@@ -52,7 +52,7 @@ class LiveFirstLane(Lane):
         super().__init__(ring, renderer, window_size, records_max, bytes_max, age_ms)
         self._newest_first = newest_first
         self._spans = []  # (first, last) of the backlog, in no batch yet, in order
-        self._is_live = False  # whether the batch that is packed is of what is new
+        self._is_live = False  # whether the batch that is packed, or was the last, is of what is new
         self._is_fresh = True  # nothing was sent on this connection yet
         self.window = AheadWindow(window_size, ring.cursor)
 
@@ -67,8 +67,11 @@ class LiveFirstLane(Lane):
             if self._ring.synced + 1 - self._next >= self._records_max:
                 self._spans.append((self._next, self._ring.synced))
                 self._next = self._ring.synced + 1
-        self._is_live = super()._may_leave(now_ms)
-        return self._is_live or bool(self._spans)
+        is_live = super()._may_leave(now_ms)
+        if self._is_live and self._spans and self._ring.synced + 1 - self._next < self._records_max:
+            is_live = False  # by turns, where the link is no faster than what is new comes
+        self._is_live = is_live
+        return is_live or bool(self._spans)
 
     def _pack_new(self):
         if self._is_live:

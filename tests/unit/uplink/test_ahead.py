@@ -101,6 +101,23 @@ def test_a_live_record_leaves_at_its_age_before_a_backlog_that_goes_on_in_order(
     assert [numbers(message) for message in link.take()] == [[101]]
 
 
+def test_a_backlog_drains_however_often_live_records_come():
+    for newest_first in (False, True):
+        ring = new_ring(30)
+        lane = LiveFirstLane(ring, NumbersBody(ring), 1, 5, 600, 0, newest_first)
+        outbox, link, found, now_ms = Outbox([lane], Dialect()), Link(), [], 0
+        outbox.step(now_ms, link)
+        while not set(range(1, 31)) <= set(found):
+            assert len(found) < 60, found
+            ring.append(1, b"live")  # one at least waits whenever the link is free
+            found += [n for message in link.published for n in numbers(message)]
+            for message in link.take():
+                outbox.acknowledged(message[1])
+            now_ms += 100
+            outbox.step(now_ms, link)
+        assert found[5] == 31 and found[6:11] != [32] * 5, "live ones have not waited for it"
+
+
 def test_the_newest_chunk_leaves_first_and_in_order_within():
     from fieldpost.uplink import ahead
 
