@@ -17,7 +17,6 @@ import contextlib
 import hashlib
 import socket
 import time
-from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
@@ -25,7 +24,6 @@ from typing import Any, Literal
 from host_tools.emulator import chip_build
 from host_tools.emulator.bme280 import Bme280
 from host_tools.emulator.chip_messages import ChipMessages
-from host_tools.emulator.console import Console, Status
 from host_tools.emulator.flash_file import FlashFile, wear_words
 from host_tools.emulator.flash_view import FlashView
 from host_tools.emulator.i2c import I2cWires
@@ -34,8 +32,9 @@ from host_tools.emulator.pins import Pins
 from host_tools.emulator.process import ChipProcess
 from host_tools.emulator.registers import Registers
 from host_tools.emulator.shape import BoardShape
-from host_tools.emulator.starvation import Starvation
 from host_tools.emulator.terminal import Terminal
+from host_tools.emulator.watchdog import Watchdog
+from host_tools.emulator.watched import Watched
 from host_tools.errors import UserError
 
 # What runs at the start: boot.py and main.py; boot.py before the raw prompt; nothing before the prompt.
@@ -53,15 +52,11 @@ _OUTPUT_BYTES = 65536
 _INTERRUPT_DEADLINE_S = 0.5
 
 
-def _now_ms() -> int:
-    return time.monotonic_ns() // 1_000_000
-
-
 def _unique_id(name: str, length: int) -> str:
     return hashlib.sha256(name.encode()).hexdigest()[: 2 * length]
 
 
-class EmulatedBoard:
+class EmulatedBoard(Watched):
     """One board; it is off until `power_on`.
 
     directory: keeps its flash between runs. upstream: (host, port) of the hub. seed: decides how interrupted
@@ -82,8 +77,8 @@ class EmulatedBoard:
         terminal: Terminal | None = None,
         is_one_of_many: bool = False,
     ) -> None:
+        super().__init__(name)
         self.directory = directory
-        self.name = name
         self.shape = shape
         self.boots = 0
         self.reset_causes: list[str] = []
@@ -109,7 +104,6 @@ class EmulatedBoard:
         self._micropython = micropython
         self._modules: Path | None = None
         self._messages = ChipMessages(self, self.flash, self.pins, self.i2c, shape.i2c, self.link)
-        self._console = Console()
         self._terminal = terminal
         self._owns_terminal = terminal is None
         if terminal is not None:
@@ -124,15 +118,11 @@ class EmulatedBoard:
         self._interrupt_waits = False
         self._interrupt_timer: asyncio.TimerHandle | None = None
         self._on_bootloader: Callable[[], object] = self.press_reset
-        self._watchdog_ms = 0
-        self._watchdog_timer: asyncio.TimerHandle | None = None
-        self._starvation = Starvation(_now_ms())
+        self._watchdog = Watchdog(self._registers, lambda: self.starved_seconds, lambda: self._reset("watchdog"))
         self._started_s = 0.0
         self._crashes = 0
         self._dead_cpu_s = 0.0
         self._heap_peak_bytes = 0
-        self._is_off = asyncio.Event()
-        self._is_off.set()
 
     # The power switch
 
@@ -152,7 +142,6 @@ class EmulatedBoard:
         self.pins.power_on()
         self.bme280.power_on()
         self._set_power_on_clock()
-        self._watchdog_ms = 0
         self._crashes = 0
         self.has_crashed = False
         self._has_power = True
@@ -225,24 +214,6 @@ class EmulatedBoard:
             self._terminal.connect(self._input, self._interrupt, self._resume_output)
         return Path(self._terminal.path)
 
-    @property
-    def console(self) -> deque[str]:
-        """The newest lines that the board printed, oldest first."""
-        return self._console.lines
-
-    @property
-    def status(self) -> Status:
-        """What the agent's last `status: ` line said; empty until there was one."""
-        return self._console.status
-
-    def on_status(self, callback: Callable[[Status], object]) -> None:
-        """Call `callback(status)` for every `status: ` line."""
-        self._console.on_status(callback)
-
-    def on_line(self, callback: Callable[[str], object]) -> None:
-        """Call `callback(line)` for every line of output."""
-        self._console.on_line(callback)
-
     def on_bootloader(self, callback: Callable[[], object]) -> None:
         """Call `callback()` when the program asks for the boot loader; without one, it is a reset."""
         self._on_bootloader = callback
@@ -254,35 +225,6 @@ class EmulatedBoard:
     def interrupt(self) -> None:
         """Press Ctrl-C on the board's console."""
         self._interrupt()
-
-    async def wait_state(self, wanted: str | Callable[[Status], bool], timeout_s: float = 30.0) -> Status:
-        """Return the first status, the last one included, whose `state` is `wanted` or for which it is true.
-
-        TimeoutError, with what the board printed last, if none comes.
-        """
-
-        def matches(status: Status) -> bool:
-            return status.get("state") == wanted if isinstance(wanted, str) else bool(wanted(status))
-
-        if self.status and matches(self.status):
-            return self.status
-        found: Status = await self._wait_for(self._console.on_status, matches, f"state {wanted}", timeout_s)
-        return found
-
-    async def wait_line(self, text: str, timeout_s: float = 30.0) -> str:
-        """Return the next line that holds `text`; TimeoutError if none comes."""
-        found: str = await self._wait_for(
-            self._console.on_line, lambda line: text in line, f"a line with {text!r}", timeout_s
-        )
-        return found
-
-    async def wait_off(self, timeout_s: float = 30.0) -> None:
-        """Return when the board has no power any more, e.g. after `cut_power_at`; TimeoutError."""
-        try:
-            async with asyncio.timeout(timeout_s):
-                await self._is_off.wait()
-        except TimeoutError:
-            raise self._too_late("power cut", timeout_s) from None
 
     @property
     def heap_peak_bytes(self) -> int:
@@ -349,8 +291,8 @@ class EmulatedBoard:
 
     def watchdog_started(self, timeout_ms: int) -> None:
         """The program started the watchdog, or changed its time."""
-        self._watchdog_ms = timeout_ms
-        self._check_watchdog()
+        if self.has_power:
+            self._watchdog.start(timeout_ms)
 
     def reset_asked(self, kind: str, after_ms: int) -> None:
         """The program asked for a reset."""
@@ -393,7 +335,7 @@ class EmulatedBoard:
             self.boots += 1
             self.reset_causes.append(cause)
         self._started_s = time.monotonic()
-        self._starvation = Starvation(_now_ms())
+        self._watchdog.begin()
         # An RP2040 does not notice a soft reset: its cause stays that of the last real one.
         told_cause = self.reset_causes[-1] if is_soft and self.shape.kind == "rp2" else cause
         self._registers.start_process(self._chip_config(told_cause, start))
@@ -440,7 +382,6 @@ class EmulatedBoard:
             return
         self._next_start = (cause, "all")
         self._stop_timers()
-        self._watchdog_ms = 0
         if self.shape.kind == "rp2":
             self._set_power_on_clock()
         self._end_process()
@@ -505,34 +446,14 @@ class EmulatedBoard:
         if process is not None:
             await process.wait()
 
+    def _stop_timers(self) -> None:
+        self._watchdog.stop()
+        if self._start_timer is not None:
+            self._start_timer.cancel()
+            self._start_timer = None
+
     def _set_power_on_clock(self) -> None:
         self._registers.set_clock_offset_ns(_POWER_ON_UTC_S[self.shape.kind] * 1_000_000_000 - time.time_ns())
-
-    # The watchdog
-
-    def _check_watchdog(self) -> None:
-        """Reset a chip that was not fed in time, or look again when that could next be so.
-
-        Time in which this machine was too busy to run the chip, or us, does not count: its program does not hang, and
-        a restart would be more work.
-        """
-        self._watchdog_timer = None
-        if not self._watchdog_ms or not self.has_power:
-            return
-        now_ms = _now_ms()
-        feed_ms = self._registers.last_feed_ms(now_ms)
-        left_ms = feed_ms + self._watchdog_ms + self._starvation.since(feed_ms, now_ms, self.starved_seconds) - now_ms
-        if left_ms <= 0:
-            self._reset("watchdog")
-            return
-        loop = asyncio.get_running_loop()
-        self._watchdog_timer = loop.call_later(left_ms / 1000, self._check_watchdog)
-
-    def _stop_timers(self) -> None:
-        for timer in (self._watchdog_timer, self._start_timer):
-            if timer is not None:
-                timer.cancel()
-        self._watchdog_timer = self._start_timer = None
 
     # The serial line
 
@@ -588,31 +509,3 @@ class EmulatedBoard:
         with contextlib.suppress(BlockingIOError):
             while self._chip_stdio.recv(_OUTPUT_BYTES, socket.MSG_DONTWAIT):
                 pass
-
-    # Waiting
-
-    async def _wait_for(
-        self,
-        subscribe: Callable[[Callable[[Any], object]], None],
-        matches: Callable[[Any], bool],
-        what: str,
-        timeout_s: float,
-    ) -> Any:
-        found: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
-
-        def look(item: Any) -> None:
-            if not found.done() and matches(item):
-                found.set_result(item)
-
-        subscribe(look)
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await found
-        except TimeoutError:
-            raise self._too_late(what, timeout_s) from None
-        finally:
-            self._console.remove(look)
-
-    def _too_late(self, what: str, timeout_s: float) -> TimeoutError:
-        last = "\n  ".join(list(self.console)[-15:]) or "nothing"
-        return TimeoutError(f"{self.name}: no {what} within {timeout_s:g} s; it printed last:\n  {last}")

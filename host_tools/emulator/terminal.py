@@ -14,7 +14,9 @@ from pathlib import Path
 
 _READ_BYTES = 4096
 _WAITING_BYTES_MAX = 65536
-_NOBODY_READS_S = 1.0  # a tool that is there empties the port much faster
+# Without progress for so long nobody reads. A tool that has said something is there; a busy machine may hold it up.
+_NOBODY_READS_S = 1.0
+_TOOL_READS_S = 15.0
 _CTRL_C = b"\x03"
 
 
@@ -36,6 +38,7 @@ class Terminal:
         os.set_blocking(self._master, False)
         self._waiting = bytearray()
         self._give_up: asyncio.TimerHandle | None = None
+        self._patience_s = _NOBODY_READS_S
         self.path = os.ttyname(self._slave)
         self._link = link
         link.unlink(missing_ok=True)
@@ -105,11 +108,12 @@ class Terminal:
     def _expect_progress(self) -> None:
         if self._give_up is not None:
             self._give_up.cancel()
-        self._give_up = self._loop.call_later(_NOBODY_READS_S, self._drop)
+        self._give_up = self._loop.call_later(self._patience_s, self._drop)
 
     def _drop(self) -> None:
         """Forget what nobody has read, in the terminal too: the next visitor wants to see the board as it is."""
         was_full = self.is_full
+        self._patience_s = _NOBODY_READS_S
         self._waiting.clear()
         self._stop_waiting()
         termios.tcflush(self._slave, termios.TCIFLUSH)
@@ -127,6 +131,7 @@ class Terminal:
             data = os.read(self._master, _READ_BYTES)
         except BlockingIOError:
             return
+        self._patience_s = _TOOL_READS_S
         if self._tap is None or not self._tap(data):
             self.deliver(data)
 

@@ -13,7 +13,6 @@ The chip's time passes more slowly than ours while it computes: nothing here pro
 
 import asyncio
 import json
-from collections import deque
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +20,6 @@ from types import ModuleType
 from typing import Any
 
 from host_tools.emulator.bme280 import Bme280
-from host_tools.emulator.console import Console, Status
 from host_tools.emulator.flash_view import FlashView
 from host_tools.emulator.i2c import I2cWires
 from host_tools.emulator.link import Link
@@ -34,6 +32,7 @@ from host_tools.emulator.rp2040.quick import engine_room
 from host_tools.emulator.rp2040.usb_console import UsbConsole
 from host_tools.emulator.shape import BoardShape
 from host_tools.emulator.terminal import Terminal
+from host_tools.emulator.watched import Watched
 from host_tools.errors import UserError
 
 SSID = "RP2040PY-GUEST"  # of rp2040py's access point, which takes any password
@@ -44,7 +43,7 @@ _NANOSECONDS = 1e9
 _ENUMERATION_S = 300.0  # under a second alone; a machine that is busy with other things takes longer
 
 
-class FirmwareBoard:
+class FirmwareBoard(Watched):
     """One board; it is off until `power_on`.
 
     directory: keeps its flash between runs. firmware: a UF2 file. upstream: (host, port) of the hub, whatever host
@@ -61,6 +60,7 @@ class FirmwareBoard:
         seed: int = 0,
         report: Callable[[str], object] = lambda line: None,
     ) -> None:
+        super().__init__(directory.name)
         self.directory = directory
         self.shape = shape
         self.boots = 0
@@ -78,13 +78,10 @@ class FirmwareBoard:
         self.flash = FlashMirror(directory / _FLASH, shape.flash_bytes, shape.partition("storage"), seed)
         self._firmware = firmware
         self._report = report
-        self._console = Console()
         self._terminal: Terminal | None = None
         self._wifi: Any = None
         self._usb: UsbConsole | None = None
         self._pace: Pace | None = None
-        self._is_off = asyncio.Event()
-        self._is_off.set()
 
     # The power switch
 
@@ -133,11 +130,6 @@ class FirmwareBoard:
             raise UserError(f"flash operation {flash_operation}: count from 1")
         self.flash.cut_at(flash_operation - 1, self._cut_power)
 
-    async def wait_off(self, timeout_s: float = 30.0) -> None:
-        """Return when the board has no power any more, e.g. after `cut_power_at`; TimeoutError."""
-        async with asyncio.timeout(timeout_s):
-            await self._is_off.wait()
-
     async def close(self) -> None:
         """Switch off and give everything back; the flash stays in its directory."""
         await self.power_off()
@@ -159,20 +151,6 @@ class FirmwareBoard:
             text = json.dumps({**told, "port": self._terminal.path})
             (self.directory / _USB_FILE).write_text(text + "\n", encoding="utf-8")
         return Path(self._terminal.path)
-
-    @property
-    def console(self) -> deque[str]:
-        """The newest lines that the board printed, oldest first."""
-        return self._console.lines
-
-    @property
-    def status(self) -> Status:
-        """What the agent's last `status: ` line said; empty until there was one."""
-        return self._console.status
-
-    def on_line(self, callback: Callable[[str], object]) -> None:
-        """Call `callback(line)` for every line of output."""
-        self._console.on_line(callback)
 
     def interrupt(self) -> None:
         """Press Ctrl-C on the board's console."""
