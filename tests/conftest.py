@@ -12,7 +12,6 @@ from host_tools.errors import UserError
 from host_tools.toolchain import micropython as micropython_tool
 from host_tools.toolchain import umqtt
 
-
 # A busy machine is slow, and that is no fault of what is tested: hypothesis would fail an example of 0.2 s.
 settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("untimed")
