@@ -132,6 +132,9 @@ class Listener:
         connection.setblocking(False)
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         try:
+            await _first_byte(connection, self._handshake_s)
+            if not _is_there(connection):
+                raise ConnectionResetError
             await asyncio.get_running_loop().connect_accepted_socket(
                 self._make,
                 connection,
@@ -146,6 +149,23 @@ class Listener:
             log.warning("TLS with %s failed: %s", peer, _reason(error))
 
 
+async def _first_byte(connection: socket.socket, timeout_s: float) -> None:
+    """Wait until the other side says something: TLS takes 50 KB, which silence shall not get.
+
+    ConnectionAbortedError if it does not in time.
+    """
+    loop = asyncio.get_running_loop()
+    said = asyncio.Event()
+    loop.add_reader(connection.fileno(), said.set)
+    try:
+        async with asyncio.timeout(timeout_s):
+            await said.wait()
+    except TimeoutError:
+        raise ConnectionAbortedError from None
+    finally:
+        loop.remove_reader(connection.fileno())
+
+
 def _is_there(connection: socket.socket) -> bool:
     """Whether the other side has not closed a connection that waited to be accepted (tcp(7), TCP_INFO)."""
     return bool(connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 1)[0] == _TCP_ESTABLISHED)
@@ -157,5 +177,5 @@ def _reason(error: OSError) -> str:
     if isinstance(error, ssl.SSLError):
         return _REASONS.get(error.reason or "", str(error))
     if isinstance(error, ConnectionAbortedError):
-        return "its handshake took too long"  # what asyncio makes of its timeout
+        return "its handshake took too long"  # what asyncio makes of its timeout, too
     return str(error) or _WENT_AWAY

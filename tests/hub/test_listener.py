@@ -81,6 +81,28 @@ def test_a_handshake_that_fails_is_told_with_what_to_do(run, tmp_path, caplog, m
     run(scenario())
 
 
+def test_silence_gets_no_memory_for_tls_and_no_more_time_than_a_handshake(run, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 1.0)
+    made = []
+    wrap = ssl.SSLContext.wrap_bio
+
+    async def scenario():
+        async with running(tmp_path) as hub:
+            good = await RawDevice.connected(hub, "good")
+            monkeypatch.setattr(ssl.SSLContext, "wrap_bio", lambda *args, **keys: made.append(1) or wrap(*args, **keys))
+            silent = [await asyncio.open_connection("127.0.0.1", hub.port) for _ in range(50)]
+            async with asyncio.timeout(30):
+                for reader, _ in silent:
+                    assert await reader.read() == b""
+            assert not made and caplog.text.count("took too long") == 50
+            good.send(publish(EVENTS, b"x", 1))
+            assert await good.receive() == (0x40, b"\x00\x01")
+            for _, writer in silent:
+                writer.close()
+
+    run(scenario())
+
+
 class Exhausted:
     """A listening socket on a machine that has no file left, once."""
 
