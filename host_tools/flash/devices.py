@@ -31,7 +31,10 @@ _RP2_USB = {(0x2E8A, 0x0005): "MicroPython"}
 
 @dataclass(frozen=True)
 class Device:
-    """One thing on USB: a serial port or a BOOTSEL drive. family: esp32 or rp2. chip: known of a drive only."""
+    """One thing on USB: a serial port or a BOOTSEL drive. family: esp32 or rp2. chip: known of a drive only.
+
+    patience: how many times longer than for a board one waits for it, as it says itself: an emulated chip is slow.
+    """
 
     family: str
     what: str
@@ -39,6 +42,7 @@ class Device:
     drive: Path | None = None
     chip: str | None = None
     serial_number: str | None = None
+    patience: float = 1.0
 
     def __str__(self) -> str:
         place = self.port if self.drive is None else f"drive {self.drive}"
@@ -76,7 +80,8 @@ def find(family: str, chip: str, port: str | None, drive: Path | None, devices: 
         return found
     if port is not None:
         mpremote.check_port(port)
-        return Device(family, "given", port)
+        patience = max((one.patience for one in devices if one.port == port), default=1.0)
+        return Device(family, "given", port, patience=patience)
     fitting = [one for one in devices if one.family == family and one.chip in (None, chip)]
     if not fitting:
         raise UserError(_nothing_found(family))
@@ -114,6 +119,7 @@ def _emulated(folder: Path) -> list[Device]:
     try:
         told = json.loads((folder / _USB_FILE).read_text(encoding="utf-8"))
         ids, number, port, drive = (told["vid"], told["pid"]), told["serial_number"], told["port"], told["drive"]
+        patience = float(told.get("patience", 1.0))
     except (OSError, ValueError, KeyError, TypeError):
         return []
     if drive is not None:
@@ -122,4 +128,4 @@ def _emulated(folder: Path) -> list[Device]:
     if port is None or not Path(port).exists():
         return []
     family = "rp2" if ids in _RP2_USB else "esp32"
-    return [Device(family, f"emulated, {folder.name}", port, serial_number=number)]
+    return [Device(family, f"emulated, {folder.name}", port, serial_number=number, patience=patience)]

@@ -20,17 +20,22 @@ _STARTS_IT = "main.py"
 
 
 def install(
-    port: str, tree: Path, config: Mapping[str, Any], identity: Mapping[str, Any] | None, report: Report
+    port: str,
+    tree: Path,
+    config: Mapping[str, Any],
+    identity: Mapping[str, Any] | None,
+    report: Report,
+    patience: float = 1.0,
 ) -> None:
     """Put `tree` (built by toolchain.firmware), config.json and identity.json on the board and restart it.
 
     port: a serial device, or anything else that mpremote can connect to. identity: None leaves the one that the
-    board has. report: takes a line for each stage. UserError if the board is not there, does not fit `config`,
-    or refuses.
+    board has. report: takes a line for each stage. patience: as mpremote.run has it. UserError if the board is not
+    there, does not fit `config`, or refuses.
     """
     mpremote.check_port(port)
     report("stopping what runs on the board")
-    answers = mpremote.run(port, ["exec", board_scripts.prepare(config["port"]), "reset"])
+    answers = mpremote.run(port, ["exec", board_scripts.prepare(config["port"]), "reset"], patience=patience)
     if board_scripts.FITS not in answers:
         raise UserError(next(iter(answers), f"the board on {port} said nothing: try again"))
     files = [PurePosixPath(path.relative_to(tree)) for path in sorted(tree.rglob("*")) if path.is_file()]
@@ -44,7 +49,7 @@ def install(
         sources = [path for path in sorted(tree.iterdir()) if path.name != _STARTS_IT]
         commands = ["exec", board_scripts.remove_stale(files), "+", "fs", "cp", "-r"]
         commands += [str(path) for path in [*sources, *settings, tree / _STARTS_IT]]
-        mpremote.run(port, [*commands, ":", "+", "reset"])
+        mpremote.run(port, [*commands, ":", "+", "reset"], patience=patience)
     report("the board restarts with the agent")
 
 

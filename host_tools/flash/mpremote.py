@@ -36,14 +36,14 @@ def check_port(port: str) -> None:
         )
 
 
-def run(port: str, commands: Sequence[str], attempts: int = _ATTEMPTS) -> list[str]:
+def run(port: str, commands: Sequence[str], attempts: int = _ATTEMPTS, patience: float = 1.0) -> list[str]:
     """Connect to `port`, carry out `commands`, chained in one session, and return the lines printed.
 
-    A board that does not answer, or whose port is away for its restart, gets another chance. UserError says
-    what to do.
+    A board that does not answer, or whose port is away for its restart, gets another chance. patience: how many
+    times longer than for a board it may take. UserError says what to do.
     """
     for attempt in range(1, attempts + 1):
-        code, said = _run_once(port, commands)
+        code, said = _run_once(port, commands, _TIMEOUT_S * patience)
         if code == 0:
             return said.splitlines()
         transient = "could not enter raw repl" in said or "failed to access" in said
@@ -53,7 +53,7 @@ def run(port: str, commands: Sequence[str], attempts: int = _ATTEMPTS) -> list[s
     raise UserError(_explain(port, said))
 
 
-def _run_once(port: str, commands: Sequence[str]) -> tuple[int, str]:
+def _run_once(port: str, commands: Sequence[str], timeout_s: float) -> tuple[int, str]:
     """Return mpremote's exit code and everything it said."""
     try:
         done = subprocess.run(
@@ -63,11 +63,11 @@ def _run_once(port: str, commands: Sequence[str]) -> tuple[int, str]:
             stderr=subprocess.STDOUT,
             text=True,
             errors="replace",
-            timeout=_TIMEOUT_S,
+            timeout=timeout_s,
             check=False,
         )
     except subprocess.TimeoutExpired:
-        return 1, f"mpremote was not done after {_TIMEOUT_S} s"
+        return 1, f"mpremote was not done after {timeout_s:g} s"
     return done.returncode, done.stdout
 
 

@@ -77,7 +77,7 @@ def look(job: Job, progress: Progress) -> Look:
     plan: list[str] = []
     about = None
     if device.port is not None and (job.firmware is None or family == "rp2"):
-        about = prompt.ask(device.port)
+        about = prompt.ask(device.port, patience=device.patience)
         progress("it runs " + _described(about) if about else "it has no MicroPython that answers")
     try:
         return _planned(job, device, about, release, plan, progress)
@@ -125,31 +125,31 @@ def _planned(
 
 def flash(job: Job, found: Look, progress: Progress) -> str:
     """Do what was planned. Return what arrived at the hub, in words; UserError says what failed and what to do."""
-    port = found.device.port
+    port, patience = found.device.port, found.device.patience
     if found.firmware is not None and found.work is not None:
         assert port is not None
         esp32.do(Esptool(port), found.work, progress)
     elif found.firmware is not None:
         port = _flash_pico(job, found, found.firmware, progress)
     assert port is not None
-    about = prompt.ask(port, _PROMPT_ATTEMPTS)
+    about = prompt.ask(port, _PROMPT_ATTEMPTS, patience)
     if about is None:
         raise UserError(
             f"MicroPython is on the board, but does not answer on {port}: press its reset button, run the same command"
         )
     if job.wipe and found.work is None:
         progress("erasing what the board has stored")
-        mpremote.run(port, ["exec", board_scripts.make_empty, "reset"])
-        about = prompt.ask(port, _PROMPT_ATTEMPTS) or about
+        mpremote.run(port, ["exec", board_scripts.make_empty, "reset"], patience=patience)
+        about = prompt.ask(port, _PROMPT_ATTEMPTS, patience) or about
     name = _name(job, about)
     config = job.config(name, about)
     with tempfile.TemporaryDirectory(prefix="fieldpost-") as work:
         tree = job.tree or agent.build(Path(work), progress, user_commands=job.user_commands)
         arrived = job.arrived(config) if job.arrived is not None else None
-        install(port, tree, config, job.identity, progress)
+        install(port, tree, config, job.identity, progress, patience)
     if not job.wait:
         return f"{name} is flashed"
-    return f"{name}: " + first_reading.wait(port, arrived, progress)
+    return f"{name}: " + first_reading.wait(port, arrived, progress, first_reading.TIMEOUT_S * patience)
 
 
 def _flash_pico(job: Job, found: Look, firmware: Path, progress: Progress) -> str:

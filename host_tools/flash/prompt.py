@@ -25,14 +25,14 @@ class About:
     partitions: dict[str, tuple[int, int]] = field(default_factory=dict)
 
 
-def ask(port: str, attempts: int = 1) -> About | None:
+def ask(port: str, attempts: int = 1, patience: float = 1.0) -> About | None:
     """Return what the board on `port` says, None if there is no MicroPython. Stops the program that runs there.
 
     UserError if the port is absent, closed to this user, or in use.
     """
     mpremote.check_port(port)
     try:
-        said = mpremote.run(port, ["exec", board_scripts.ask_about], attempts)
+        said = mpremote.run(port, ["exec", board_scripts.ask_about], attempts, patience)
     except UserError as error:
         if "does not answer" in str(error):
             return None

@@ -1,5 +1,6 @@
 """Real boards are found by what USB says of them, and drives by what lies on them, whatever they are called."""
 
+import json
 from pathlib import Path
 
 import pytest
@@ -49,3 +50,16 @@ def test_the_one_that_fits_is_taken(usb: Path) -> None:
     assert devices.find("rp2", "rp2040", None, None, found).port == "/dev/ttyACM0"
     with pytest.raises(devices.UserError, match=r"2 boards could be meant: .*ttyACM0.*; drive .*a drive"):
         devices.find("rp2", "rp2350", None, None, found)
+
+
+def test_an_emulated_chip_is_given_time(usb: Path) -> None:
+    folder = usb / "chip1"
+    folder.mkdir()
+    port = str(folder / "port")
+    Path(port).touch()
+    told = {"vid": 0x2E8A, "pid": 0x0005, "serial_number": "chip1", "port": port, "drive": None}
+    (folder / "usb.json").write_text(json.dumps(told))
+    assert [one.patience for one in devices.plugged_in([folder])] == [1.0] * 4
+    (folder / "usb.json").write_text(json.dumps({**told, "patience": 200}))
+    (found,) = (one for one in devices.plugged_in([folder]) if one.port == port)
+    assert found.patience == 200

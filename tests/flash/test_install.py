@@ -50,9 +50,9 @@ async def test_what_is_installed_is_there_and_nothing_stale_is(
     sent: list[str] = []
     real_run = mpremote.run
 
-    def watched_run(port: str, commands: Sequence[str]) -> list[str]:
+    def watched_run(port: str, commands: Sequence[str], patience: float = 1.0) -> list[str]:
         sent.extend(commands)
-        said = real_run(port, commands)
+        said = real_run(port, commands, patience=patience)
         sent.extend(said)
         return said
 

@@ -331,7 +331,6 @@ def _command(chip: Any, data: bytes) -> None:
 # With a firmware file
 
 
-PATIENCE = 200  # a handshake of 1.3 s of the chip takes minutes on a machine that has other things to do
 LONG_S = 7200.0  # a second of the chip takes half a minute of one free core, and a shared machine's are not free
 HEAP_FREE_BYTES_MIN = 120 * 1024
 
@@ -424,7 +423,7 @@ async def _live(path: Path, file: Path, micropython: Path) -> LifeOnTheChip:
     other board. Then readings, commands, an outage, a power cut and a drain, each waited for; the judges are those of
     every scenario.
     """
-    from host_tools.emulator.rp2040 import SSID, FirmwareBoard
+    from host_tools.emulator.rp2040 import PATIENCE, SSID, FirmwareBoard
 
     spec = boards.load("pico_w")
     shape = board_shape(spec)

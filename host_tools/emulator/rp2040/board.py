@@ -36,6 +36,7 @@ from host_tools.emulator.watched import Watched
 from host_tools.errors import UserError
 
 SSID = "RP2040PY-GUEST"  # of rp2040py's access point, which takes any password
+PATIENCE = 200  # how many times longer than a board it may need, on a machine that has other things to do as well
 _BOARD = "pico_w"
 _FLASH = "flash.bin"
 _USB_FILE = "usb.json"
@@ -148,7 +149,7 @@ class FirmwareBoard(Watched):
             self._terminal = Terminal(self.directory / "serial")
             self._terminal.connect(self._send, self.interrupt, lambda: None)
             told = {"vid": 0x2E8A, "pid": 0x0005, "serial_number": self.directory.name, "drive": None}
-            text = json.dumps({**told, "port": self._terminal.path})
+            text = json.dumps({**told, "port": self._terminal.path, "patience": PATIENCE})
             (self.directory / _USB_FILE).write_text(text + "\n", encoding="utf-8")
         return Path(self._terminal.path)
 

@@ -9,7 +9,7 @@ import importlib.util
 from collections.abc import Callable
 from pathlib import Path
 
-from host_tools.emulator.rp2040.board import SSID, FirmwareBoard
+from host_tools.emulator.rp2040.board import PATIENCE, SSID, FirmwareBoard
 from host_tools.emulator.shape import BoardShape
 from host_tools.errors import UserError
 
@@ -40,7 +40,10 @@ async def run(
         board.on_line(on_line)
     try:
         await board.power_on()
-        report(f"ready: running in {directory}; network '{SSID}', any password")
+        report(
+            f"ready: running, at {board.serial_port}; network '{SSID}', any password; kept in {directory}\n"
+            f"the chip is slower than a board: start its hub as `fieldpost hub run --patience {PATIENCE}`"
+        )
         await stopped.wait()
     finally:
         await board.close()
