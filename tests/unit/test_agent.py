@@ -7,6 +7,7 @@ from fieldpost.records.recorder import Recorder
 from fieldpost.records.schemas import Schemas
 from fieldpost.records.timeline import Timeline
 from fieldpost.ring.log import Ring
+from support import Idle
 
 from host_tools.emulator.nor_flash import NorFlash
 
@@ -16,24 +17,6 @@ class Sensor:
 
     def read(self):
         return (2150,)
-
-
-class Idle:
-    is_up = False
-
-    def step(self, now):
-        pass
-
-    state = "down"
-
-    def forced_outputs(self):
-        return ()
-
-    def link(self, now_ms, is_up):
-        pass
-
-    def wait_ms(self, now_ms):
-        return None
 
 
 def an_agent(**config):

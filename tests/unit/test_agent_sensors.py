@@ -6,6 +6,7 @@ Goal: the watchdog's food does not depend on how seldom a sensor is read. Method
 from fieldpost.agent import Agent
 from fieldpost.clock import Clock
 from fieldpost.errors import SensorError
+from support import Idle
 
 
 class Recorder:
@@ -33,29 +34,6 @@ class Recorder:
         pass
 
 
-class Still:
-    """Network, session, commands and schemas that do nothing."""
-
-    is_up = False
-
-    def step(self, now_ms):
-        pass
-
-    state = "down"
-
-    def forced_outputs(self):
-        return ()
-
-    def link(self, now_ms, is_up):
-        pass
-
-    def wait_ms(self, now_ms):
-        return None
-
-    def add(self, reading_schema):
-        pass
-
-
 class Sensor:
     def __init__(self, value):
         self.schema = "value%d,u2,0,1" % value
@@ -69,7 +47,7 @@ class Sensor:
 
 
 def bench(interval_ms):
-    recorder, urgent, still = Recorder(), Recorder(), Still()
+    recorder, urgent, still = Recorder(), Recorder(), Idle()
     sensors = [Sensor(1), Sensor(2)]
     said = []
     agent = Agent(

@@ -6,52 +6,17 @@ from fieldpost.errors import ConfigError
 from fieldpost.limits import RECORD_BYTES_MAX
 from fieldpost.ports.files_region import FilesRegion
 from fieldpost.ring.log import Ring
-from support import raises
+from support import LfsDevice, checked_numbers, raises
 
-from host_tools.emulator.nor_flash import NorFlash, PowerCut
+from host_tools.emulator.nor_flash import NorFlash
 
 try:
     import vfs  # MicroPython: its own littlefs, as on boards
 except ImportError:
     vfs = None
 
-EIO = 5
+STORAGE_BYTES = 24 * 4096  # the whole of a board's littlefs, on a part that can be cut
 BUFFER = memoryview(bytearray(RECORD_BYTES_MAX))
-
-
-class Storage:
-    """The whole of a board's littlefs, on a part that can be cut. Extended block device protocol.
-
-    A cut is an error code to littlefs, so that it ends in order and no file of that mount is left to the collector.
-    """
-
-    def __init__(self, flash=None):
-        self.flash = flash or NorFlash(24 * 4096, strict=False)
-
-    def readblocks(self, block, buffer, offset=0):
-        try:
-            self.flash.read(block * 4096 + offset, buffer)
-        except PowerCut:
-            return -EIO
-
-    def writeblocks(self, block, buffer, offset=0):
-        try:
-            for start in range(0, len(buffer), 256):
-                self.flash.program(block * 4096 + offset + start, memoryview(buffer)[start : start + 256])
-        except PowerCut:
-            return -EIO
-
-    def ioctl(self, request, argument):
-        if request == 4:
-            return self.flash.sector_count
-        if request == 5:
-            return 4096
-        if request == 6:
-            try:
-                self.flash.erase(argument)
-            except PowerCut:
-                return -EIO
-        return 0
 
 
 class Folder:
@@ -63,7 +28,7 @@ class Folder:
 
     def __enter__(self):
         if vfs:
-            self.storage = self.storage or Storage()
+            self.storage = self.storage or LfsDevice(NorFlash(STORAGE_BYTES, strict=False))
             vfs.VfsLfs2.mkfs(self.storage, progsize=256, readsize=32)
             self.mount()
         return self
@@ -81,15 +46,6 @@ class Folder:
         os.rmdir(self.path)
 
 
-def numbers(ring):
-    reader = ring.reader()
-    found = []
-    while reader.next(BUFFER) >= 0:
-        assert BUFFER[:20] == b"%20d" % reader.number
-        found.append(reader.number)
-    return found
-
-
 def append(ring, sync):
     return ring.append(1, b"%20d" % ring.next_number, sync=sync)
 
@@ -104,7 +60,7 @@ def test_a_ring_in_files_goes_round_and_comes_back():
                 ring.forget(number - 20)
         ring.sync()
         again = Ring(FilesRegion(folder.path, 4, 16))
-        assert numbers(again) == list(range(881, 901))
+        assert checked_numbers(again) == list(range(881, 901))
         assert (again.ring_id, again.next_number, again.damaged) == (ring.ring_id, 901, 0)
 
 
@@ -166,7 +122,7 @@ def test_no_cut_costs_what_was_synced():
         return
     cuts = operation = 0
     while True:
-        storage = Storage()
+        storage = LfsDevice(NorFlash(STORAGE_BYTES, strict=False))
         with Folder(storage) as folder:
             ring = Ring(FilesRegion(folder.path, 3, 4))
             storage.flash.cut_at(operation)
@@ -186,15 +142,15 @@ def test_no_cut_costs_what_was_synced():
             cuts += 1
             vfs.umount("/lfs")
             storage.flash.power_up()
-            folder.storage = Storage(storage.flash)
+            folder.storage = LfsDevice(storage.flash)
             folder.mount()
             after = Ring(FilesRegion(folder.path, 3, 4))
-            found = numbers(after)
+            found = checked_numbers(after)
             if synced:
                 assert after.ring_id == synced[0], operation
                 assert found == list(range(after.oldest, after.next_number)), operation
                 assert after.next_number > synced[1] and len(found) >= min(synced[1], 20), (operation, len(found))
             append(after, True)
-            assert numbers(after)[-1] == after.next_number - 1
+            assert checked_numbers(after)[-1] == after.next_number - 1
         operation += 1 + operation // 12
     assert cuts > 20, cuts

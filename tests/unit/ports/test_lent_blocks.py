@@ -12,54 +12,26 @@ from fieldpost.limits import RECORD_BYTES_MAX
 from fieldpost.ports import lent_blocks
 from fieldpost.ports.block_region import BlockRegion
 from fieldpost.ring.log import Ring
-from support import raises
+from support import LfsDevice, checked_numbers, raises
 
-from host_tools.emulator.nor_flash import NorFlash, PowerCut
+from host_tools.emulator.nor_flash import NorFlash
 
 try:
     import vfs
 except ImportError:
     vfs = None
 
-EIO = 5
 BLOCKS = 40
 LENT = 8
 BUFFER = memoryview(bytearray(RECORD_BYTES_MAX))
 CHIP = memoryview(bytearray(BLOCKS * 4096))
 
 
-class Flash:
-    """rp2.Flash over a part that can be cut: a cut is an error code, so that littlefs ends in order."""
-
-    def __init__(self):
-        self.part = NorFlash(CHIP, strict=False)
-
-    def readblocks(self, block, buffer, offset=0):
-        return self._try(self.part.read, block * 4096 + offset, buffer)
-
-    def writeblocks(self, block, data, offset=0):
-        for start in range(0, len(data), 256):
-            code = self._try(self.part.program, block * 4096 + offset + start, memoryview(data)[start : start + 256])
-            if code:
-                return code
-
-    def ioctl(self, request, argument):
-        if request == 6:
-            return self._try(self.part.erase, argument) or 0
-        return {4: BLOCKS, 5: 4096}.get(request, 0)
-
-    def _try(self, operation, *arguments):
-        try:
-            operation(*arguments)
-        except PowerCut:
-            return -EIO
-
-
 class FileSystem:
     """littlefs with the parameters of the rp2 port, mounted where `lent_blocks` is made to look."""
 
     def __init__(self):
-        self.flash = Flash()
+        self.flash = LfsDevice(NorFlash(CHIP, strict=False))
         self.format()
         lent_blocks._DIRECTORY = "/lfs/ring"
         lent_blocks._MAP = "/lfs/ring/map"
@@ -80,15 +52,6 @@ class FileSystem:
 
     def ring(self):
         return Ring(BlockRegion(self.flash, self.lend(), whole_pages=True))
-
-
-def numbers(ring):
-    reader = ring.reader()
-    found = []
-    while reader.next(BUFFER) >= 0:
-        assert BUFFER[:20] == b"%20d" % reader.number
-        found.append(reader.number)
-    return found
 
 
 def append(ring):
@@ -112,7 +75,7 @@ def test_the_file_system_never_touches_what_it_has_lent():
         lent = list(system.lend())
         assert len(set(lent)) == LENT
     ring_id = None
-    part = system.flash.part
+    part = system.flash.flash
     for mount in range(6):
         with system:
             ring = system.ring()
@@ -129,7 +92,7 @@ def test_the_file_system_never_touches_what_it_has_lent():
     with system:
         ring = system.ring()
         assert ring.newest > LENT and ring.damaged == 0
-        assert numbers(ring) == list(range(ring.oldest, 6 * 240 + 1))
+        assert checked_numbers(ring) == list(range(ring.oldest, 6 * 240 + 1))
         assert all(os.stat("/lfs/ring/%04x" % index)[6] == 4096 for index in range(LENT))
 
 
@@ -175,7 +138,7 @@ def test_a_map_that_is_gone_or_broken_makes_a_new_ring_and_no_block_is_used_twic
             assert again.ring_id != first, spoil
             assert len(set(system.lend())) == LENT
         rewrite_files(1)
-        assert numbers(system.ring()) == [1]
+        assert checked_numbers(system.ring()) == [1]
 
 
 def test_a_cut_at_any_operation_of_the_lending_leaves_a_file_system_that_can_lend():
@@ -184,7 +147,7 @@ def test_a_cut_at_any_operation_of_the_lending_leaves_a_file_system_that_can_len
     cuts = operation = 0
     while True:
         system = FileSystem()
-        part = system.flash.part
+        part = system.flash.flash
         with system:
             part.cut_at(operation)
             try:
@@ -204,7 +167,7 @@ def test_a_cut_at_any_operation_of_the_lending_leaves_a_file_system_that_can_len
             erases = [part.sector_erases[block] for block in blocks]
             rewrite_files(cuts)
             assert [part.sector_erases[block] for block in blocks] == erases
-            assert numbers(system.ring()) == [1], operation
+            assert checked_numbers(system.ring()) == [1], operation
         operation += 1 + operation // 10
     assert cuts > 20, cuts
 

@@ -1,40 +1,12 @@
 """Live records before the backlog: nothing is lost, the ring forgets only what is confirmed, live ones do not wait."""
 
-import json
-
 from fieldpost.limits import FORGET_INTERVAL_MS
 from fieldpost.ring.log import Ring
 from fieldpost.uplink.ahead import AheadWindow, LiveFirstLane
 from fieldpost.uplink.outbox import Outbox
-from support import NumbersBody
-
-from host_tools.emulator.nor_flash import NorFlash
+from support import EventDialect, NumbersBody, PublishLink, numbers, ring_of
 
 AGE_MS = 500
-
-
-class Dialect:
-    def event_topic(self, message_id):
-        return message_id
-
-
-class Link:
-    """Keeps what was published; room: how many more it takes."""
-
-    def __init__(self):
-        self.published = []
-        self.room = 1000
-
-    def publish(self, topic, payload, packet_id, dup):
-        if not self.room:
-            return False
-        self.room -= 1
-        self.published.append((json.loads(bytes(payload)), packet_id, topic))
-        return True
-
-    def take(self):
-        published, self.published = self.published, []
-        return published
 
 
 class Chance:
@@ -52,20 +24,9 @@ class Chance:
         return (x >> 7) % limit
 
 
-def new_ring(records, sectors=16):
-    ring = Ring(NorFlash(sectors * 1024, sector_bytes=1024))
-    for _ in range(records):
-        ring.append(1, b"x" * 20)
-    return ring
-
-
 def outbox_of(ring, newest_first=False, window=4, records_max=5):
     lane = LiveFirstLane(ring, NumbersBody(ring), window, records_max, 600, AGE_MS, newest_first)
-    return Outbox([lane], Dialect())
-
-
-def numbers(message):
-    return [record["n"] for record in message[0]["records"]]
+    return Outbox([lane], EventDialect())
 
 
 def drained(outbox, link, now_ms, turns):
@@ -75,22 +36,22 @@ def drained(outbox, link, now_ms, turns):
         outbox.step(now_ms, link)
         for message in link.take():
             found += numbers(message)
-            outbox.acknowledged(message[1])
+            outbox.acknowledged(message[2])
         outbox.forget(now_ms)
         now_ms += FORGET_INTERVAL_MS
     return found
 
 
 def test_a_live_record_leaves_at_its_age_before_a_backlog_that_goes_on_in_order():
-    ring = new_ring(100)
-    outbox, link = outbox_of(ring, window=2), Link()
+    ring = ring_of(100, 16)
+    outbox, link = outbox_of(ring, window=2), PublishLink()
     outbox.step(0, link)
     sent = link.take()
     assert [numbers(message) for message in sent] == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]
     ring.append(1, b"live")
     outbox.step(1, link)
     for message in sent:
-        outbox.acknowledged(message[1])
+        outbox.acknowledged(message[2])
     outbox.step(1, link)
     assert [numbers(message)[0] for message in link.take()] == [11, 16], "it may wait for company"
     outbox.acknowledged(3)
@@ -103,16 +64,16 @@ def test_a_live_record_leaves_at_its_age_before_a_backlog_that_goes_on_in_order(
 
 def test_a_backlog_drains_however_often_live_records_come():
     for newest_first in (False, True):
-        ring = new_ring(30)
+        ring = ring_of(30, 16)
         lane = LiveFirstLane(ring, NumbersBody(ring), 1, 5, 600, 0, newest_first)
-        outbox, link, found, now_ms = Outbox([lane], Dialect()), Link(), [], 0
+        outbox, link, found, now_ms = Outbox([lane], EventDialect()), PublishLink(), [], 0
         outbox.step(now_ms, link)
         while not set(range(1, 31)) <= set(found):
             assert len(found) < 60, found
             ring.append(1, b"live")  # one at least waits whenever the link is free
             found += [n for message in link.published for n in numbers(message)]
             for message in link.take():
-                outbox.acknowledged(message[1])
+                outbox.acknowledged(message[2])
             now_ms += 100
             outbox.step(now_ms, link)
         assert found[5] == 31 and found[6:11] != [32] * 5, "live ones have not waited for it"
@@ -123,8 +84,8 @@ def test_the_newest_chunk_leaves_first_and_in_order_within():
 
     was, ahead.CHUNK_RECORDS = ahead.CHUNK_RECORDS, 12
     try:
-        ring = new_ring(30)
-        found = drained(outbox_of(ring, True), Link(), 0, 10)
+        ring = ring_of(30, 16)
+        found = drained(outbox_of(ring, True), PublishLink(), 0, 10)
     finally:
         ahead.CHUNK_RECORDS = was
     assert found == list(range(19, 31)) + list(range(7, 19)) + list(range(1, 7))
@@ -142,15 +103,15 @@ def test_the_ring_forgets_in_order_what_is_confirmed_out_of_order():
 
 
 def test_after_a_power_cut_what_was_confirmed_ahead_leaves_again_under_its_numbers():
-    ring = new_ring(50)
-    outbox, link = outbox_of(ring), Link()
+    ring = ring_of(50, 16)
+    outbox, link = outbox_of(ring), PublishLink()
     for _ in range(3):
         ring.append(1, b"live")
     outbox.step(0, link)
     for message in link.take():
-        outbox.acknowledged(message[1])
+        outbox.acknowledged(message[2])
     again = Ring(ring.region)
-    found = drained(outbox_of(again), Link(), 0, 40)
+    found = drained(outbox_of(again), PublishLink(), 0, 40)
     assert sorted(found) == list(range(again.cursor - len(found) + 1, 54)) and again.pending == 0
 
 
@@ -160,9 +121,9 @@ def test_storms_lose_nothing_and_what_the_ring_forgot_was_confirmed():
     before the ring forgot it."""
     for seed in range(1, 25):
         below = Chance(seed).below
-        ring = new_ring(below(200), 4 + below(6))
+        ring = ring_of(below(200), 4 + below(6))
         window, newest_first = 1 + below(6), seed % 2 == 0
-        outbox, link = outbox_of(ring, newest_first, window), Link()
+        outbox, link = outbox_of(ring, newest_first, window), PublishLink()
         settled = set()
         unacknowledged = []
         now_ms = 0
@@ -176,9 +137,9 @@ def test_storms_lose_nothing_and_what_the_ring_forgot_was_confirmed():
             for message in link.take():
                 # Stored by the hub: what follows is what becomes of the acknowledgement.
                 settled.update(numbers(message))
-                for first, last in message[0].get("lost", ()):
+                for first, last in message[1].get("lost", ()):
                     settled.update(range(first, last + 1))
-                unacknowledged.append(message[1])
+                unacknowledged.append(message[2])
             while unacknowledged and (is_calm or below(3)):
                 outbox.acknowledged(unacknowledged.pop(below(len(unacknowledged))))
             outbox.forget(now_ms)

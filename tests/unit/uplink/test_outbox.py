@@ -8,40 +8,7 @@ from fieldpost.uplink.batch import Batch
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.window import Window
-from support import NumbersBody
-
-from host_tools.emulator.nor_flash import NorFlash
-
-
-class Dialect:
-    def event_topic(self, message_id):
-        return message_id
-
-
-class Link:
-    """Keeps what was published; `room` = how many more it takes."""
-
-    def __init__(self):
-        self.published = []
-        self.room = 1000
-
-    def publish(self, topic, payload, packet_id, dup):
-        if not self.room:
-            return False
-        self.room -= 1
-        self.published.append((topic, json.loads(bytes(payload)), packet_id, dup))
-        return True
-
-    def take(self):
-        published, self.published = self.published, []
-        return published
-
-
-def new_ring(sectors=4, records=0):
-    ring = Ring(NorFlash(sectors * 1024, sector_bytes=1024))
-    for _ in range(records):
-        ring.append(1, b"x" * 20)
-    return ring
+from support import EventDialect, NumbersBody, PublishLink, numbers, ring_of
 
 
 def lane_of(ring, window=4, records_max=5, bytes_max=600, age_ms=500, body=None):
@@ -49,16 +16,12 @@ def lane_of(ring, window=4, records_max=5, bytes_max=600, age_ms=500, body=None)
 
 
 def outbox_of(ring, **settings):
-    return Outbox([lane_of(ring, **settings)], Dialect())
-
-
-def numbers(message):
-    return [record["n"] for record in message[1]["records"]]
+    return Outbox([lane_of(ring, **settings)], EventDialect())
 
 
 def test_a_backlog_leaves_in_full_batches_up_to_the_window():
-    ring = new_ring(records=33)
-    outbox, link = outbox_of(ring), Link()
+    ring = ring_of(33)
+    outbox, link = outbox_of(ring), PublishLink()
     outbox.step(0, link)
     assert [numbers(m) for m in link.take()] == [
         [1, 2, 3, 4, 5],
@@ -72,8 +35,8 @@ def test_a_backlog_leaves_in_full_batches_up_to_the_window():
 
 
 def test_a_live_record_waits_for_its_age_and_no_longer():
-    ring = new_ring(records=2)
-    outbox, link = outbox_of(ring), Link()
+    ring = ring_of(2)
+    outbox, link = outbox_of(ring), PublishLink()
     outbox.step(1000, link)
     outbox.step(1499, link)
     assert link.take() == []
@@ -85,8 +48,8 @@ def test_a_live_record_waits_for_its_age_and_no_longer():
 
 
 def test_acknowledgements_in_any_order_forget_in_order():
-    ring = new_ring(records=20)
-    outbox, link = outbox_of(ring), Link()
+    ring = ring_of(20)
+    outbox, link = outbox_of(ring), PublishLink()
     outbox.step(0, link)
     ids = [m[2] for m in link.take()]
     for position, cursor in ((2, 0), (1, 0), (0, 15), (3, 20)):
@@ -99,8 +62,8 @@ def test_acknowledgements_in_any_order_forget_in_order():
 
 
 def test_the_ring_is_not_asked_to_forget_at_every_acknowledgement():
-    ring = new_ring(records=40)
-    outbox, link = outbox_of(ring, window=8), Link()
+    ring = ring_of(40)
+    outbox, link = outbox_of(ring, window=8), PublishLink()
     outbox.step(0, link)
     outbox.acknowledged(1)
     outbox.forget(10)
@@ -110,8 +73,8 @@ def test_the_ring_is_not_asked_to_forget_at_every_acknowledgement():
 
 
 def test_after_a_reconnect_exactly_the_unacknowledged_leave_again_under_the_same_names():
-    ring = new_ring(records=20)
-    outbox, link = outbox_of(ring), Link()
+    ring = ring_of(20)
+    outbox, link = outbox_of(ring), PublishLink()
     outbox.step(0, link)
     sent = link.take()
     outbox.acknowledged(sent[1][2])
@@ -129,8 +92,8 @@ def test_after_a_reconnect_exactly_the_unacknowledged_leave_again_under_the_same
 
 def test_a_link_without_room_loses_and_repeats_nothing():
     for room in range(7):
-        ring = new_ring(records=30)
-        outbox, link = outbox_of(ring, window=6), Link()
+        ring = ring_of(30)
+        outbox, link = outbox_of(ring, window=6), PublishLink()
         link.room = room
         outbox.step(0, link)
         link.room = 100
@@ -141,8 +104,8 @@ def test_a_link_without_room_loses_and_repeats_nothing():
 
 def test_a_full_link_in_the_middle_of_a_resend_goes_on_where_it_stopped():
     for room in range(5):
-        ring = new_ring(records=20)
-        outbox, link = outbox_of(ring), Link()
+        ring = ring_of(20)
+        outbox, link = outbox_of(ring), PublishLink()
         outbox.step(0, link)
         first = link.take()
         outbox.disconnected(0, False)
@@ -158,8 +121,8 @@ def test_what_has_not_left_on_this_connection_is_not_overdue():
 
     With the old times of batches that wait for room, every new connection would be closed at once, for ever.
     """
-    ring = new_ring(records=20)
-    outbox, link = outbox_of(ring), Link()
+    ring = ring_of(20)
+    outbox, link = outbox_of(ring), PublishLink()
     outbox.step(0, link)
     outbox.disconnected(0, False)
     now_ms = 30_000
@@ -174,8 +137,8 @@ def test_what_has_not_left_on_this_connection_is_not_overdue():
 
 def test_an_acknowledgement_before_its_batch_leaves_again_skips_no_other():
     """Goal: a late PUBACK for the batch that is packed and waits for room must not pass for the next one's."""
-    ring = new_ring(records=20)
-    outbox, link = outbox_of(ring), Link()
+    ring = ring_of(20)
+    outbox, link = outbox_of(ring), PublishLink()
     outbox.step(0, link)
     sent = link.take()
     outbox.disconnected(0, False)
@@ -188,9 +151,9 @@ def test_an_acknowledgement_before_its_batch_leaves_again_skips_no_other():
 
 
 def test_a_batch_that_no_longer_fits_in_one_message_leaves_as_several():
-    ring = new_ring(records=20)
+    ring = ring_of(20)
     body = NumbersBody(ring)
-    outbox, link = outbox_of(ring, bytes_max=130, body=body), Link()
+    outbox, link = outbox_of(ring, bytes_max=130, body=body), PublishLink()
     outbox.step(0, link)
     assert len(link.take()) == 4
     outbox.disconnected(0, False)
@@ -208,8 +171,8 @@ def test_a_batch_that_no_longer_fits_in_one_message_leaves_as_several():
 
 
 def test_overwritten_records_are_reported_lost_exactly():
-    ring = new_ring()
-    outbox, link = outbox_of(ring, window=60), Link()
+    ring = ring_of(0)
+    outbox, link = outbox_of(ring, window=60), PublishLink()
     for _ in range(300):
         ring.append(1, b"x" * 20)
     outbox.step(0, link)
@@ -228,8 +191,8 @@ def test_overwritten_records_are_reported_lost_exactly():
 
 
 def test_records_overwritten_in_flight_are_reported_when_they_are_sent_again():
-    ring = new_ring(records=10)
-    outbox, link = outbox_of(ring, window=2), Link()
+    ring = ring_of(10)
+    outbox, link = outbox_of(ring, window=2), PublishLink()
     outbox.step(0, link)
     names = [m[0] for m in link.take()]
     while ring.oldest <= 10:
@@ -243,10 +206,10 @@ def test_records_overwritten_in_flight_are_reported_when_they_are_sent_again():
 
 
 def test_a_record_that_cannot_be_rendered_yet_is_not_overtaken():
-    ring = new_ring(records=10)
+    ring = ring_of(10)
     body = NumbersBody(ring)
     body.settled_through = 3
-    outbox, link = outbox_of(ring, body=body), Link()
+    outbox, link = outbox_of(ring, body=body), PublishLink()
     outbox.step(0, link)
     assert link.take() == []
     body.settled_through = 10
@@ -255,8 +218,8 @@ def test_a_record_that_cannot_be_rendered_yet_is_not_overtaken():
 
 
 def test_a_batch_respects_its_bytes():
-    ring = new_ring(records=30)
-    outbox, link = outbox_of(ring, window=30, records_max=30, bytes_max=150), Link()
+    ring = ring_of(30)
+    outbox, link = outbox_of(ring, window=30, records_max=30, bytes_max=150), PublishLink()
     outbox.step(0, link)
     messages = link.take()
     assert len(messages) > 3
@@ -264,8 +227,8 @@ def test_a_batch_respects_its_bytes():
 
 
 def test_packet_ids_wrap_past_65535_and_skip_what_is_in_flight():
-    rings = new_ring(records=1), new_ring(records=1)
-    outbox, link = Outbox([lane_of(ring, age_ms=0) for ring in rings], Dialect()), Link()
+    rings = ring_of(1), ring_of(1)
+    outbox, link = Outbox([lane_of(ring, age_ms=0) for ring in rings], EventDialect()), PublishLink()
     outbox.step(0, link)
     assert [m[2] for m in link.take()] == [1, 2]
     expected = 3
@@ -275,8 +238,8 @@ def test_packet_ids_wrap_past_65535_and_skip_what_is_in_flight():
 
 
 def test_urgent_records_leave_before_the_backlog():
-    urgent, backlog = new_ring(), new_ring(records=100)
-    outbox, link = Outbox([lane_of(urgent, age_ms=0), lane_of(backlog, window=50)], Dialect()), Link()
+    urgent, backlog = ring_of(0), ring_of(100)
+    outbox, link = Outbox([lane_of(urgent, age_ms=0), lane_of(backlog, window=50)], EventDialect()), PublishLink()
     link.room = 2
     outbox.step(0, link)
     assert [numbers(m) for m in link.take()] == [[1, 2, 3, 4, 5], [6, 7, 8, 9, 10]]
@@ -292,8 +255,8 @@ def test_urgent_records_leave_before_the_backlog():
 
 
 def test_an_urgent_record_finds_room_however_full_the_backlogs_window_is():
-    urgent, backlog = new_ring(), new_ring(records=100)
-    outbox, link = Outbox([lane_of(urgent, age_ms=0), lane_of(backlog, window=2)], Dialect()), Link()
+    urgent, backlog = ring_of(0), ring_of(100)
+    outbox, link = Outbox([lane_of(urgent, age_ms=0), lane_of(backlog, window=2)], EventDialect()), PublishLink()
     outbox.step(0, link)
     assert len(link.take()) == 2
     urgent.append(1, b"alarm")
@@ -302,15 +265,15 @@ def test_an_urgent_record_finds_room_however_full_the_backlogs_window_is():
 
 
 def test_unacknowledged_urgent_records_do_not_hold_up_the_backlog():
-    urgent, backlog = new_ring(records=100), new_ring(records=10)
-    outbox, link = Outbox([lane_of(urgent, window=2, age_ms=0), lane_of(backlog)], Dialect()), Link()
+    urgent, backlog = ring_of(100), ring_of(10)
+    outbox, link = Outbox([lane_of(urgent, window=2, age_ms=0), lane_of(backlog)], EventDialect()), PublishLink()
     outbox.step(0, link)
     assert [m[1]["q"] == "%08x" % urgent.ring_id for m in link.take()] == [True, True, False, False]
 
 
 def test_each_lane_is_acknowledged_and_sent_again_on_its_own():
-    urgent, backlog = new_ring(records=3), new_ring(records=10)
-    outbox, link = Outbox([lane_of(urgent, age_ms=0), lane_of(backlog)], Dialect()), Link()
+    urgent, backlog = ring_of(3), ring_of(10)
+    outbox, link = Outbox([lane_of(urgent, age_ms=0), lane_of(backlog)], EventDialect()), PublishLink()
     outbox.step(0, link)
     sent = link.take()
     outbox.acknowledged(sent[1][2])
@@ -331,10 +294,10 @@ def test_each_lane_is_acknowledged_and_sent_again_on_its_own():
 
 
 def test_nothing_overtakes_an_urgent_record_whose_clock_is_looked_for():
-    urgent, backlog = new_ring(records=1), new_ring(records=10)
+    urgent, backlog = ring_of(1), ring_of(10)
     body = NumbersBody(urgent)
     body.settled_through = 0
-    outbox, link = Outbox([lane_of(urgent, age_ms=0, body=body), lane_of(backlog)], Dialect()), Link()
+    outbox, link = Outbox([lane_of(urgent, age_ms=0, body=body), lane_of(backlog)], EventDialect()), PublishLink()
     outbox.step(0, link)
     assert link.take() == []
     body.settled_through = None
@@ -356,7 +319,7 @@ def test_the_age_of_the_oldest_unacknowledged_batch_is_known():
 
 
 def test_a_batch_names_its_content():
-    ring = new_ring()
+    ring = ring_of(0)
     ring.ring_id = 0xABC
     batch = Batch(NumbersBody(ring), 10, 600)
     batch.begin(5)

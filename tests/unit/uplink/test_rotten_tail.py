@@ -10,17 +10,12 @@ from fieldpost.ring.log import Ring
 from fieldpost.uplink.ahead import LiveFirstLane
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
-from support import NumbersBody
+from support import EventDialect, NumbersBody
 
 from host_tools.emulator.nor_flash import NorFlash
 
 SECTOR_BYTES = 1024
 FRAME_BYTES = 32  # with 20 bytes of payload
-
-
-class Dialect:
-    def event_topic(self, message_id):
-        return message_id
 
 
 class Link:
@@ -90,7 +85,7 @@ def test_a_rotten_newest_record_is_told_lost_without_another_behind_it():
         for kind in range(3):
             ring = ring_with(records)
             rot(ring, place_of_newest(ring))
-            outbox, link = Outbox([list(lanes_of(ring))[kind]], Dialect()), Link()
+            outbox, link = Outbox([list(lanes_of(ring))[kind]], EventDialect()), Link()
             said = settle(outbox, link)
             delivered = sorted([n for numbers, _ in said for n in numbers])
             assert delivered == list(range(1, records)), (records, kind)
@@ -108,7 +103,7 @@ def test_it_is_told_after_a_restart_too():
         rot(ring, place_of_newest(ring))
         ring = Ring(ring.region)
         assert ring.next_number == records + 1
-        said = settle(Outbox([next(lanes_of(ring))], Dialect()), Link())
+        said = settle(Outbox([next(lanes_of(ring))], EventDialect()), Link())
         assert [lost for _, lost in said if lost] == [[[records, records]]]
         assert ring.pending == 0
 
@@ -117,14 +112,14 @@ def test_several_rotten_ones_are_one_range():
     ring = ring_with(6)
     for back in range(3):
         rot(ring, place_of_newest(ring) - back * FRAME_BYTES)
-    assert settle(Outbox([next(lanes_of(ring))], Dialect()), Link()) == [([1, 2, 3], [[4, 6]])]
+    assert settle(Outbox([next(lanes_of(ring))], EventDialect()), Link()) == [([1, 2, 3], [[4, 6]])]
 
 
 def test_what_is_not_durable_yet_is_not_told_lost():
     ring = ring_with(2)
     ring.append(1, bytes(20), False)
     rot(ring, place_of_newest(ring))
-    outbox, link = Outbox([next(lanes_of(ring))], Dialect()), Link()
+    outbox, link = Outbox([next(lanes_of(ring))], EventDialect()), Link()
     assert settle(outbox, link) == [([1, 2], None)]
     ring.sync()
     assert settle(outbox, link) == [([], [[3, 3]])]
@@ -133,14 +128,14 @@ def test_what_is_not_durable_yet_is_not_told_lost():
 def test_a_bit_that_is_read_wrongly_once_costs_nothing():
     ring = ring_with(3)
     ring.region.weak_byte, ring.region.times = place_of_newest(ring), 1
-    assert settle(Outbox([next(lanes_of(ring))], Dialect()), Link()) == [([1, 2, 3], None)]
+    assert settle(Outbox([next(lanes_of(ring))], EventDialect()), Link()) == [([1, 2, 3], None)]
     assert not ring.region.times
 
 
 def test_a_message_of_a_loss_alone_comes_again_under_its_name():
     ring = ring_with(1)
     rot(ring, place_of_newest(ring))
-    outbox, link = Outbox([next(lanes_of(ring))], Dialect()), Link()
+    outbox, link = Outbox([next(lanes_of(ring))], EventDialect()), Link()
     outbox.step(0, link)
     outbox.step(500, link)
     first, link.published = link.published, []
