@@ -8,8 +8,8 @@ import pytest
 
 from host_tools.errors import UserError
 from tests.hub.client_certificates import Authority, thumbprint
+from tests.hub.hub_bench import EVENTS, running
 from tests.hub.raw_device import RawDevice, connect, publish, token
-from tests.hub.test_hub import EVENTS, running
 
 
 async def dial(hub, files, version=None):

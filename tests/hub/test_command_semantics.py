@@ -9,8 +9,8 @@ from host_tools.errors import UserError
 from host_tools.hub.behaviour import Behaviour
 from host_tools.hub.devices.command_queue import QueueFull
 from host_tools.hub.devices.feedback import BATCH_MAX
+from tests.hub.hub_bench import COMMANDS, running, until
 from tests.hub.raw_device import RawDevice, puback, subscribe, take_publish
-from tests.hub.test_hub import COMMANDS, running, until
 
 
 async def listening(hub, qos=1):

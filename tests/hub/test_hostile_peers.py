@@ -24,9 +24,9 @@ from host_tools.hub.service.policies import Policies
 from host_tools.hub.store import database
 from host_tools.hub.store.settings import Settings
 from host_tools.hub.web import connection as web_connection
+from tests.hub.hub_bench import EVENTS, running
 from tests.hub.raw_device import RawDevice, connect, packet, publish, token
 from tests.hub.raw_topics import publish_0, subscribe_all
-from tests.hub.test_hub import EVENTS, running
 
 KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
 BITS = st.sampled_from(

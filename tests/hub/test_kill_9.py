@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from host_tools.hub import Hub, read_messages
+from tests.hub.hub_bench import EVENTS
 from tests.hub.raw_device import puback, publish, take_publish
 from tests.hub.raw_topics import publish_0, resumed, subscribe_all, take_event
-from tests.hub.test_hub import EVENTS
 
 ROOT = Path(__file__).parents[2]
 

@@ -11,8 +11,8 @@ import pytest
 
 from host_tools.hub.listener import Listener
 from host_tools.hub.mqtt import connection
+from tests.hub.hub_bench import running
 from tests.hub.raw_device import RawDevice, connect, publish
-from tests.hub.test_hub import running
 
 EVENTS = "devices/good/messages/events/"
 

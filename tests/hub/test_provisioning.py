@@ -7,9 +7,9 @@ import pytest
 
 from host_tools.errors import UserError
 from host_tools.hub.provisioning.enrollments import derived_key
+from tests.hub.hub_bench import running
 from tests.hub.raw_device import RawDevice, connect, publish, token
 from tests.hub.raw_topics import publish_0, subscribe_all, take_event
-from tests.hub.test_hub import running
 
 REGISTER = "$dps/registrations/PUT/iotdps-register/?$rid="
 STATUS = "$dps/registrations/GET/iotdps-get-operationstatus/?$rid="

@@ -6,9 +6,9 @@ import pytest
 
 from host_tools.errors import UserError
 from host_tools.hub.throttle import Kind, Throttle, Throttled
+from tests.hub.hub_bench import EVENTS, running, until
 from tests.hub.raw_device import RawDevice, connect, publish, token
 from tests.hub.raw_topics import subscribe_all, twin_request
-from tests.hub.test_hub import EVENTS, running, until
 
 
 def test_the_published_rate_passes_in_the_long_run_and_no_more():

@@ -9,9 +9,9 @@ import pytest
 from host_tools.errors import UserError
 from host_tools.hub.devices.merge_patch import DocumentRefused
 from host_tools.hub.devices.methods import DeviceNotOnline, MethodTimeout, TooManyCalls
+from tests.hub.hub_bench import running
 from tests.hub.raw_device import RawDevice, publish
 from tests.hub.raw_topics import publish_0, resumed, subscribe_all, take_event, twin_request
-from tests.hub.test_hub import running
 
 METHODS, RESPONSES, DESIRED = (
     "$iothub/methods/POST/#",

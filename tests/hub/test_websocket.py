@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from host_tools.hub.web import websocket
 from host_tools.hub.web.message import Decoder, HttpError
+from tests.hub.hub_bench import COMMANDS, EVENTS, running, until
 from tests.hub.raw_device import RawDevice, connect, puback, publish, subscribe, token
-from tests.hub.test_hub import COMMANDS, EVENTS, running, until
 
 
 def masked(opcode, data, final=True, mask=None):
