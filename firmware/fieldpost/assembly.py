@@ -168,8 +168,8 @@ class Device:
     def _collect_early(self, wanted):
         """Collect before garbage breaks up the heap, but not while TLS shakes hands.
 
-        On rp2 its library takes and gives back heap all the time then: a collection for every 16 KB of that made a
-        handshake of seconds out of one.
+        On rp2 its library takes and gives back heap all the time then: with 150 KB in use, a collection for every
+        16 KB of that makes 4.7 s out of a handshake of 3.9 s (1.3 s with an empty heap).
         """
         if compat.is_micropython and wanted != self._collects_early:
             self._collects_early = wanted
