@@ -44,7 +44,7 @@ async def run_tool(module: str, *arguments: object) -> tuple[int, str]:
     return process.returncode, said.decode()
 
 
-async def run_fieldpost(folder: Path, *words: object, timeout_s: float = 150) -> tuple[int, str, str]:
+async def run_fieldpost(folder: Path, *words: object, timeout_s: float = 600) -> tuple[int, str, str]:
     """Run the command in `folder` as a user does, flash by ./flash.sh; return exit code, stdout and stderr."""
     program = [sys.executable, "-c", "from host_tools.cli import main; main()"]
     # tests/run.sh has set up what flash.sh needs; by hand, it might rebuild the environment that runs the test.
