@@ -25,7 +25,6 @@ from host_tools.emulator import chip_build
 from host_tools.emulator.bme280 import Bme280
 from host_tools.emulator.chip_messages import ChipMessages
 from host_tools.emulator.flash_file import FlashFile, wear_words
-from host_tools.emulator.flash_view import FlashView
 from host_tools.emulator.i2c import I2cWires
 from host_tools.emulator.link import Link
 from host_tools.emulator.pins import Pins
@@ -42,7 +41,6 @@ Start = Literal["all", "raw", "prompt"]
 
 # Clocks begin here when power comes: ESP-IDF counts from 2000 in MicroPython, rp2 sets 2021-01-01.
 _POWER_ON_UTC_S = {"esp32": 946_684_800, "rp2": 1_609_459_200}
-_UNIT_BYTES = {"esp32": 4, "rp2": 1}
 # What the modules of `chip/` take; on a board they lie in flash.
 _EMULATOR_HEAP_BYTES = 52 * 1024
 _CRASHES_MAX = 3
@@ -93,7 +91,7 @@ class EmulatedBoard(Watched):
             self.i2c.attach(shape.bme280_address, self.bme280)
         self.link = Link(upstream, self._catch_up)
         try:
-            self.flash = FlashFile(directory, shape, seed, self._registers.wear)
+            self.flash: FlashFile = FlashFile(directory, shape, seed, self._registers.wear)
         except UserError:
             self._registers.close()
             raise
@@ -257,26 +255,6 @@ class EmulatedBoard(Watched):
             self.link.up()
         else:
             self.link.down()
-
-    def region(self, label: str) -> FlashView:
-        """Return the flash region called `label`, for reading; UserError if the board has none."""
-        try:
-            row = self.shape.partition(label)
-        except KeyError:
-            known = ", ".join(row.label for row in self.shape.partitions)
-            raise UserError(f"{self.name} has no flash region called {label}: it has {known}") from None
-        first = row.offset // self.flash.sector_bytes
-        return self.view(range(first, first + row.size // self.flash.sector_bytes))
-
-    def view(self, sectors: range | list[int]) -> FlashView:
-        """Return these sectors of the chip, in this order, for reading."""
-        return FlashView(self.flash, sectors, _UNIT_BYTES[self.shape.kind])
-
-    def queue_region(self) -> FlashView:
-        """Return where the ring lives, for reading: the `queue` partition, or on rp2 the whole storage, whose
-        lent blocks only the ring's own headers tell.
-        """
-        return self.region("queue" if self.shape.kind == "esp32" else "storage")
 
     # What the chip asks for (ChipMessages)
 

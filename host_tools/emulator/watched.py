@@ -1,4 +1,4 @@
-"""What can be seen of a board from outside, whatever runs it: its console, its status, whether it has power."""
+"""What can be seen of a board from outside, whatever runs it: console, status, flash, whether it has power."""
 
 import asyncio
 from collections import deque
@@ -6,12 +6,22 @@ from collections.abc import Callable
 from typing import Any
 
 from host_tools.emulator.console import Console, Status
+from host_tools.emulator.flash_view import Flash, FlashView
+from host_tools.emulator.shape import BoardShape
+from host_tools.errors import UserError
 
 _LINES_SHOWN = 15
+_UNIT_BYTES = {"esp32": 4, "rp2": 1}
 
 
 class Watched:
-    """Of a board called `name`. Whoever runs it feeds `_console`, and sets and clears `_is_off`."""
+    """Of a board called `name`. Whoever runs it feeds `_console`, and sets and clears `_is_off`.
+
+    flash, shape: the board's; set by whoever runs it.
+    """
+
+    flash: Flash
+    shape: BoardShape
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -36,6 +46,26 @@ class Watched:
     def on_line(self, callback: Callable[[str], object]) -> None:
         """Call `callback(line)` for every line of output."""
         self._console.on_line(callback)
+
+    def region(self, label: str) -> FlashView:
+        """Return the flash region called `label`, for reading; UserError if the board has none."""
+        try:
+            row = self.shape.partition(label)
+        except KeyError:
+            known = ", ".join(row.label for row in self.shape.partitions)
+            raise UserError(f"{self.name} has no flash region called {label}: it has {known}") from None
+        first = row.offset // self.flash.sector_bytes
+        return self.view(range(first, first + row.size // self.flash.sector_bytes))
+
+    def view(self, sectors: range | list[int]) -> FlashView:
+        """Return these sectors of the chip, in this order, for reading."""
+        return FlashView(self.flash, sectors, _UNIT_BYTES[self.shape.kind])
+
+    def queue_region(self) -> FlashView:
+        """Return where the ring lives, for reading: the `queue` partition, or on rp2 the whole storage, whose
+        lent blocks only the ring's own headers tell.
+        """
+        return self.region("queue" if self.shape.kind == "esp32" else "storage")
 
     async def wait_state(self, wanted: str | Callable[[Status], bool], timeout_s: float = 30.0) -> Status:
         """Return the first status, the last one included, whose `state` is `wanted` or for which it is true.

@@ -20,7 +20,6 @@ from types import ModuleType
 from typing import Any
 
 from host_tools.emulator.bme280 import Bme280
-from host_tools.emulator.flash_view import FlashView
 from host_tools.emulator.i2c import I2cWires
 from host_tools.emulator.link import Link
 from host_tools.emulator.rp2040.flash_mirror import FlashMirror
@@ -76,7 +75,7 @@ class FirmwareBoard(Watched):
         self.pins = ChipPins(shape.inputs)
         self.link = Link(upstream, lambda: None)
         directory.mkdir(parents=True, exist_ok=True)
-        self.flash = FlashMirror(directory / _FLASH, shape.flash_bytes, shape.partition("storage"), seed)
+        self.flash: FlashMirror = FlashMirror(directory / _FLASH, shape.flash_bytes, shape.partition("storage"), seed)
         self._firmware = firmware
         self._report = report
         self._terminal: Terminal | None = None
@@ -161,16 +160,6 @@ class FirmwareBoard(Watched):
     def emulated_s(self) -> float:
         """Seconds that have passed for the chip, in all runs."""
         return self._now_s()
-
-    def view(self, sectors: range | list[int]) -> FlashView:
-        """Return these sectors of the chip, in this order, for reading."""
-        return FlashView(self.flash, sectors)
-
-    def queue_region(self) -> FlashView:
-        """Return where the ring lives, for reading: the storage, whose lent blocks only the ring's headers tell."""
-        row = self.shape.partition("storage")
-        first = row.offset // self.flash.sector_bytes
-        return self.view(range(first, first + row.size // self.flash.sector_bytes))
 
     # The chip
 
