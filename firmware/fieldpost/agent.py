@@ -81,6 +81,9 @@ class Agent:
     def begin(self, cause):
         """Append the record that says that this boot began, and why (one of records.schema.CAUSES)."""
         self._readings.boot(cause)
+        ring = self._urgent.ring
+        if ring.newest_whole + 1 < ring.next_number:
+            self._urgent.boot(cause)  # its tail is torn or has rotted, which only a record behind it can tell
 
     def set_rhythm(self, sample_interval_ms, sensors):
         """Read the first sensor each `sample_interval_ms` from now on, and others as configured.

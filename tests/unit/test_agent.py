@@ -19,9 +19,10 @@ class Sensor:
         return (2150,)
 
 
-def an_agent(**config):
+def an_agent(rings=None, **config):
     clock = Clock(0)
-    recorders = [Recorder(Ring(NorFlash(8 * 1024, sector_bytes=1024)), 1, clock, Timeline()) for _ in range(2)]
+    rings = rings or [Ring(NorFlash(8 * 1024, sector_bytes=1024)) for _ in range(2)]
+    recorders = [Recorder(ring, 1, clock, Timeline()) for ring in rings]
     agent = Agent(config, recorders[0], recorders[1], clock, Schemas(), Sensor, Idle(), None, print)
     agent.connect(Idle(), Idle())
     return agent
@@ -41,3 +42,17 @@ def test_the_watchdog_is_fed_between_two_readings_however_far_apart():
         agent.step(ticks)
         assert agent.stalled() is None
     assert agent.last_reading == (2150,)
+
+
+def test_a_boot_that_finds_the_urgent_tail_damaged_puts_a_record_behind_it():
+    """It tells the hub which numbers are lost, and nobody gets them again; an urgent ring may be quiet for months."""
+    for is_rotten in (False, True):
+        readings, urgent = [Ring(NorFlash(8 * 1024, sector_bytes=1024)) for _ in range(2)]
+        urgent.append(1, bytes(20))
+        if is_rotten:
+            urgent.region.memory[1024 + 44 + 10] ^= 1
+        urgent = Ring(urgent.region)
+        agent = an_agent((readings, urgent), sample_interval_ms=1000)
+        agent.begin("power")
+        assert readings.next_number == 2
+        assert (urgent.next_number, urgent.newest_whole) == ((3, 2) if is_rotten else (2, 1))

@@ -51,6 +51,8 @@ class Ring:
         self.ring_id = state.ring_id
         self.next_number = state.next_number
         self.synced = state.next_number - 1  # the last number that is durable; readers go no further
+        # The last number whose append has returned. After it damage may have used up some: cut, or rotten, who knows.
+        self.newest_whole = state.newest_whole
         self.cursor = state.cursor
         self.lost = state.lost
         self.damaged = state.damaged
@@ -79,6 +81,7 @@ class Ring:
         number = self.next_number
         try:
             self._commit(kind, number, payload)
+            self.newest_whole = number
         finally:
             # Also after a failure: a part of it may be on flash, and no other record may get its number.
             self.next_number = number + 1
@@ -138,10 +141,11 @@ class Ring:
         """
         if self.first_kept == self.next_number or self.oldest_sector == self.newest:
             return False
-        self.region.erase(self.oldest_sector % self.sectors)
-        self.region.sync()
-        self.oldest_sector += 1
+        place = self.oldest_sector % self.sectors
+        self.oldest_sector += 1  # also if the flash refuses: a part of it may be gone
         self._first_kept = self._doomed_last = 0
+        self.region.erase(place)
+        self.region.sync()
         return True
 
     def reader(self):

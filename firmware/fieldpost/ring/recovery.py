@@ -24,6 +24,7 @@ class State:
     newest: sequence number of the newest sector, or -1 if the region holds no ring
     age, ring_id: of that sector
     next_number: what the next record will be called
+    newest_whole: the last number whose record is known to have been whole
     cursor, lost: the newest pair that was committed
     tail_page: first page of the newest sector that nothing has touched; pages per sector = begin a new one
     damaged: stretches of the scanned sectors that failed their CRC; headers, if all of them did
@@ -35,6 +36,7 @@ class State:
         self.age = 0
         self.ring_id = 0
         self.next_number = 1
+        self.newest_whole = 0
         self.cursor = 0
         self.lost = 0
         self.tail_page = 0
@@ -66,6 +68,7 @@ def recover(region, page):
     scan.numbers_without_header(state.newest + 1)
     if scan.is_next_spoiled:
         state.tail_page = region.sector_bytes // region.page_bytes
+    state.newest_whole = max(state.next_number - 1, state.cursor)
     # Damage at the tail is a record that was cut or has rotted: its number is never given to another.
     state.next_number = max(state.next_number + scan.torn, state.cursor + 1)
     return state

@@ -170,7 +170,8 @@ class Lane:
         while not batch.is_full:
             if not self._peek():
                 # The end: what an append has returned and is not there has rotted. No record behind it may ever tell.
-                batch.add_lost_through(self._ring.synced)
+                # A number that damage has used up is not told before one stands behind it: it could be given again.
+                batch.add_lost_through(min(self._ring.synced, self._ring.newest_whole))
                 return
             if not self._add():
                 return
