@@ -21,7 +21,6 @@ from fieldpost.limits import (
     COMMAND_BYTES_MAX,
     GC_THRESHOLD_BYTES,
     INBOUND_BYTES_MAX,
-    READING_FLASH_BYTES,
     URGENT_WINDOW_BATCHES,
 )
 from fieldpost.links.umqtt import UmqttLink
@@ -121,8 +120,9 @@ class Device:
         )
         self.outbox = Outbox(lanes, dialect)
         self._settings_store = port.settings_store()
-        if hub["twin"] or self._settings_store.read() is not None:
-            self._open_settings()
+        is_stored = self._settings_store.read() is not None
+        if hub["twin"] or is_stored:
+            self._keep_settings(is_stored)
         channels = self._channels(hub, pins)
         if hub["dialect"] == "plain":
             from fieldpost.hubs.plain import Presence
@@ -213,11 +213,20 @@ class Device:
 
             channels.append(Methods(self.commands, "%08x-%d" % (self.ring.ring_id, self.boot)))
         if hub["twin"]:
-            from fieldpost.commands.desired import Desired
+            from fieldpost.commands.wishes import Wishes
             from fieldpost.hubs.azure_twin import Twin
 
-            channels.append(Twin(Desired(self.commands, self.outputs, pins, self.settings, self._facts)))
+            channels.append(Twin(Wishes(self.outputs, pins, self.settings), self._make_twin))
         return channels
+
+    def _make_twin(self, channel, wishes):
+        from fieldpost.commands.desired import Desired
+        from fieldpost.facts import facts
+        from fieldpost.hubs.azure_twin_requests import TwinRequests
+
+        pins = self.config["pins"]
+        model = Desired(self.commands, self.outputs, pins, self.settings, lambda: facts(self, self._about()), wishes)
+        return TwinRequests(channel, model)
 
     def _make_led(self, settings):
         from fieldpost.status_led import StatusLed, state_of
@@ -226,10 +235,18 @@ class Device:
         return lambda now_ms: led.step(state_of(self.port.network, self.session), now_ms)
 
     def _open_settings(self):
-        """Return the settings; what is stored of them is applied when they are first asked for."""
-        if self.settings is not None:
-            return self.settings
-        from fieldpost.commands.settings import Settings  # memory that a device which nobody configures does not need
+        """Return the Settings, for now (see kept_settings)."""
+        if self.settings is None:
+            self._keep_settings(False)
+        return self.settings.open()
+
+    def _keep_settings(self, is_stored):
+        from fieldpost.commands.kept_settings import KeptSettings  # memory that a device which nobody configures saves
+
+        self.settings = KeptSettings(self._make_settings, is_stored)
+
+    def _make_settings(self):
+        from fieldpost.commands.settings import Settings
 
         batch = self.config["batch"]
         defaults = {
@@ -239,7 +256,7 @@ class Device:
             "thresholds": {},
             "sensors": {},
         }
-        self.settings = Settings(
+        return Settings(
             self._settings_store,
             defaults,
             self._apply,
@@ -247,8 +264,6 @@ class Device:
             {sampler.name: not sampler.is_spare for sampler in self.agent.samplers},
             self.config["trial_s"] * 1000,
         )
-        self.settings.begin()
-        return self.settings
 
     def _apply(self, settings):
         """Take settings (see commands.settings) as they hold from now on."""
@@ -264,31 +279,6 @@ class Device:
     def _progress(self):
         """Return how many readings were taken and how many were confirmed since the boot."""
         return self.agent.readings_taken, self._readings_lane.acked_records
-
-    def _facts(self):
-        """Return what the device reports of itself, as a dict of numbers and texts."""
-        facts = dict(self._about())
-        ring = self.ring
-        readings_per_page = ring.region.page_bytes // READING_FLASH_BYTES
-        readings = (ring.sectors - 2) * ring.pages_per_sector * readings_per_page
-        facts.update(
-            {
-                "pending": ring.pending + self.urgent.pending,
-                "lost": ring.lost + self.urgent.lost,
-                "damaged": ring.damaged + self.urgent.damaged,
-                # Each sector has been erased so many times since the ring was made.
-                "erase_cycles": max(ring.newest, 0) // ring.sectors,
-                "capacity_h": readings * self.agent.samplers[0].interval_ms // 3_600_000,
-                "sensor_failures": self.agent.sensor_failures,
-                "sensors": {
-                    sampler.name: {"on": sampler.is_on, "interval_ms": sampler.interval_ms, "error": sampler.error}
-                    for sampler in self.agent.samplers
-                },
-                "error": self.session.last_error,
-                "failure": self.port.last_failure(),
-            }
-        )
-        return facts
 
     def _user_words(self):
         try:

@@ -81,6 +81,7 @@ TRIAL_BOOTS_MAX = const(2)
 DESIRED_WAIT_MS = const(1_000)  # between two looks whether a pin may go to its desired level now
 DESIRED_RETRY_MS = const(60_000)  # after a refusal that another moment may change; doubled each time
 DESIRED_RETRY_MS_MAX = const(3_600_000)
+DESIRED_KEEP_MS = const(10_000)  # what is due within this time is waited for: loading takes longer than looking
 TWIN_LEVEL_INTERVAL_MS = const(10_000)  # between two looks whether a desired pin's level is another than reported
 TWIN_ANSWER_MS_MAX = const(20_000)
 TWIN_RETRY_MS = const(10_000)

@@ -15,7 +15,6 @@ from binascii import a2b_base64
 from fieldpost.commands.word import LEVEL, Word
 from fieldpost.errors import Mismatch
 from fieldpost.limits import CA_BYTES_MAX, ROOTS_ADDED_MAX
-from fieldpost.shapes import Base64
 
 _NOT_ACCEPTED = "certificate not accepted"  # how links.reasons begins
 
@@ -111,4 +110,6 @@ class Roots:
 
 
 def _arguments():
+    from fieldpost.shapes import Base64  # a board holds shapes only while it checks something
+
     return (("der", Base64(64, CA_BYTES_MAX, "the DER of a root certificate")),)

@@ -4,7 +4,7 @@
                                       -> not healthy within the trial, or restarted too often -> rolled back
 
 A version that was rolled back is not tried again. The file is replaced as a whole: it holds the old state or the
-new one.
+new one. Boards load this when it is needed, see kept_settings.
 """
 
 import json
@@ -68,20 +68,15 @@ class Settings:
     """
 
     def __init__(self, store, defaults, apply, progress, sensors, trial_ms=TRIAL_MS):
-        self.revision = 0
         self._store = store
         self._defaults = defaults
         self._apply = apply
         self._progress = progress
         self._sensors = sensors
         self._trial_ms = trial_ms
-        self._good = {}
         self._trial = None
         self._boots = 0
-        self._version = 0
-        self._rejected_version = None
-        self._status = APPLIED
-        self._reason = None
+        self.resume((0, {}, 0, None, APPLIED, None))
         self._began_ms = None
         self._taken_before = 0
         self._confirmed_before = None  # since a reading was taken with them: what waited before proves nothing
@@ -109,6 +104,19 @@ class Settings:
         elif self._rejected_version is not None:
             self._status = ROLLED_BACK
         self._apply(self.present())
+
+    @property
+    def is_on_trial(self):
+        """Whether settings are on trial now."""
+        return self._trial is not None
+
+    def memory(self):
+        """Return what another object needs to go on in place of this one; there must be no trial."""
+        return self.revision, self._good, self._version, self._rejected_version, self._status, self._reason
+
+    def resume(self, memory):
+        """Go on in place of the object whose `memory` this is; its settings are applied already."""
+        self.revision, self._good, self._version, self._rejected_version, self._status, self._reason = memory
 
     def present(self):
         """Return every setting as it holds now."""

@@ -21,7 +21,7 @@ _MODULES = {"gpio": _GPIO, "pwm": _ANALOG, "adc": _ANALOG}
 _LOADED_FOR_COMMANDS = (_GPIO, _AGENT, _ANALOG, _PACKAGE + ".permit")
 _SHAPES = "fieldpost.shapes"
 # A second copy would not know the shapes of the first.
-_HOLD_SHAPES = (_PACKAGE + ".settings", "fieldpost.roots", _USER_MODULE)
+_HOLD_SHAPES = _LOADED_FOR_COMMANDS + (_PACKAGE + ".settings", _USER_MODULE)
 
 
 class Vocabulary:
@@ -64,14 +64,19 @@ class Vocabulary:
         if self._is_open and compat.is_micropython:
             for name in _LOADED_FOR_COMMANDS:
                 unload(name)
-            if not [name for name in _HOLD_SHAPES if name in sys.modules]:
-                unload(_SHAPES)
+            put_shapes_away()
         self._is_open = False
 
     def _load(self, module):
         self._is_open = True
         __import__(module)
         return sys.modules[module].WORDS
+
+
+def put_shapes_away():
+    """Give back the memory of the shapes, unless somebody checks with them."""
+    if not [name for name in _HOLD_SHAPES if name in sys.modules]:
+        unload(_SHAPES)
 
 
 def user_words():

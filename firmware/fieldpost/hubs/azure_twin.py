@@ -1,121 +1,109 @@
-"""The device twin of Azure IoT Hub: what the device shall be, and what it says that it is.
+"""The twin of a device while nothing happens to it: its topics, and when there is something to do.
 
-Microsoft, "Communicate with an IoT hub using the MQTT protocol", sections on twins: a request carries an id, its
-answer comes on $iothub/twin/res/{status}/?$rid={id}. One request is under way at a time. A notice of new desired
-properties only makes the twin be asked for: what the hub then says is whole, whatever was missed before.
+What asks, reports and converges (azure_twin_requests, commands.desired) is loaded for that, and put away when nothing
+is under way: it takes memory that is used for a second an hour. What must be remembered meanwhile is here and in
+commands.wishes.
 """
 
-import json
+from fieldpost import compat
+from fieldpost.limits import TWIN_RETRY_MS
+from fieldpost.modules import unload
 
-from fieldpost.compat import is_whole_json
-from fieldpost.hubs import properties
-from fieldpost.limits import TWIN_ANSWER_MS_MAX, TWIN_RETRY_MS
-
+_TOPICS = "$iothub/twin/"
 _ANSWER = "$iothub/twin/res/"
 _NOTICE = "$iothub/twin/PATCH/properties/desired/"
-_GET = b"$iothub/twin/GET/?$rid=%d"
-_REPORT = b"$iothub/twin/PATCH/properties/reported/?$rid=%d"
-_NOTHING = 0
-_ASKED = 1
-_REPORTED = 2
+_LOADED = ("fieldpost.hubs.azure_twin_requests", "fieldpost.commands.desired", "fieldpost.facts")
 
 
 class Twin:
-    """A channel of the session (see uplink.session). model: see commands.desired.
+    """A channel of the session (see uplink.session). wishes: see commands.wishes.
 
-    last_error: what the hub had against the last request, or "".
+    make(channel, wishes): loads what does the work, and returns a TwinRequests.
+    last_error: what the hub had against the last request, or "". must_ask: whether the twin must be asked for, after
+    not_before_ms. request_id: of the last request of this boot.
     """
 
     subscriptions = ((_ANSWER + "#", 0), (_NOTICE + "#", 0))
 
-    def __init__(self, model):
-        self._model = model
-        self._request_id = 0
-        self._under_way = _NOTHING
-        self._is_ready = False
-        self._must_ask = False
-        self._not_before_ms = 0
-        self._sent_ms = 0
-        self._now_ms = 0
+    def __init__(self, wishes, make):
+        wishes.channel = self
+        self.must_ask = False
+        self.not_before_ms = 0
+        self.request_id = 0
         self.last_error = ""
+        self._wishes = wishes
+        self._make = make
+        self._requests = None
+        self._is_ready = False
+        self._now_ms = 0
 
     def ready(self, now_ms):
         """All subscriptions are granted: ask for everything, notices may have been missed."""
-        self._is_ready = self._must_ask = True
-        self._not_before_ms = now_ms
-        self._model.connected()
+        self._is_ready = self.must_ask = True
+        self.not_before_ms = now_ms
+        self._wishes.connected()
 
     def closed(self):
-        """The connection is gone."""
+        """The connection is gone. The memory is for the next one's handshake."""
         self._is_ready = False
-        self._under_way = _NOTHING
+        if self._requests is not None:
+            self._requests.closed()
+            if not self._wishes.under_way:
+                self._put_away()
 
     def take(self, topic, payload):
         """Take a message (topic: str); return whether it was for this channel."""
         if topic.startswith(_NOTICE):
-            self._must_ask = True
-            return True
-        if not topic.startswith(_ANSWER):
+            self.must_ask = True
+        elif not topic.startswith(_TOPICS):
             return False
-        status, _, bag = topic[len(_ANSWER) :].partition("/")
-        try:
-            if properties.decode(bag).get("$rid") == str(self._request_id) and self._under_way:
-                self._answered(int(status), payload)
-        except (ValueError, RuntimeError) as error:
-            self._failed("the hub's answer about the twin is malformed: %s" % error)
+        elif self._requests is not None:  # else nothing was asked
+            self._requests.answered(topic[len(_ANSWER) :], payload)
         return True
 
     def take_long(self, topic, size):
         """Note that a message of `size` bytes was passed over; return whether it was for this channel."""
         if topic.startswith(_NOTICE):
-            self._must_ask = True
-            return True
-        if not topic.startswith(_ANSWER):
+            self.must_ask = True
+        elif not topic.startswith(_TOPICS):
             return False
-        # To ask again would change nothing: the next notice, or connection, may.
-        self._under_way = _NOTHING
-        self.last_error = "the twin takes %d bytes, more than this device can read" % size
+        else:
+            # To ask again would change nothing: the next notice, or connection, may.
+            self.last_error = "the twin takes %d bytes, more than this device can read" % size
+            if self._requests is not None:
+                self._requests.closed()
         return True
 
     def step(self, now_ms, link):
         """Ask or report if there is reason to."""
         self._now_ms = now_ms
-        if self._under_way and now_ms - self._sent_ms > TWIN_ANSWER_MS_MAX:
-            self._failed("the hub does not answer about the twin")
-        if self._under_way or not self._is_ready or now_ms < self._not_before_ms:
-            return
-        if self._must_ask:
-            if self._send(link, _GET, b" "):
-                self._under_way = _ASKED
-                self._must_ask = False
-            return
-        report = self._model.report(now_ms)
-        if report is not None and self._send(link, _REPORT, report):
-            self._under_way = _REPORTED
+        try:
+            if self._requests is None:
+                if now_ms < self.not_before_ms or not (self.must_ask or self._wishes.is_due(now_ms)):
+                    return
+                self._requests = self._make(self, self._wishes)
+            self._requests.step(now_ms, link)
+        except MemoryError:
+            self._try_later()
+        if self._requests is None or self._requests.is_at_rest(now_ms):
+            self._put_away()
 
-    def _send(self, link, topic, body):
-        if not link.publish(topic % (self._request_id + 1), body, 0, False):
-            return False
-        self._request_id += 1
-        self._sent_ms = self._now_ms
-        return True
+    def finished(self, asked, status, answer):
+        """A command of the desired state is finished. asked: see commands.desired."""
+        try:
+            self._requests.finished(asked, status, answer)
+        except MemoryError:
+            self.must_ask = True
+            self._try_later()
+        if not self._is_ready and not self._wishes.under_way:
+            self._put_away()
 
-    def _answered(self, status, payload):
-        if status // 100 != 2:
-            self._failed("the hub refuses the twin's request: status %d" % status)
-            return
-        if self._under_way == _ASKED:
-            text = str(payload, "utf-8")
-            twin = json.loads(text)
-            if not isinstance(twin, dict) or not is_whole_json(text):
-                raise ValueError("no JSON object")
-            desired = twin.get("desired")
-            self._model.take(desired if isinstance(desired, dict) else {})
-        self._under_way = _NOTHING
-        self.last_error = ""
+    def _try_later(self):
+        self.last_error = "the twin finds no memory"
+        self.not_before_ms = self._now_ms + TWIN_RETRY_MS
 
-    def _failed(self, reason):
-        self.last_error = reason
-        self._must_ask = self._must_ask or self._under_way == _ASKED
-        self._under_way = _NOTHING
-        self._not_before_ms = self._now_ms + TWIN_RETRY_MS
+    def _put_away(self):
+        self._requests = None
+        if compat.is_micropython:
+            for name in _LOADED:
+                unload(name)

@@ -2,6 +2,7 @@
 
 import json
 
+from fieldpost.commands.kept_settings import KeptSettings
 from fieldpost.commands.settings import APPLIED, REFUSED, ROLLED_BACK, TRIAL, Settings
 from fieldpost.limits import TRIAL_BOOTS_MAX
 from fieldpost.shapes import Mismatch
@@ -30,10 +31,21 @@ class Boot:
         self.store = store or Store()
         self.applied = []
         self.taken = self.confirmed = 0
-        self.settings = Settings(
+        self.loads = 0
+        self.kept = KeptSettings(self._make, True)
+
+    def _make(self):
+        self.loads += 1
+        return Settings(
             self.store, DEFAULTS, self.applied.append, lambda: (self.taken, self.confirmed), SENSORS, trial_ms=TRIAL_MS
         )
-        self.settings.begin()
+
+    @property
+    def settings(self):
+        return self.kept.open()
+
+    def step(self, now_ms):
+        self.kept.step(now_ms)
 
     def desire(self, values, version):
         """What a twin does: ask if it is news, and say what came of it."""
@@ -64,17 +76,17 @@ def test_new_settings_hold_at_once_and_are_kept_once_readings_arrive_with_them()
     boot = Boot()
     boot.desire({"sample_interval_ms": 5000}, 3)
     assert boot.interval_ms == 5000 and boot.status == TRIAL
-    boot.settings.step(1000)
+    boot.step(1000)
     boot.confirmed = 5
-    boot.settings.step(2000)
+    boot.step(2000)
     boot.taken = 1
-    boot.settings.step(3000)
-    boot.settings.step(1000 + HEALTHY_MS)
+    boot.step(3000)
+    boot.step(1000 + HEALTHY_MS)
     assert boot.status == TRIAL, "what was confirmed was taken before"
     boot.confirmed = 6
-    boot.settings.step(1000 + HEALTHY_MS - 1)
+    boot.step(1000 + HEALTHY_MS - 1)
     assert boot.status == TRIAL
-    boot.settings.step(1000 + HEALTHY_MS)
+    boot.step(1000 + HEALTHY_MS)
     assert boot.status == APPLIED
     again = Boot(boot.store)
     assert again.interval_ms == 5000 and again.status == APPLIED
@@ -84,10 +96,10 @@ def test_new_settings_hold_at_once_and_are_kept_once_readings_arrive_with_them()
 def test_a_device_that_falls_silent_with_them_goes_back_and_stays_there():
     boot = Boot()
     boot.desire({"sample_interval_ms": 5000}, 3)
-    boot.settings.step(0)
-    boot.settings.step(SILENT_MS - 1)
+    boot.step(0)
+    boot.step(SILENT_MS - 1)
     assert boot.interval_ms == 5000
-    boot.settings.step(SILENT_MS)
+    boot.step(SILENT_MS)
     assert boot.interval_ms == 1000 and boot.status == ROLLED_BACK
     again = Boot(boot.store)
     again.desire({"sample_interval_ms": 5000}, 3)
@@ -154,11 +166,11 @@ def test_everything_that_can_be_set_survives_a_restart():
     }
     boot = Boot()
     boot.desire(values, 1)
-    boot.settings.step(0)
+    boot.step(0)
     boot.taken = 1
-    boot.settings.step(HEALTHY_MS)
+    boot.step(HEALTHY_MS)
     boot.confirmed = 1
-    boot.settings.step(HEALTHY_MS)
+    boot.step(HEALTHY_MS)
     again = Boot(boot.store)
     assert again.status == APPLIED and again.applied == [dict(DEFAULTS, **values)]
 
@@ -166,10 +178,10 @@ def test_everything_that_can_be_set_survives_a_restart():
 def test_a_trial_waits_as_long_as_a_batch_may_and_no_longer():
     boot = Boot()
     boot.desire({"batch_age_ms": 3_600_000}, 1)
-    boot.settings.step(0)
-    boot.settings.step(TRIAL_MS + 3_600_000 - 1)
+    boot.step(0)
+    boot.step(TRIAL_MS + 3_600_000 - 1)
     assert boot.status == TRIAL
-    boot.settings.step(TRIAL_MS + 3_600_000)
+    boot.step(TRIAL_MS + 3_600_000)
     assert boot.status == ROLLED_BACK
 
 
@@ -190,8 +202,8 @@ def test_what_a_command_asked_for_yields_to_what_is_desired_and_each_is_told_by_
 def test_what_a_command_asked_for_and_failed_leaves_the_desired_version_free():
     boot = Boot()
     boot.settings.ask({"sample_interval_ms": 6000})
-    boot.settings.step(0)
-    boot.settings.step(SILENT_MS)
+    boot.step(0)
+    boot.step(SILENT_MS)
     assert boot.status == ROLLED_BACK
     boot.desire({"sample_interval_ms": 5000}, 1)
     assert boot.status == TRIAL and boot.interval_ms == 5000
@@ -203,3 +215,26 @@ def test_what_is_wrong_is_raised_to_who_asks():
     with refused:
         boot.settings.ask({"batch_records": 0})
     assert refused.message.startswith("batch_records is 0")
+
+
+def test_what_is_put_away_is_remembered():
+    boot = Boot()
+    boot.step(0)
+    assert boot.loads == 1 and boot.kept.revision == 0
+    boot.desire({"sample_interval_ms": 1}, 4)
+    refused, revision = boot.settings.status(), boot.kept.revision
+    boot.step(1)
+    assert boot.kept.revision == revision > 0
+    assert boot.settings.status() == refused and (boot.status, refused["version"]) == (REFUSED, 4)
+    boot.step(2)
+    boot.desire({"sample_interval_ms": 1}, 4)
+    assert boot.kept.revision == revision, "the same once more is no news"
+    boot.desire({"sample_interval_ms": 5000}, 5)
+    loads = boot.loads
+    for now_ms in range(3, SILENT_MS, 10_000):
+        boot.step(now_ms)
+    assert boot.loads == loads, "while something is on trial, it stays"
+    boot.step(SILENT_MS + 3)
+    boot.desire({"sample_interval_ms": 5000}, 5)
+    assert boot.status == ROLLED_BACK and boot.settings.status()["version"] == 5
+    assert boot.loads > loads and boot.interval_ms == 1000

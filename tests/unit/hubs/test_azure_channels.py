@@ -1,11 +1,13 @@
 """Direct methods and twins over a link that keeps what is published."""
 
 import json
+import sys
 
 from commands.world import PINS, Boot
-from fieldpost.commands.desired import Desired
+from fieldpost.commands.kept_settings import KeptSettings
 from fieldpost.commands.policy import Policy
-from fieldpost.commands.settings import Settings
+from fieldpost.commands.wishes import Wishes
+from fieldpost.compat import is_micropython
 from fieldpost.hubs.azure_methods import Methods
 from fieldpost.hubs.azure_twin import Twin
 from fieldpost.limits import (
@@ -160,21 +162,41 @@ class TwinDevice:
         self.boot = Boot(settings=settings, policy=policy)
         self.link = Link()
         self.applied = []
-        defaults = {"sample_interval_ms": 1000, "batch_age_ms": 0, "batch_records": 1}
-        self.settings = Settings(Store(), defaults, self.applied.append, lambda: (0, 0), {"bme280": True})
-        self.boot.context.settings = lambda: self.settings
-        pins = {name: {"direction": DIRECTIONS[name]} for name in PINS}
-        self.model = Desired(self.boot.commands, self.boot.outputs, pins, self.settings, lambda: {"boot": 3})
-        self.twin = Twin(self.model)
+        self.store = Store()
+        self.settings = KeptSettings(self._make_settings, False)
+        self.boot.context.settings = self.settings.open
+        self.pins = {name: {"direction": DIRECTIONS[name]} for name in PINS}
+        self.methods = Methods(self.boot.commands, "1f-3")
+        self.loads = 0
+        self.scarce_loads = 0  # those that will find no memory
+        self.twin = Twin(Wishes(self.boot.outputs, self.pins, self.settings), self._make_twin)
         self.boot.commands.done_callback = lambda token, status, answer: token[0].finished(token[1], status, answer)
+
+    def _make_settings(self):
+        from fieldpost.commands.settings import Settings
+
+        defaults = {"sample_interval_ms": 1000, "batch_age_ms": 0, "batch_records": 1}
+        return Settings(self.store, defaults, self.applied.append, lambda: (0, 0), {"bme280": True})
+
+    def _make_twin(self, channel, wishes):
+        from fieldpost.commands.desired import Desired
+        from fieldpost.hubs.azure_twin_requests import TwinRequests
+
+        if self.scarce_loads:
+            self.scarce_loads -= 1
+            raise MemoryError
+        self.loads += 1
+        commands, outputs = self.boot.commands, self.boot.outputs
+        return TwinRequests(channel, Desired(commands, outputs, self.pins, self.settings, lambda: {"boot": 3}, wishes))
 
     def step(self, now_ms=0):
         self.boot.run()
+        self.settings.step(now_ms)
         self.twin.step(now_ms, self.link)
         return self.link.take()
 
     def answer(self, status, body=b"", request_id=None):
-        request_id = self.twin._request_id if request_id is None else request_id
+        request_id = self.twin.request_id if request_id is None else request_id
         assert self.twin.take("$iothub/twin/res/%d/?$rid=%d&$version=2" % (status, request_id), body)
 
     def desire(self, desired, now_ms=0):
@@ -350,3 +372,85 @@ def test_settings_that_lie_deeper_pass_through_the_command_whole():
     assert (reported["status"], reported["reason"]) == ("trial", None)
     assert device.applied[-1]["sensors"] == settings["sensors"]
     assert device.applied[-1]["thresholds"] == settings["thresholds"]
+
+
+def is_loaded():
+    """Whether what works for a twin is there; where memory is plenty, it stays."""
+    return "fieldpost.hubs.azure_twin_requests" in sys.modules or "fieldpost.commands.desired" in sys.modules
+
+
+def test_what_works_for_the_twin_is_there_only_while_it_works():
+    device = TwinDevice()
+    device.twin.ready(0)
+    device.desire({"pins": {"relay": 1}, "$version": 1})
+    device.step(0)
+    assert device.loads == 1 and is_loaded() != is_micropython
+    for now_ms in range(0, TWIN_REPORT_INTERVAL_MS, 1000):
+        assert device.step(now_ms) == []
+    assert device.loads == 1
+    device.answer(200, b'{"desired":{}}')
+    assert device.step(TWIN_REPORT_INTERVAL_MS - 1) == [], "nothing was asked"
+    ((topic, body),) = device.step(TWIN_REPORT_INTERVAL_MS)
+    assert topic.endswith("rid=3") and device.loads == 2, "an answer to an earlier request is none to this one"
+    assert json.loads(body)["pins"]["relay"] == {"value": 1, "status": "done", "version": 1, "reason": None}
+    device.answer(204)
+    device.step(TWIN_REPORT_INTERVAL_MS)
+    assert is_loaded() != is_micropython
+    assert device.twin.take("$iothub/twin/PATCH/properties/desired/?$version=2", b"")
+    device.desire({"pins": {"relay": 0}, "$version": 2}, TWIN_REPORT_INTERVAL_MS)
+    assert device.boot.pins["relay"].edges == [1, 0] and len(device.boot.answers) == 2
+
+
+def test_the_twin_waits_for_memory():
+    device = TwinDevice()
+    device.scarce_loads = 2
+    device.twin.ready(0)
+    for now_ms in range(0, 2 * TWIN_RETRY_MS, 1000):
+        assert device.step(now_ms) == []
+    assert device.twin.last_error == "the twin finds no memory"
+    device.desire({"pins": {"relay": 1}, "$version": 1}, 2 * TWIN_RETRY_MS)
+    assert device.boot.pins["relay"].edges == [1] and device.twin.last_error == ""
+
+
+def test_a_connection_that_goes_takes_nothing_with_it():
+    device = TwinDevice()
+    device.twin.ready(0)
+    device.step(0)
+    device.answer(200, b'{"desired":{"pins":{"relay":1},"settings":{"sample_interval_ms":5},"$version":1}}')
+    device.twin.closed()
+    assert is_loaded(), "what is under way is waited for"
+    device.boot.run()
+    device.settings.step(0)
+    assert is_loaded() != is_micropython, "the memory is for the next handshake"
+    device.twin.ready(10)
+    reported = device.desire({"pins": {"relay": 1}, "settings": {"sample_interval_ms": 5}, "$version": 1}, 10)
+    assert reported["pins"]["relay"]["status"] == "done" and reported["settings"]["status"] == "refused"
+    assert device.boot.pins["relay"].edges == [1] and len(device.boot.answers) == 2, "nothing is done twice"
+
+
+def test_a_report_waits_for_room_on_the_link():
+    device = TwinDevice()
+    device.twin.ready(0)
+    device.desire({"pins": {"relay": 1}, "$version": 1})
+    device.twin.take("$iothub/twin/PATCH/properties/desired/?$version=2", b"")
+    device.step(0)
+    device.answer(200, b'{"desired":{"$version":2}}')
+    device.link.room = 0
+    for now_ms in range(0, 5000, 500):
+        assert device.step(now_ms) == []
+    device.link.room = 1
+    ((_, body),) = device.step(6000)
+    assert json.loads(body)["pins"] == {"relay": None}
+
+
+def test_desired_settings_that_find_no_room_among_the_commands_are_asked_for_again():
+    device = TwinDevice()
+    for number in range(COMMANDS_QUEUED_MAX):
+        device.boot.send("id-%d" % number, "ping", token=(device.methods, (1, "", True)))
+    device.twin.ready(0)
+    device.twin.step(0, device.link)
+    device.answer(200, b'{"desired":{"settings":{"sample_interval_ms":500},"$version":1}}')
+    assert device.twin.last_error.startswith("too many commands wait") and device.applied == []
+    device.link.take()
+    reported = device.desire({"settings": {"sample_interval_ms": 500}, "$version": 1}, TWIN_RETRY_MS)
+    assert reported["settings"]["status"] == "trial" and len(device.applied) == 1
