@@ -98,13 +98,16 @@ class Commands:
         command_id: "" if there is none. arguments: dict as parsed. expires_ms: Unix time in ms, or None.
         proof: see that module. via: the way in which it came, see answer.
         A command that is queued or under way already only gets the new token. Returns False if
-        COMMANDS_QUEUED_MAX commands wait: it is not taken and must not be acknowledged, the hub keeps it.
+        COMMANDS_QUEUED_MAX commands wait, or there is no memory to check it: it is not taken and must not be
+        acknowledged, the hub keeps it.
         """
         word = checked = reason = None
         try:
             word, checked = self._vocabulary.permitted(name, arguments, command_id)
         except Mismatch as mismatch:
             reason = str(mismatch)
+        except MemoryError:
+            return False
         correlation_id = "" if proof is None else proof.correlation_id
         return self._enqueue(
             Command(command_id, name, word, checked, expires_ms, reason, token, proof, via, correlation_id)
@@ -163,6 +166,7 @@ class Commands:
         return self._outputs.wait_ms(now_ms)
 
     def _enqueue(self, command):
+        self._vocabulary.is_open = True
         if command.key is not None:
             for queued in self._queue:
                 if queued.key == command.key:

@@ -1,7 +1,7 @@
 """All that the cloud may ask of one device: words of ours (gpio, analog, agent) and of the user (word.command).
 
-Commands are rare, and what they are made of takes a tenth of a small board's memory. So the modules with our words are
-loaded when a command arrives, and put away when none is left.
+Commands are rare, and what they are made of takes a tenth of a small board's memory. So the modules with our words, and
+those that read commands, are loaded when a command arrives, and put away when none is left.
 """
 
 import sys
@@ -18,16 +18,22 @@ _AGENT = _PACKAGE + ".agent_words"
 _ANALOG = _PACKAGE + ".analog_words"
 # By the first part of a word's name; everything else is a word of the agent.
 _MODULES = {"gpio": _GPIO, "pwm": _ANALOG, "adc": _ANALOG}
-_LOADED_FOR_COMMANDS = (_GPIO, _AGENT, _ANALOG, _PACKAGE + ".permit")
+_CHECK_COMMANDS = (_GPIO, _AGENT, _ANALOG, _PACKAGE + ".permit", _PACKAGE + ".settings")
+_LOADED_FOR_COMMANDS = _CHECK_COMMANDS + (
+    "fieldpost.hubs.azure_message",
+    "fieldpost.hubs.azure_calls",
+    "fieldpost.hubs.property_bag",
+    "fieldpost.proof",
+)
 _SHAPES = "fieldpost.shapes"
 # A second copy would not know the shapes of the first.
-_HOLD_SHAPES = _LOADED_FOR_COMMANDS + (_PACKAGE + ".settings", _USER_MODULE)
+_HOLD_SHAPES = _CHECK_COMMANDS + (_USER_MODULE,)
 
 
 class Vocabulary:
     """The words of one device. pins: the configuration's `pins`, which say what each pin may be asked.
 
-    words: the user's.
+    words: the user's. is_open: whether something may have been loaded for commands.
     """
 
     def __init__(self, pins, words=()):
@@ -35,7 +41,7 @@ class Vocabulary:
         self._words = words
         has_analog = [pin for pin in pins.values() if pin.get("direction") in ("pwm", "adc")]
         self._modules = (_GPIO, _AGENT, _ANALOG) if has_analog else (_GPIO, _AGENT)
-        self._is_open = True  # the configuration was checked with the same shapes
+        self.is_open = True  # the configuration was checked with the same shapes
 
     def find(self, name):
         """Return the Word called `name`; raise Mismatch if there is none."""
@@ -54,21 +60,21 @@ class Vocabulary:
 
     def permitted(self, name, arguments, command_id):
         """Return (word, checked arguments) of a command that may act; raise Mismatch with the reason if not."""
-        self._is_open = True
+        self.is_open = True
         from fieldpost.commands.permit import permitted
 
         return permitted(self, name, arguments, command_id)
 
     def put_away(self):
         """Give back the memory of what was loaded for commands; on a machine that has enough, it stays."""
-        if self._is_open and compat.is_micropython:
+        if self.is_open and compat.is_micropython:
             for name in _LOADED_FOR_COMMANDS:
                 unload(name)
             put_shapes_away()
-        self._is_open = False
+        self.is_open = False
 
     def _load(self, module):
-        self._is_open = True
+        self.is_open = True
         __import__(module)
         return sys.modules[module].WORDS
 

@@ -4,13 +4,11 @@ Microsoft, "Communicate with an IoT hub using the MQTT protocol": client id, use
 bags; QoS 1 and nothing above.
 """
 
-import json
-
-from fieldpost.compat import is_whole_json
-from fieldpost.errors import ClockUnknown, CommandMalformed
-from fieldpost.hubs import properties
+from fieldpost import compat
+from fieldpost.errors import ClockUnknown
+from fieldpost.hubs.properties import quote
 from fieldpost.limits import SAS_TTL_S
-from fieldpost.proof import Proof
+from fieldpost.modules import unload
 
 _API_VERSION = "2021-04-12"
 _OURS = "&fp=1"  # tells the readers of the stream that it is ours
@@ -37,13 +35,7 @@ class AzureDialect:
         self.username = "%s/%s/?api-version=%s" % (host, device_id, _API_VERSION)
         self._resource = "%s/devices/%s" % (host, device_id)
         self._key = key_base64
-        self._sign = None
-        self.password_ms = None
-        if key_base64 is not None:
-            from fieldpost.hubs import azure_sas  # memory that a device with a certificate does not need
-
-            self._sign = azure_sas.token
-            self.password_ms = SAS_TTL_S * 1000
+        self.password_ms = None if key_base64 is None else SAS_TTL_S * 1000
         self._utc_ms = utc_ms
         self._events = "devices/%s/messages/events/" % device_id
         self._devicebound = "devices/%s/messages/devicebound/" % device_id
@@ -54,73 +46,35 @@ class AzureDialect:
         utc_ms = self._utc_ms()
         if utc_ms is None:
             raise ClockUnknown("no certificate can be judged, no token signed, before the time of day is known")
-        return self._sign and self._sign(self._resource, self._key, utc_ms // 1000 + SAS_TTL_S)
+        return None if self._key is None else self._sign(self._resource, utc_ms)
+
+    def _sign(self, resource, utc_ms):
+        from fieldpost.hubs.azure_sas import token  # needed once an hour
+
+        signed = token(resource, self._key, utc_ms // 1000 + SAS_TTL_S)
+        if compat.is_micropython:
+            unload("fieldpost.hubs.azure_sas")
+            unload("fieldpost.hmac_sha256")
+        return signed
 
     def event_topic(self, message_id):
         """Return the topic (bytes) of a device-to-cloud message of that id."""
-        return (self._events + "%24.mid=" + properties.quote(message_id) + "&" + self.event_properties + _OURS).encode()
+        return (self._events + "%24.mid=" + quote(message_id) + "&" + self.event_properties + _OURS).encode()
 
     def parse(self, topic, payload):
         """Return (id, name, arguments, expires_ms, proof) of a command, or None for a message that is none of ours.
 
-        The command is named by the property `command`, with its arguments as the body or, where that is empty, as
-        the property `arguments`; or both stand in the body: {"command": "gpio.set", "arguments": {"pin": "relay",
-        "value": 1}}. expires_ms: Unix ms, or None. proof: a Proof of the properties `at` (Unix ms, when it was
-        sent) and `sig`, and of the arguments' text. Raises CommandMalformed.
+        Raises CommandMalformed. See azure_message.
         """
-        command_id = correlation_id = ""
-        try:
-            topic = str(topic, "utf-8")
-            if not topic.startswith(self._devicebound):
-                return None
-            bag = properties.decode(topic[len(self._devicebound) :])
-            command_id = bag.get("$.mid") or ""
-            correlation_id = bag.get("$.cid") or ""
-            expires_ms = expiry_ms(bag.get("$.exp"))
-            sent_ms = bag.get("at")
-            body = bytes(payload) or (bag.get("arguments") or "").encode()
-            proof = Proof(None if sent_ms is None else int(sent_ms), bag.get("sig"), body, correlation_id)
-            text = str(body, "utf-8")
-            if not is_whole_json(text):
-                raise ValueError
-            body = json.loads(text) if text else {}
-        except (ValueError, RuntimeError, MemoryError):  # nested more deeply, or made of more, than memory allows
-            reason = "the body is not JSON, or the properties are malformed"
-            raise CommandMalformed(command_id, reason, correlation_id)
-        if not isinstance(body, dict):
-            raise CommandMalformed(command_id, "the body is no JSON object", correlation_id)
-        name = bag.get("command")
-        if name is None:
-            name = body.get("command")
-            body = body.get("arguments", {})
-        if not isinstance(name, str) or not isinstance(body, dict):
-            raise CommandMalformed(command_id, 'expected {"command": "name", "arguments": {...}}', correlation_id)
-        return command_id, name, body, expires_ms, proof
+        from fieldpost.hubs.azure_message import parse  # commands are rare: vocabulary puts it away
+
+        return parse(self._devicebound, topic, payload)
 
     def command_id(self, topic):
         """Return the message id of a command whose body was passed over, "" if there is none."""
+        from fieldpost.hubs.property_bag import decode
+
         try:
-            return properties.decode(topic[len(self._devicebound) :]).get("$.mid") or ""
+            return decode(topic[len(self._devicebound) :]).get("$.mid") or ""
         except ValueError:
             return ""
-
-
-def expiry_ms(text):
-    """Return Unix ms of an ISO 8601 time in UTC such as 2026-11-23T16:00:00.000Z, None for None.
-
-    Raises ValueError for anything else: what cannot be understood must not act late.
-    """
-    if not text:
-        return None
-    date, _, time_of_day = text.partition("T")
-    year, month, day = [int(part) for part in date.split("-")]
-    hour, minute, second = time_of_day.rstrip("Z").split(":")
-    whole, _, fraction = second.partition(".")
-    # Days since 1970 after Howard Hinnant, "chrono-Compatible Low-Level Date Algorithms", days_from_civil.
-    year -= month <= 2
-    era = year // 400
-    year_of_era = year - era * 400
-    day_of_year = (153 * (month + (-3 if month > 2 else 9)) + 2) // 5 + day - 1
-    days = era * 146097 + year_of_era * 365 + year_of_era // 4 - year_of_era // 100 + day_of_year - 719468
-    seconds = ((days * 24 + int(hour)) * 60 + int(minute)) * 60 + int(whole)
-    return seconds * 1000 + int((fraction + "000")[:3])

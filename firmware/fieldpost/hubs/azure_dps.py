@@ -15,9 +15,10 @@ import json
 
 from fieldpost.compat import is_whole_json
 from fieldpost.errors import ClockUnknown
-from fieldpost.hubs import properties
 from fieldpost.hubs.azure import AzureDialect
-from fieldpost.limits import DPS_ANSWER_MS, DPS_RETRY_MS, DPS_RETRY_MS_MAX, SAS_TTL_S
+from fieldpost.hubs.properties import quote
+from fieldpost.hubs.property_bag import decode
+from fieldpost.limits import DPS_ANSWER_MS, DPS_RETRY_MS, DPS_RETRY_MS_MAX
 
 _API_VERSION = "2019-03-31"
 _ANSWERS = "$dps/registrations/res/"
@@ -34,7 +35,6 @@ class AssignedDialect(AzureDialect):
 
     def __init__(self, provisioning, hub_port, registration_id, key_base64, utc_ms, store):
         super().__init__("", registration_id, key_base64, utc_ms)
-        self._key_base64 = key_base64
         self._service = provisioning["host"], provisioning["port"]
         self._id_scope = provisioning["id_scope"]
         self._registration_id = registration_id
@@ -65,20 +65,20 @@ class AssignedDialect(AzureDialect):
         if self._assignment is None:
             return False
         host, device_id = self._assignment
-        AzureDialect.__init__(self, host, device_id, self._key_base64, self._utc_ms)
+        AzureDialect.__init__(self, host, device_id, self._key, self._utc_ms)
         self.is_applying = False
         self.clean_session = False
         return True
 
     def password(self):
         """As AzureDialect's, for the service while it is asked."""
-        if not self.is_applying or self._sign is None:
+        if not self.is_applying or self._key is None:
             return super().password()
         utc_ms = self._utc_ms()
         if utc_ms is None:
             raise ClockUnknown("a token cannot be signed before the time of day is known")
         resource = "%s/registrations/%s" % (self._id_scope, self._registration_id)
-        return self._sign(resource, self._key_base64, utc_ms // 1000 + SAS_TTL_S) + "&skn=registration"
+        return self._sign(resource, utc_ms) + "&skn=registration"
 
     # While applying: driven by uplink.assigned
 
@@ -102,7 +102,7 @@ class AssignedDialect(AzureDialect):
                 topic = _REGISTER % (self._request_id + 1)
                 body = json.dumps({"registrationId": self._registration_id})
             else:
-                topic = _ASK % (self._request_id + 1, properties.quote(self._operation_id))
+                topic = _ASK % (self._request_id + 1, quote(self._operation_id))
                 body = ""
             if link.publish(topic.encode(), body.encode(), 0, False):
                 self._request_id += 1
@@ -116,7 +116,7 @@ class AssignedDialect(AzureDialect):
             if not topic.startswith(_ANSWERS):
                 return
             status, _, bag = topic[len(_ANSWERS) :].partition("/")
-            bag = properties.decode(bag)
+            bag = decode(bag)
             if bag.get("$rid") != str(self._request_id) or self._asked_ms is None:
                 return  # to a question that is no longer asked
             self._asked_ms = None

@@ -12,7 +12,12 @@ from fieldpost.modules import unload
 _TOPICS = "$iothub/twin/"
 _ANSWER = "$iothub/twin/res/"
 _NOTICE = "$iothub/twin/PATCH/properties/desired/"
-_LOADED = ("fieldpost.hubs.azure_twin_requests", "fieldpost.commands.desired", "fieldpost.facts")
+_LOADED = (
+    "fieldpost.hubs.azure_twin_requests",
+    "fieldpost.hubs.property_bag",
+    "fieldpost.commands.desired",
+    "fieldpost.facts",
+)
 
 
 class Twin:

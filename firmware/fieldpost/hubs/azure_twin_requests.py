@@ -8,7 +8,7 @@ properties only makes the twin be asked for: what the hub then says is whole, wh
 import json
 
 from fieldpost.compat import is_whole_json
-from fieldpost.hubs import properties
+from fieldpost.hubs.property_bag import decode
 from fieldpost.limits import DESIRED_WAIT_MS, TWIN_ANSWER_MS_MAX, TWIN_RETRY_MS
 
 _GET = b"$iothub/twin/GET/?$rid=%d"
@@ -41,7 +41,7 @@ class TwinRequests:
         """Take what the hub says. answer: the topic behind "res/"."""
         try:
             status, _, bag = answer.partition("/")
-            if self._under_way and properties.decode(bag).get("$rid") == str(self._channel.request_id):
+            if self._under_way and decode(bag).get("$rid") == str(self._channel.request_id):
                 self._take(int(status), payload)
         except (ValueError, RuntimeError) as error:
             self._failed("the hub's answer about the twin is malformed: %s" % error)

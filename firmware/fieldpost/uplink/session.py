@@ -126,6 +126,9 @@ class Session:
         except CommandMalformed as error:
             self._commands.refuse(error.command_id, error.reason, token, "message", error.correlation_id)
             return
+        except MemoryError:  # for what reads it
+            self._left_behind = True
+            return
         if parsed is None:
             self.command_done(token)  # not ours; unacknowledged it would stand in the way of what is
         else:
@@ -182,6 +185,10 @@ class Session:
         except ClockUnknown:
             self.last_error = "the time of day is not known yet"
             self._due_ms = self._now_ms + CLOCK_WAIT_MS
+            return
+        except MemoryError:
+            self.last_error = "there is no memory to sign in"
+            self._due_ms = self._now_ms + self._backoff.next_ms()
             return
         self._connection += 1
         self._opened_ms = self._now_ms

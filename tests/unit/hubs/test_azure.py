@@ -2,8 +2,10 @@
 
 from fieldpost import hmac_sha256
 from fieldpost.errors import ClockUnknown, CommandMalformed
-from fieldpost.hubs import properties
-from fieldpost.hubs.azure import AzureDialect, expiry_ms
+from fieldpost.hubs.azure import AzureDialect
+from fieldpost.hubs.azure_message import expiry_ms
+from fieldpost.hubs.properties import quote
+from fieldpost.hubs.property_bag import decode, unquote
 from support import raises
 
 KEY = "a2tra2tra2tra2tra2tra2tra2tra2tra2tra2tra2s="
@@ -53,8 +55,8 @@ def test_identity_and_topics():
 
 def test_properties_survive_quoting():
     for text in ("plain", "a b+c", "50%", "k=v&x", "gr\u00fc\u00df dich \u20ac", "$.mid"):
-        assert properties.unquote(properties.quote(text)) == text
-    assert properties.decode("?%24.mid=x%20y&empty=&none&iothub-ack=full") == {
+        assert unquote(quote(text)) == text
+    assert decode("?%24.mid=x%20y&empty=&none&iothub-ack=full") == {
         "$.mid": "x y",
         "empty": "",
         "none": None,
@@ -62,7 +64,7 @@ def test_properties_survive_quoting():
     }
     for bad in ("%zz", "%4", "%ff%fe"):
         with raises(ValueError):
-            properties.unquote(bad)
+            unquote(bad)
 
 
 def parse(bag, body):

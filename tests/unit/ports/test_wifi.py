@@ -2,6 +2,7 @@
 
 import sys
 
+from fieldpost import modules
 from fieldpost.limits import (
     WIFI_ATTEMPTS_BEFORE_RESTART,
     WIFI_JOIN_MS_MAX,
@@ -130,6 +131,10 @@ class Network:
         return self._radio
 
 
+def is_loaded():
+    return "fieldpost.ports.wifi_joining" in sys.modules
+
+
 def world(kind, networks=NETWORKS):
     """Return (radio, wifi, run); the module `network` is the radio's while Wifi is made."""
     radio = kind()
@@ -137,15 +142,16 @@ def world(kind, networks=NETWORKS):
     fake = Network(radio)
     sys.modules["network"] = fake
     try:
-        sys.modules.pop("fieldpost.ports.wifi", None)
-        from fieldpost.ports import wifi
+        modules.unload("fieldpost.ports.wifi")
+        modules.unload("fieldpost.ports.wifi_joining")
+        from fieldpost.ports import wifi, wifi_joining
+
+        assert wifi_joining.UP == wifi.UP
     finally:
-        sys.modules.pop("fieldpost.ports.wifi", None)
         if real is None:
             del sys.modules["network"]
         else:
             sys.modules["network"] = real
-    wifi.network = fake
     made = wifi.Wifi(networks, PASSWORDS, kind.reconnects)
 
     def run(ms):
@@ -167,6 +173,11 @@ def test_the_first_network_is_joined_and_power_is_not_saved():
         radio, wifi, run = world(kind)
         run(JOIN_MS + 1_000)
         assert wifi.is_up and wifi.trouble == "" and radio.calls == ["barn"] and radio.pm == 0
+        run(100)
+        assert not is_loaded(), "what joins has done its work"
+        radio.lose("barn")
+        run(100)
+        assert is_loaded()
 
     both(check)
 
