@@ -119,6 +119,8 @@ class Session:
                 if channel.take(str(topic, "utf-8"), payload):
                     self.command_done(token)
                     return
+            if self._left_behind:
+                return  # it comes again behind those that were left: none may overtake
             parsed = self._dialect.parse(topic, payload)
         except UnicodeError:
             self.command_done(token)  # no topic of MQTT (3.1.1 section 4.7.3), and nobody's
@@ -126,7 +128,7 @@ class Session:
         except CommandMalformed as error:
             self._commands.refuse(error.command_id, error.reason, token, "message", error.correlation_id)
             return
-        except MemoryError:  # for what reads it
+        except MemoryError:  # there is no room for what reads commands
             self._left_behind = True
             return
         if parsed is None:

@@ -192,6 +192,23 @@ def test_a_flood_is_taken_up_to_the_bound_and_the_rest_is_left_to_the_hub():
     assert boot.send("later", "ping")
 
 
+def test_what_there_is_no_memory_to_check_is_left_to_the_hub():
+    boot = Boot()
+    permitted = boot.commands._vocabulary.permitted
+
+    def no_memory(name, arguments, command_id):
+        raise MemoryError
+
+    boot.commands._vocabulary.permitted = no_memory
+    assert not boot.send("c1", "gpio.set", pin="relay", value=1)
+    boot.run()
+    assert boot.answers == [] and boot.acknowledged == []
+    boot.commands._vocabulary.permitted = permitted
+    assert boot.send("c1", "gpio.set", pin="relay", value=1)
+    boot.run()
+    assert boot.statuses() == ["done"] and boot.pins["relay"].edges == [1]
+
+
 def test_the_link_is_read_while_there_is_room_and_while_a_long_command_runs():
     boot = Boot()
     boot.send("p", "gpio.pulse", pin="relay", width_ms=1000)

@@ -1,6 +1,10 @@
 """The Azure dialect: signatures, topics, property bags, commands."""
 
+import sys
+
 from fieldpost import hmac_sha256
+from fieldpost.commands.vocabulary import Vocabulary
+from fieldpost.compat import is_micropython
 from fieldpost.errors import ClockUnknown, CommandMalformed
 from fieldpost.hubs.azure import AzureDialect
 from fieldpost.hubs.azure_message import expiry_ms
@@ -114,3 +118,13 @@ def test_expiry_is_unix_time():
     for bad in ("tomorrow", "2026-11-23", "12"):
         with raises(ValueError):
             expiry_ms(bad)
+
+
+def test_what_reads_commands_is_put_away_with_what_checks_them():
+    one = dialect()
+    assert one.parse(b"devices/dev1/messages/devicebound/%24.mid=c1&command=ping", b"")[:2] == ("c1", "ping")
+    assert one.password()
+    vocabulary = Vocabulary({})
+    vocabulary.put_away()
+    for name in ("azure_message", "property_bag", "azure_sas"):
+        assert ("fieldpost.hubs." + name in sys.modules) != is_micropython, name

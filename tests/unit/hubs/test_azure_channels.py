@@ -128,6 +128,18 @@ def test_an_answer_waits_for_room_and_not_for_another_connection():
     assert device.link.take() == [], "who called is gone"
 
 
+def test_a_call_that_finds_no_memory_is_counted_in_a_record():
+    device = Device()
+
+    def no_memory(name):
+        raise MemoryError
+
+    device.boot.commands.knows = no_memory
+    assert device.call("gpio.toggle", b'{"pin":"relay"}', "1") == []
+    assert device.boot.answers[-1]["result"]["reason"] == "too many commands waited: 1 found no room"
+    assert device.boot.pins["relay"].edges == []
+
+
 def test_calls_of_two_connections_are_two_commands_whatever_the_hub_numbers_them():
     device = Device()
     device.call("gpio.toggle", b'{"pin":"relay"}', "1")

@@ -345,6 +345,42 @@ def test_commands_that_found_no_room_are_delivered_again_once_the_others_are_don
     assert (world.session.state, world.link.take()) == (DOWN, [("close",)])
 
 
+def test_a_command_that_there_is_no_memory_to_read_comes_again_and_none_overtakes_it():
+    world = World().ready()
+    world.commands.is_idle = lambda: False
+    parse = world.dialect.parse
+
+    def no_memory(topic, payload):
+        raise MemoryError
+
+    world.dialect.parse = no_memory
+    world.link.take()
+    world.event(1, "link_message", b"commands", b"{}", 3)
+    world.dialect.parse = parse
+    world.event(2, "link_message", b"commands", b"{}", 4)
+    assert world.commands.submitted == [] and world.link.take() == []
+    world.commands.is_idle = lambda: True
+    world.session.step(3)
+    assert (world.session.state, world.link.take()) == (DOWN, [("close",)])
+
+
+def test_a_password_that_there_is_no_memory_to_make_is_made_later():
+    world = World()
+    password = world.dialect.password
+
+    def no_memory():
+        raise MemoryError
+
+    world.dialect.password = no_memory
+    world.session.step(0)
+    assert (world.session.state, world.session.last_error) == (DOWN, "there is no memory to sign in")
+    world.dialect.password = password
+    world.session.step(1)
+    assert world.link.take() == []
+    world.session.step(BACKOFF_FIRST_MS)
+    assert world.link.take() == [("open", "secret")]
+
+
 class Channel:
     """Takes what begins with "$"; finished commands come back to it."""
 
