@@ -213,19 +213,18 @@ class Device:
 
             channels.append(Methods(self.commands, "%08x-%d" % (self.ring.ring_id, self.boot)))
         if hub["twin"]:
-            from fieldpost.commands.wishes import Wishes
             from fieldpost.hubs.azure_twin import Twin
 
-            channels.append(Twin(Wishes(self.outputs, pins, self.settings), self._make_twin))
+            channels.append(Twin(self.outputs, self.settings, self._make_twin))
         return channels
 
-    def _make_twin(self, channel, wishes):
+    def _make_twin(self, channel):
         from fieldpost.commands.desired import Desired
         from fieldpost.facts import facts
         from fieldpost.hubs.azure_twin_requests import TwinRequests
 
-        pins = self.config["pins"]
-        model = Desired(self.commands, self.outputs, pins, self.settings, lambda: facts(self, self._about()), wishes)
+        about, pins = self._about, self.config["pins"]
+        model = Desired(self.commands, self.outputs, pins, self.settings, lambda: facts(self, about()), channel)
         return TwinRequests(channel, model)
 
     def _make_led(self, settings):

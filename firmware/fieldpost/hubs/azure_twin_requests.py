@@ -29,16 +29,17 @@ class TwinRequests:
         self._sent_ms = 0
         self._now_ms = 0
 
-    def is_at_rest(self, now_ms):
-        """Return whether nothing is under way, nor to be done soon."""
-        return not self._under_way and not self._channel.must_ask and self._model.is_at_rest(now_ms)
-
     def closed(self):
         """The request that is under way will not be answered."""
         self._under_way = _NOTHING
 
-    def answered(self, answer, payload):
-        """Take what the hub says. answer: the topic behind "res/"."""
+    def answered(self, answer, payload, size):
+        """Take what the hub says. answer: the topic behind "res/". size: of a payload passed over, 0 if none was."""
+        if size:
+            # To ask again would change nothing: the next notice, or connection, may.
+            self._under_way = _NOTHING
+            self._channel.last_error = "the twin takes %d bytes, more than this device can read" % size
+            return
         try:
             status, _, bag = answer.partition("/")
             if self._under_way and decode(bag).get("$rid") == str(self._channel.request_id):
@@ -49,25 +50,32 @@ class TwinRequests:
             self._failed("the hub's answer about the twin finds no memory")
 
     def step(self, now_ms, link):
-        """Ask or report if there is reason to."""
+        """Ask or report if there is reason to; return whether something is under way, or soon will be."""
+        channel = self._channel
         self._now_ms = now_ms
+        if channel.is_new:
+            channel.is_new = False
+            self._model.connected()
         if self._under_way and now_ms - self._sent_ms > TWIN_ANSWER_MS_MAX:
             self._failed("the hub does not answer about the twin")
-        if self._under_way or now_ms < self._channel.not_before_ms:
-            return
-        if self._channel.must_ask:
-            if self._send(link, _GET, b" "):
+        if not self._under_way and now_ms >= channel.not_before_ms:
+            if not channel.must_ask:
+                self._report(link)
+            elif self._send(link, _GET, b" "):
                 self._under_way = _ASKED
-                self._channel.must_ask = False
-            return
-        report = self._model.report(now_ms)
+                channel.must_ask = False
+        return self._under_way or channel.must_ask or not self._model.is_at_rest(now_ms)
+
+    def _report(self, link):
+        report = self._model.report(self._now_ms)
         if report is None:
             return
         if self._send(link, _REPORT, report):
             self._under_way = _REPORTED
             self._model.reported()
         else:
-            self._channel.not_before_ms = now_ms + DESIRED_WAIT_MS  # composing it takes longer than looking for room
+            # Composing it takes longer than looking for room.
+            self._channel.not_before_ms = self._now_ms + DESIRED_WAIT_MS
 
     def _send(self, link, topic, body):
         channel = self._channel

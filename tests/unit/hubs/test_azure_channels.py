@@ -6,7 +6,6 @@ import sys
 from commands.world import PINS, Boot
 from fieldpost.commands.kept_settings import KeptSettings
 from fieldpost.commands.policy import Policy
-from fieldpost.commands.wishes import Wishes
 from fieldpost.compat import is_micropython
 from fieldpost.hubs.azure_methods import Methods
 from fieldpost.hubs.azure_twin import Twin
@@ -181,7 +180,7 @@ class TwinDevice:
         self.methods = Methods(self.boot.commands, "1f-3")
         self.loads = 0
         self.scarce_loads = 0  # those that will find no memory
-        self.twin = Twin(Wishes(self.boot.outputs, self.pins, self.settings), self._make_twin)
+        self.twin = Twin(self.boot.outputs, self.settings, self._make_twin)
         self.boot.commands.done_callback = lambda token, status, answer: token[0].finished(token[1], status, answer)
 
     def _make_settings(self):
@@ -190,7 +189,7 @@ class TwinDevice:
         defaults = {"sample_interval_ms": 1000, "batch_age_ms": 0, "batch_records": 1}
         return Settings(self.store, defaults, self.applied.append, lambda: (0, 0), {"bme280": True})
 
-    def _make_twin(self, channel, wishes):
+    def _make_twin(self, channel):
         from fieldpost.commands.desired import Desired
         from fieldpost.hubs.azure_twin_requests import TwinRequests
 
@@ -199,7 +198,7 @@ class TwinDevice:
             raise MemoryError
         self.loads += 1
         commands, outputs = self.boot.commands, self.boot.outputs
-        return TwinRequests(channel, Desired(commands, outputs, self.pins, self.settings, lambda: {"boot": 3}, wishes))
+        return TwinRequests(channel, Desired(commands, outputs, self.pins, self.settings, lambda: {"boot": 3}, channel))
 
     def step(self, now_ms=0):
         self.boot.run()
