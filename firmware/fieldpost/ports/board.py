@@ -3,11 +3,9 @@
 import time
 
 import machine
-import ntptime
 from busio import I2C
 
-from fieldpost.limits import GROUP_RECORDS, NTP_TIMEOUT_S
-from fieldpost.modules import unload
+from fieldpost.limits import GROUP_RECORDS
 from fieldpost.ports.stored_text import StoredText
 from fieldpost.ports.wifi import Wifi
 
@@ -27,7 +25,7 @@ class Board:
     def __init__(self, config, identity):
         self._config = config
         self._ntp_host = -1
-        self._ntp_name = None  # what is asked for its address
+        self._time_question = None  # what is under way
         self.network = Wifi(config["wifi"], identity["wifi_passwords"], self.wifi_reconnects)
 
     def files_region(self):
@@ -85,33 +83,24 @@ class Board:
         return machine.WDT(timeout=self._config["watchdog_ms"])
 
     def ask_time_ms(self):
-        """Ask the next time server; return UTC in ms since 1970, None while its name is asked for.
+        """Ask the next time server; return UTC in ms since 1970, None while that goes on; see ports.time_server.
 
-        OSError if it does not answer (RFC 5905, SNTP). Blocks for NTP_TIMEOUT_S at the most. The machine's clock stays
-        as it is: ntptime.settime would believe anything.
+        OSError if it does not answer.
         """
-        from fieldpost.links.dns import Question
+        from fieldpost.ports import time_server
 
-        hosts = self._config["ntp_hosts"]
+        utc_s = 0
         try:
-            if self._ntp_name is None:
+            if self._time_question is None:
+                hosts = self._config["ntp_hosts"]
                 self._ntp_host = (self._ntp_host + 1) % len(hosts)
-                self._ntp_name = Question(hosts[self._ntp_host], 0)
-            found = self._ntp_name.addresses()
-            if found is None:
-                return None
-            ntptime.host = found[0]
-            ntptime.timeout = NTP_TIMEOUT_S
-            utc_s = ntptime.time()
-        except OSError:
-            self._forget_name()
-            raise
-        self._forget_name()
-        return (utc_s + _EPOCH_OFFSET_S) * 1000
-
-    def _forget_name(self):
-        self._ntp_name = None
-        unload("fieldpost.links.dns")
+                self._time_question = time_server.TimeQuestion(hosts[self._ntp_host])
+            utc_s = self._time_question.answer()
+        finally:
+            if utc_s is not None:  # it has been answered, or cannot be
+                self._time_question = None
+                time_server.put_away()
+        return utc_s and (utc_s + _EPOCH_OFFSET_S) * 1000
 
     def set_time_ms(self, utc_ms):
         """Set the machine's clock, by which its TLS library judges certificates. utc_ms: since 1970."""
