@@ -18,7 +18,7 @@ from host_tools.emulator.bare import BareBoard, check_kind, new_board, stand_in_
 from host_tools.errors import UserError
 from host_tools.flash import uf2
 from host_tools.flash.release import release_for
-from host_tools.lab import fleet
+from host_tools.lab import fleet, fleet_outcome
 from host_tools.lab.folder import state_folder
 from host_tools.lab.hardware import board_shape
 from host_tools.lab.quantities import duration_s, rate_hz
@@ -94,12 +94,12 @@ def _run_fleet(count: int, rate: float, seconds: float, as_json: bool) -> None:
     if as_json:
         print(json.dumps({**dataclasses.asdict(outcome), "late": outcome.is_late, "ok": outcome.is_whole}))
     else:
-        print("\n".join(fleet.lines(outcome)))
+        print("\n".join(fleet_outcome.lines(outcome)))
     if not outcome.is_whole:
         raise typer.Exit(1)
 
 
-async def _fleet(folder: Path, count: int, interval_ms: int, seconds: float) -> fleet.Outcome:
+async def _fleet(folder: Path, count: int, interval_ms: int, seconds: float) -> fleet_outcome.Outcome:
     running = asyncio.ensure_future(
         fleet.run(folder, count, interval_ms, seconds, lambda line: print(line, file=sys.stderr, flush=True))
     )

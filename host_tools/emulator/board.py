@@ -59,8 +59,8 @@ class EmulatedBoard(Watched):
 
     directory: keeps its flash between runs. upstream: (host, port) of the hub. seed: decides how interrupted
     flash operations look. terminal: its serial port, if that outlives this board; it is then not closed.
-    is_one_of_many: it shall cost little of this machine (docs/hub.md, "A thousand boards"): its heap is not measured,
-    garbage is collected when the heap is full, its sensor converts at once, and hub and emulator go first.
+    is_one_of_many: it shall cost little of this machine (docs/benchmarks/hub.md, "Many boards"): its heap is not
+    measured, garbage is collected when the heap is full, its sensor converts at once, and hub and emulator go first.
     UserError if the flash in `directory` is not this board's.
     """
 

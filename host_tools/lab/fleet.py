@@ -3,42 +3,40 @@
     one board is flashed as always -> its image is stamped with the others' names and keys -> all start
     -> the time passes -> the sensors come off, everything drains -> power off -> each board is audited
 
-Each board is a MicroPython process with the agent and flash of its own, over TLS; the hub is a process too. Stamping is
-how boards are made in numbers: names and keys have one length, and littlefs keeps no checksum over a file's data.
-A machine that is too busy makes boards late, which is told; it does not restart them (emulator/starvation.py).
+Each board is a MicroPython process with the agent and flash of its own, over TLS; the hub is a process too. A
+machine that is too busy makes boards late, which is told; it does not restart them (emulator/starvation.py).
 """
 
 import asyncio
-import base64
-import dataclasses
-import json
 import os
 import resource
-import ssl
 import time
-from collections.abc import Callable
 from contextlib import AsyncExitStack
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from host_tools.audit import Finding, judge, read_tail
 from host_tools.boards import Board
 from host_tools.emulator.board import EmulatedBoard
-from host_tools.emulator.flash_file import IMAGE, describe_image
-from host_tools.emulator.shape import BoardShape
 from host_tools.errors import UserError
-from host_tools.flash import install
-from host_tools.hub import Hub, process, read_messages
+from host_tools.hub import process, read_messages
 from host_tools.hub.client import HubClient
 from host_tools.hub.store.events import StoredMessage
-from host_tools.lab.hardware import board_in_shape, board_shape, ring_regions, unplug
-from host_tools.toolchain import firmware, micropython
+from host_tools.lab.fleet_boards import (
+    TEMPLATE,
+    Report,
+    flash_template,
+    home_of,
+    make_devices,
+    name_of,
+    shape_of,
+    stamp,
+)
+from host_tools.lab.fleet_outcome import Outcome
+from host_tools.lab.hardware import board_in_shape, ring_regions, unplug
+from host_tools.toolchain import micropython
 
 BOARDS_MAX = 9999
 _BOARD = "emulator"
-_SSID = "bench"
-_TEMPLATE = 0
 # Boards that may be on their way to the hub at one time. The next is switched on when one of them has arrived: so a
 # slow machine starts a fleet slowly, and not all of it at once until nothing gets anywhere.
 _STARTING = 40
@@ -51,68 +49,8 @@ _POLL_S = 0.25
 # A short run must not end before the first message.
 _BATCH_AGE_MS = 10_000
 _BATCHES_MIN = 6
-# Room for the agent's files. A fleet's flash is written whole before it begins.
-_STORAGE_BYTES = 0x8_0000
-# Readings that came so much later than they should have, in percent of all, are the machine's fault.
-_LATE_PERCENT = 2
 # Pipes, sockets and images of one board in this process.
 _FILES_PER_BOARD = 16
-
-Report = Callable[[str], object]
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of a fleet.
-
-    conversions: readings that the sensors were asked for. due, taken: those that `seconds` should have seen, and saw.
-    silent: boards that never got through to the hub. has_drained: whether each board had nothing left to send at one
-    moment after its last reading; waiting: records that came after that moment, such as that of the sensor's end.
-    Processor, of one board, in ms each second while the run lasted: its own, what the hub and this process spent on it,
-    and for how long it waited because the machine was busy. processors: of the machine; load: average of 5 minutes.
-    """
-
-    boards: int
-    interval_ms: int
-    seconds: float
-    started_in_s: float
-    conversions: int
-    due: int
-    taken: int
-    messages: int
-    records: int
-    duplicates: int
-    lost_reported: int
-    waiting: int
-    missing: int
-    gaps: int
-    unreadable: int
-    reconnects: int
-    resets: int
-    has_drained: bool
-    silent: tuple[str, ...]
-    hub_rss_mb: float
-    board_cpu_ms_per_s: float
-    board_starved_ms_per_s: float
-    hub_cpu_ms_per_s: float
-    supervisor_cpu_ms_per_s: float
-    processors: int
-    load: float
-
-    @property
-    def is_whole(self) -> bool:
-        """Whether everything arrived, from every board."""
-        return self.has_drained and not (self.missing or self.gaps or self.unreadable or self.silent)
-
-    @property
-    def is_late(self) -> bool:
-        """Whether the machine was too busy for the rate that was asked for."""
-        return self.taken < self.due * (100 - _LATE_PERCENT) / 100
-
-    @property
-    def cost_ms_per_s(self) -> float:
-        """Processor for one board each second, everything included."""
-        return self.board_cpu_ms_per_s + self.hub_cpu_ms_per_s + self.supervisor_cpu_ms_per_s
 
 
 async def run(folder: Path, count: int, interval_ms: int, seconds: float, report: Report) -> Outcome:
@@ -122,7 +60,7 @@ async def run(folder: Path, count: int, interval_ms: int, seconds: float, report
     _allow_files((count + 1) * _FILES_PER_BOARD + 256)
     spec = board_in_shape(_BOARD, None)
     program = await asyncio.to_thread(micropython.find_or_install, report)
-    keys = await _make_devices(folder / "hub", count + 1)
+    keys = await make_devices(folder / "hub", count + 1)
     async with AsyncExitStack() as stack:
         hub = await stack.enter_async_context(process.running(folder / "hub"))
         report("flashing one board with mpremote")
@@ -130,14 +68,14 @@ async def run(folder: Path, count: int, interval_ms: int, seconds: float, report
             "sample_interval_ms": interval_ms,
             "batch": {"age_ms": min(_BATCH_AGE_MS, int(seconds * 1000 / _BATCHES_MIN))},
         }
-        await _flash_template(folder, spec, program, hub.port, keys[_TEMPLATE], rhythm, report)
+        await flash_template(folder, spec, program, hub.port, keys[TEMPLATE], rhythm, report)
         report(f"stamping {count} images")
-        shape = _shape(spec)
-        await asyncio.to_thread(_stamp, folder, shape, keys)
+        shape = shape_of(spec)
+        await asyncio.to_thread(stamp, folder, shape, keys)
         boards = [
             EmulatedBoard(
-                _home(folder, number),
-                _name(number),
+                home_of(folder, number),
+                name_of(number),
                 shape,
                 program,
                 ("127.0.0.1", hub.port),
@@ -293,129 +231,6 @@ class _Fleet:
             if message.device_id in by_device:
                 by_device[message.device_id].append(message)
         return [judge(name, messages, tails[name]) for name, messages in by_device.items()]
-
-
-def lines(outcome: Outcome) -> list[str]:
-    """Return what came of it, for people."""
-    cost_ms = outcome.cost_ms_per_s
-    found = [
-        f"{outcome.boards} boards, one reading every {outcome.interval_ms} ms, {outcome.seconds:.0f} s"
-        f" after {outcome.started_in_s:.0f} s until all were on",
-        f"{outcome.conversions} readings begun, {outcome.records} records in {outcome.messages} messages at the hub,"
-        f" {outcome.duplicates} of them twice",
-        f"missing {outcome.missing}, gaps {outcome.gaps}, reported lost {outcome.lost_reported},"
-        f" still waiting {outcome.waiting}, connected again {outcome.reconnects}, resets {outcome.resets}",
-        f"processor each second: a board {outcome.board_cpu_ms_per_s:.2f} ms, the hub for it"
-        f" {outcome.hub_cpu_ms_per_s:.2f} ms, the emulator {outcome.supervisor_cpu_ms_per_s:.2f} ms; so"
-        f" {outcome.processors * 1000 / max(cost_ms, 0.01):.0f} would take all of this machine",
-        f"a board waited {outcome.board_starved_ms_per_s:.0f} ms each second for a processor (load {outcome.load:.1f}"
-        f" on {outcome.processors}); the hub took {outcome.hub_rss_mb:.0f} MB",
-    ]
-    if outcome.is_late:
-        found.append(
-            f"THE MACHINE WAS TOO BUSY: {outcome.taken} readings of {outcome.due} were taken in time; this is no"
-            f" measurement of {outcome.boards} boards at that rate"
-        )
-    if outcome.silent:
-        found.append(f"never heard of: {', '.join(outcome.silent[:10])}")
-    return found
-
-
-async def _make_devices(data: Path, count: int) -> list[str]:
-    """Make devices in the hub's folder and return their keys."""
-    hub = Hub(data)
-    await hub.start()
-    try:
-        return [hub.devices.create(_name(number)).primary_key for number in range(count)]
-    finally:
-        await hub.stop()
-
-
-async def _flash_template(
-    folder: Path, spec: Board, program: Path, port: int, key: str, rhythm: dict[str, Any], report: Report
-) -> None:
-    home = _home(folder, _TEMPLATE)
-    name = _name(_TEMPLATE)
-    config = spec.device_config(
-        device=name,
-        hub_host="localhost",
-        hub_port=port,
-        status_interval_ms=0,  # nobody looks at their screens
-        idle_wait_ms=1000,  # nor types Ctrl-C: turning ten times a second is most of what an idle board costs
-        wifi=[{"ssid": _SSID}],
-        **rhythm,
-    )
-    ca_der = base64.b64encode(_ca_der(folder / "hub" / "ca.pem")).decode()
-    identity: dict[str, Any] = {
-        "device_id": name,
-        "key": key,
-        "ca_der": ca_der,
-        "wifi_passwords": {_SSID: "any"},
-    }
-    board = EmulatedBoard(home, name, _shape(spec), program, ("127.0.0.1", port))
-    try:
-        await board.power_on()
-        tree = await asyncio.to_thread(firmware.build, folder / "firmware", report)
-        await asyncio.to_thread(install, str(board.serial_port), tree, config, identity, report)
-    finally:
-        await board.close()
-
-
-def _shape(spec: Board) -> BoardShape:
-    """Return the board's shape with a file system no larger than it needs, which lies last."""
-    shape = board_shape(spec)
-    storage = shape.partition("vfs")
-    small = dataclasses.replace(storage, size=min(storage.size, _STORAGE_BYTES))
-    rows = tuple(small if row is storage else row for row in shape.partitions)
-    return dataclasses.replace(shape, partitions=rows, flash_bytes=small.offset + small.size)
-
-
-def _stamp(folder: Path, shape: BoardShape, keys: list[str]) -> None:
-    """Write the images of all boards but the first from that of the first."""
-    image = bytearray((_home(folder, _TEMPLATE) / IMAGE).read_bytes())
-    queue = shape.partition("queue")
-    # The first one may have begun its ring before its power went.
-    image[queue.offset : queue.offset + queue.size] = b"\xff" * queue.size
-    name, key = _name(_TEMPLATE).encode(), json.dumps(keys[_TEMPLATE]).encode()
-    places = {part: _places(image, part) for part in (name, key)}
-    if not all(places.values()):
-        raise UserError("name and key cannot be found in the flash of the first board: the file system has changed")
-    for number in range(1, len(keys)):
-        home = _home(folder, number)
-        home.mkdir(parents=True, exist_ok=True)
-        for part, written in ((name, _name(number).encode()), (key, json.dumps(keys[number]).encode())):
-            assert len(part) == len(written)
-            for place in places[part]:
-                image[place : place + len(part)] = written
-        path = home / IMAGE
-        path.touch(mode=0o600)
-        with path.open("r+b") as file:
-            file.truncate(shape.flash_bytes)
-            for row in shape.partitions:
-                if row.label != "factory":  # the firmware's share is empty, and stays a hole
-                    file.seek(row.offset)
-                    file.write(memoryview(image)[row.offset : row.offset + row.size])
-        describe_image(home, shape)
-
-
-def _places(image: bytearray, part: bytes) -> list[int]:
-    found, at = [], image.find(part)
-    while at >= 0:
-        found.append(at)
-        at = image.find(part, at + 1)
-    return found
-
-
-def _ca_der(path: Path) -> bytes:
-    return ssl.PEM_cert_to_DER_cert(path.read_text(encoding="ascii"))
-
-
-def _name(number: int) -> str:
-    return f"board-{number:04}"
-
-
-def _home(folder: Path, number: int) -> Path:
-    return folder / "boards" / _name(number)
 
 
 def _cpu_s(pid: int) -> float:

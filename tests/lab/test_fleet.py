@@ -1,6 +1,7 @@
 """Several real MicroPython processes at one hub process over TLS; the long run is `fieldpost emulate --boards N`."""
 
 import asyncio
+import dataclasses
 import json
 import os
 import subprocess
@@ -9,7 +10,7 @@ import sys
 import pytest
 
 from host_tools.errors import UserError
-from host_tools.lab import fleet
+from host_tools.lab import fleet, fleet_outcome
 
 
 def emulate(*arguments, **environment):
@@ -23,7 +24,14 @@ def test_every_reading_of_every_board_arrives(tmp_path):
     assert outcome.is_whole, (outcome, said)
     assert outcome.boards == 6 and outcome.conversions >= 6 * 8 and outcome.records > outcome.conversions
     assert (outcome.missing, outcome.gaps, outcome.resets) == (0, 0, 0) and outcome.has_drained
-    assert "missing 0, gaps 0" in "\n".join(fleet.lines(outcome))
+    assert "missing 0, gaps 0" in "\n".join(fleet_outcome.lines(outcome))
+    assert outcome.board_cpu_ms_per_s > 0 and outcome.cost_ms_per_s >= outcome.board_cpu_ms_per_s
+    assert outcome.due >= 6 * 10 and 0 < outcome.taken <= outcome.conversions
+    late = dataclasses.replace(outcome, taken=outcome.due * 97 // 100)
+    assert late.is_late and late.is_whole, "being late loses nothing, and is told"
+    assert f"THE MACHINE WAS TOO BUSY: {late.taken} readings of {late.due}" in fleet_outcome.lines(late)[-1]
+    punctual = dataclasses.replace(outcome, taken=outcome.due)
+    assert not punctual.is_late and "TOO BUSY" not in "\n".join(fleet_outcome.lines(punctual))
     names = sorted(path.name for path in (tmp_path / "boards").iterdir())
     assert names == [f"board-{number:04}" for number in range(7)]
 
@@ -53,5 +61,5 @@ def test_a_fleet_from_the_command_line(tmp_path):
     shown = emulate("--boards", "2", "--for", "2s", "--json", env={**os.environ, "XDG_STATE_HOME": str(tmp_path)})
     assert shown.returncode == 0, shown.stderr
     outcome = json.loads(shown.stdout.splitlines()[-1])
-    assert outcome["ok"] and outcome["boards"] == 2 and outcome["missing"] == 0
+    assert outcome["ok"] and outcome["boards"] == 2 and outcome["missing"] == 0 and outcome["late"] in (False, True)
     assert not list((tmp_path / "fieldpost" / "fleet").iterdir())
