@@ -110,7 +110,7 @@ def make_job(name: str, where: Where, who: Who, what: What, settings: Settings) 
     keeps = who.device is None and who.identity is None and settings.path is None
     hub = _local_hub(settings, keeps)
     if who.device is not None:
-        known = _identity(who.device, settings, hub)
+        known = _identity(who.device, settings, hub, not what.dry_run)
         if not settings.networks:
             raise UserError(
                 "no Wi-Fi network is named: write one into fieldpost.toml under [wifi], or make that file with "
@@ -141,10 +141,13 @@ def emulated_boards() -> tuple[Path, ...]:
     return tuple(sorted(folder.iterdir())) if folder.is_dir() else ()
 
 
-def _identity(device: str, settings: Settings, hub: LocalHub | None) -> dict[str, Any]:
-    """Return the identity of a device by its name: from the inventory, or from the local hub."""
+def _identity(device: str, settings: Settings, hub: LocalHub | None, notes: bool) -> dict[str, Any]:
+    """Return the identity of a device by its name: from the inventory, or from the local hub.
+
+    notes: whether a device that the inventory does not know yet goes there.
+    """
     host = settings.hub_host if hub is None else hub.host
-    entry = inventory().get(names.check_name(device))
+    known = entry = inventory().get(names.check_name(device))
     folder = settings.path.parent if settings.path is not None else Path()
     secrets = read_secrets(folder)
     proof: dict[str, str] = secrets.for_broker(device) if settings.kind == PLAIN else {}
@@ -158,6 +161,8 @@ def _identity(device: str, settings: Settings, hub: LocalHub | None) -> dict[str
             )
         else:
             entry = Entry(device, hub.host, KEY, key=hub.key(device))
+            if notes and known is None:
+                inventory().add(entry)
     passwords = secrets.for_networks(settings.networks)
     return {**identity(entry, _roots(settings, hub), passwords), **proof}
 

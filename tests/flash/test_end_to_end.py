@@ -95,7 +95,10 @@ async def test_from_nothing_to_a_reading_and_again(bench: Bench, tmp_path: Path,
 
         code, out, err = await bench.fieldpost(*words, "--json")
         assert code == 0, err
-        assert json.loads(out)["outcome"].startswith("shed-1: reading "), out
+        outcome = json.loads(out)["outcome"]
+        assert outcome.startswith("shed-1: reading "), out
+        code, out, err = await bench.fieldpost("provision", "--list", "--json")
+        assert [(row["device"], row["outcome"]) for row in json.loads(out)] == [("shed-1", outcome)], err
         assert board.board is not None
         assert board.board.status["boot"] >= 1
         before = bench.readings("shed-1")

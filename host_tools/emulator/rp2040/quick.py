@@ -24,8 +24,8 @@ from host_tools.toolchain import cache
 from host_tools.toolchain.process import ProgramFailed, run
 
 _NATIVE = "rp2040py.native"
-_ROOM = "engine_room"
-_SOURCE = Path(__file__).with_name(f"{_ROOM}.pyx")
+_ROOM = f"{__package__}.engine_room"
+_SOURCE = Path(__file__).with_name("engine_room.pyx")
 _FLAGS = ("-O2", "-DNDEBUG", "-fPIC", "-shared", "-w")
 _COMPILE_S_MAX = 900.0  # 50 s of one free core in all
 
@@ -101,7 +101,7 @@ def _compile(native: Path, compiler: str, work: Path) -> None:
     headers = Path(sysconfig.get_path("include"))
     if not (headers / "Python.h").is_file():
         raise ProgramFailed("cc", f"Python's headers are not in {headers} (package python3-dev)")
-    room = work / f"{_ROOM}.c"
+    room = work / f"{_SOURCE.stem}.c"
     roots = ("-I", native.parent.parent)
     run([sys.executable, "-m", "cython", "-3", *roots, _SOURCE, "-o", room], _COMPILE_S_MAX)
     sources = [room, *sorted(native.glob("_*.c"))]
