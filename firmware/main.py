@@ -20,6 +20,14 @@ def settings_and_identity():
     return config.load("/config.json", "/identity.json")
 
 
+def free_heap(port, is_first):
+    """Let code run in flash where the board can; it runs from the heap as well."""
+    try:
+        port.move_to_flash(is_first)
+    except (OSError, ConfigError) as error:
+        log("code stays on the heap: %s" % error)
+
+
 def main():
     gc.threshold(16_384)  # collect early: garbage between what stays would break the heap into pieces
     try:
@@ -32,12 +40,18 @@ def main():
     from fieldpost.lighten import lighten
     from fieldpost.modules import unload
 
-    unload("fieldpost.config")  # its checks have done their work
     port = open_port(settings, identity)
+    unload("fieldpost.config")  # its checks have done their work
+    unload("fieldpost.shapes")
     try:
+        __import__("fieldpost.hubs." + settings["hub"]["dialect"])
+        free_heap(port, True)
         device = Device(settings, identity, port, log)
         settings = identity = None  # certificates and keys are where they are needed
         lighten()
+        free_heap(port, False)
+        for name in ("code_in_flash", "objects_in_flash", "lent_blocks", "heap"):
+            unload("fieldpost.ports." + name)
         del lighten, unload
         device.run()
     except Exception as error:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import ctypes
 import fcntl
 import os
 import resource
@@ -9,12 +10,33 @@ import signal
 import socket
 import struct
 import termios
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 _MESSAGE_BYTES_MAX = 1024
 _MESSAGES_AT_ONCE = 16  # then other boards have their turn
 _BACKGROUND_NICE = 10
+
+
+_ADDR_NO_RANDOMIZE = 0x0040000  # sys/personality.h
+_ASK = 0xFFFFFFFF
+_libc = ctypes.CDLL(None)
+
+
+@contextlib.contextmanager
+def _fixed_addresses() -> Iterator[None]:
+    """Let what is started meanwhile find its heap at the same address every time, as on a chip, if the system lets us.
+
+    Where it does not, a board writes more of its flash when it starts.
+    """
+    before = _libc.personality(_ASK)
+    if before != -1:
+        _libc.personality(before | _ADDR_NO_RANDOMIZE)
+    try:
+        yield
+    finally:
+        if before != -1:
+            _libc.personality(before)
 
 
 class ChipProcess:
@@ -48,7 +70,7 @@ class ChipProcess:
         self._socket.setblocking(False)
         theirs.setblocking(False)  # belongs to the open socket, so the interpreter inherits it
         self._loop.add_reader(self._socket.fileno(), self._readable)
-        with theirs:
+        with theirs, _fixed_addresses():
             self.pid = os.posix_spawn(
                 program,
                 # Not -m: the interpreter handles Ctrl-C only for -c and for files.

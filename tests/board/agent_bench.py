@@ -33,13 +33,14 @@ async def board_with_agent(
     port: int,
     who: dict[str, Any],
     hub: dict[str, Any] | None = None,
+    kind: str = "emulator",
     **settings: Any,
 ) -> AsyncIterator[EmulatedBoard]:
     """Give a board that has been flashed and runs. port: of 127.0.0.1, where every name leads.
 
-    who: its identity.json. hub: changes to the configuration's `hub`, as settings are to the rest.
+    who: its identity.json. kind: of board. hub: changes to the configuration's `hub`, as settings are to the rest.
     """
-    spec = boards.load("emulator")
+    spec = boards.load(kind)
     config = spec.device_config(
         device=who["device_id"], hub_host="localhost", hub_port=port, sample_interval_ms=100, wifi=[{"ssid": SSID}]
     )

@@ -75,7 +75,7 @@ def test_every_module_still_compiles_and_names_are_few(tmp_path):
     from host_tools.toolchain import firmware
 
     tree = firmware.build(tmp_path / "tree", lambda line: None)
-    assert not [path for path in tree.rglob("*") if path.is_file() and path.suffix not in (".mpy", ".py")]
+    assert not [path for path in tree.rglob("*") if path.is_file() and path.suffix not in (".mpy", ".py", ".bin")]
     texts = [path.read_text() for path in (tmp_path / "tree-sources" / "fieldpost").rglob("*.mpy")]
     from host_tools.toolchain.short_names import private_names
 

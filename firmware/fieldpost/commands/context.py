@@ -2,7 +2,7 @@
 
 
 class Context:
-    """outputs, ring: see those modules; ring is the one of the readings.
+    """outputs: see that module. ring: the one of the readings; its pending, lost, damaged and next_number are counts.
 
     agent: last_reading and reading_schema. about(): pairs that describe the device as it is now.
     settings(): the settings, see that module.

@@ -28,6 +28,9 @@ class Board:
         self._time_question = None  # what is under way
         self.network = Wifi(config["wifi"], identity["wifi_passwords"], self.wifi_reconnects)
 
+    def move_to_flash(self, is_first):
+        """Take what modules do not change off the heap, where a port can."""
+
     def files_region(self):
         """Return a region in files, for a board whose flash has no room set apart."""
         from fieldpost.ports.files_region import FilesRegion  # takes memory, and few boards need it

@@ -7,6 +7,8 @@ from micropython import const
 _BLOCK_BYTES = const(4096)
 _PAGE_BYTES = const(256)
 
+_flash.map_into_memory(0x1000_0000, 1 << 24)  # XIP_BASE
+
 
 class Flash:
     def __init__(self, start=-1, len=-1):
