@@ -20,6 +20,16 @@ def settings_and_identity():
     return config.load("/config.json", "/identity.json")
 
 
+def lasting_modules(hub):
+    """Return the names of what the device would load a little later and keep: now it can go to flash with the rest."""
+    names = ["hubs." + hub["dialect"]]
+    if hub["methods"]:
+        names.append("hubs.azure_methods")
+    if hub["twin"]:
+        names += ["hubs.azure_twin", "commands.kept_settings"]
+    return names
+
+
 def free_heap(port, is_first):
     """Let code run in flash where the board can; it runs from the heap as well."""
     try:
@@ -44,7 +54,8 @@ def main():
     unload("fieldpost.config")  # its checks have done their work
     unload("fieldpost.shapes")
     try:
-        __import__("fieldpost.hubs." + settings["hub"]["dialect"])
+        for name in lasting_modules(settings["hub"]):
+            __import__("fieldpost." + name)
         free_heap(port, True)
         device = Device(settings, identity, port, log)
         settings = identity = None  # certificates and keys are where they are needed

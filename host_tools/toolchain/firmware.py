@@ -52,8 +52,12 @@ _LEFT_BEHIND = (
 # These are never unloaded, so that their functions may lie in flash as a whole.
 _LASTING = (
     CORE,
+    "fieldpost.commands.kept_settings",
     "fieldpost.hubs.azure",
+    "fieldpost.hubs.azure_methods",
+    "fieldpost.hubs.azure_twin",
     "fieldpost.hubs.plain",
+    "fieldpost.hubs.properties",
     "fieldpost.ports.block_region",
     "fieldpost.ports.board",
     "fieldpost.ports.stored_text",

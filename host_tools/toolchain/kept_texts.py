@@ -37,7 +37,7 @@ def kept_or_made(sources: Mapping[str, Path], variant: str, make: Callable[[], d
 
 def _key(sources: Mapping[str, Path], variant: str) -> str:
     digest = hashlib.sha256(f"{variant} {sys.version}".encode())
-    tools = {f"tool {path.name}": path for path in _TOOLS.glob("*.py")}
+    tools = {f"tool {path.name}": path for path in (*_TOOLS.glob("*.py"), *_TOOLS.glob("*.txt"))}
     for name, path in sorted((tools | dict(sources)).items()):
         content = path.read_bytes()
         digest.update(f"\n{name} {len(content)}\n".encode())

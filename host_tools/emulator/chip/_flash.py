@@ -11,9 +11,6 @@ SECTOR_BYTES = const(4096)
 _READ_BYTES = const(256)
 _WEAR = const(4096)
 _SECTORS = const(64)
-_PROT_READ = const(1)
-_MAP_SHARED = const(1)
-_MAP_FIXED_NOREPLACE = const(0x10_0000)
 
 
 _image = open(_wire.config["image"], "r+b")
@@ -50,13 +47,8 @@ def read(offset, buffer):
 
 # Let programs read the chip at `address` and after it, over and over, as a chip does that has fewer address lines.
 def map_into_memory(address, size):
-    import ffi
-
-    mmap = ffi.open("libc.so.6").func("L", "mmap", "LLiiil")
-    step = _wire.config["flash_bytes"]
-    for start in range(address, address + size, step):
-        if mmap(start, step, _PROT_READ, _MAP_SHARED | _MAP_FIXED_NOREPLACE, _image.fileno(), 0) != start:
-            raise OSError("cannot map the flash at 0x%x" % start)
+    for start in range(address, address + size, len(_cells)):
+        _wire.map_file(_image, start)
 
 
 # Program inside one page. What asks for more than clearing bits is for the supervisor to judge.

@@ -20,7 +20,9 @@ _HEAP_PEAK = const(28)
 _HEAP_MEASURED = const(44)
 _ENOMEM = const(12)
 _PROT_READ_WRITE = const(3)
+_PROT_READ = const(1)
 _MAP_SHARED = const(1)
+_MAP_FIXED_NOREPLACE = const(0x10_0000)
 _PR_SET_PDEATHSIG = const(1)
 _SIGKILL = const(9)
 _SIG_BLOCK = const(0)
@@ -148,10 +150,13 @@ def reset(kind, ms=0):
 # Memory that both sides see
 
 
-# Map a file whole; return its address and its size.
-def map_file(file):
+# Map a file whole; return its address and its size. At an address that is asked for it can only be read.
+def map_file(file, wanted=None):
     size = file.seek(0, 2)
-    address = _mmap(None, size, _PROT_READ_WRITE, _MAP_SHARED, file.fileno(), 0)
+    access, flags = _PROT_READ_WRITE, _MAP_SHARED
+    if wanted is not None:
+        access, flags = _PROT_READ, _MAP_SHARED | _MAP_FIXED_NOREPLACE
+    address = _mmap(wanted, size, access, flags, file.fileno(), 0)
     if address & 0xFFF:
         raise OSError(_ENOMEM)  # MAP_FAILED, -1
     return address, size
