@@ -192,7 +192,10 @@ class PahoLink:
         else:
             self._has_more = True
         if self._state == _OPEN:
-            self._check(client.loop_misc, "no PINGRESP within %d s" % self._keepalive_s)
+            words = "no PINGRESP within %d s" % self._keepalive_s
+            self._check(client.loop_misc, words)
+            if self._state == _OPEN and client.socket() is None:
+                self._fail(words)  # paho looks twice, and does not say so when it is the first look that closes
 
     def _check(self, act, words="connection lost"):
         """Let paho act; end the connection if it says so, or if the bytes beneath it stopped flowing."""
