@@ -185,9 +185,8 @@ class Desired:
             except Mismatch as mismatch:
                 self._settle(wish, WAITING, str(mismatch), self._now_ms + DESIRED_WAIT_MS)
                 return
-        wish["due_ms"] = None
-        if not self._submit(word, arguments, (name, wish, None)):
-            wish["due_ms"] = self._now_ms + DESIRED_WAIT_MS  # the queue is full
+        is_taken = self._submit(word, arguments, (name, wish, None))
+        wish["due_ms"] = None if is_taken else self._now_ms + DESIRED_WAIT_MS  # the queue is full
 
     def _submit(self, word, arguments, asked):
         is_taken = self._commands.submit("", word, arguments, None, (self._kept, asked), None, _VIA)

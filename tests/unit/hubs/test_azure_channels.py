@@ -423,6 +423,34 @@ def test_the_twin_waits_for_memory():
     assert device.boot.pins["relay"].edges == [1] and device.twin.last_error == ""
 
 
+def test_memory_that_runs_out_at_work_costs_time_and_nothing_else():
+    device = TwinDevice()
+    device.twin.ready(0)
+    device.step(0)
+    submit = device.boot.commands.submit
+    failures = [MemoryError, MemoryError]
+
+    def scarce(*command):
+        if failures:
+            raise failures.pop()
+        return submit(*command)
+
+    device.boot.commands.submit = scarce
+    device.answer(200, b'{"desired":{"pins":{"relay":1,"led":0},"$version":1}}')
+    assert device.twin.last_error == "the hub's answer about the twin finds no memory"
+    reported = {}
+    for now_ms in range(0, 10 * TWIN_RETRY_MS, 1000):
+        for topic, body in device.step(now_ms):
+            if "/GET/" in topic:
+                device.answer(200, b'{"desired":{"pins":{"relay":1,"led":0},"$version":1}}')
+            else:
+                device.answer(204)
+                reported = json.loads(body)["pins"]
+    assert [reported[name]["status"] for name in ("relay", "led")] == ["done", "done"]
+    assert device.boot.pins["relay"].edges == [1] and device.boot.pins["led"].edges == [0]
+    assert len(device.boot.answers) == 2, "each acts once"
+
+
 def test_a_connection_that_goes_takes_nothing_with_it():
     device = TwinDevice()
     device.twin.ready(0)
