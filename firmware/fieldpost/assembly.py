@@ -219,13 +219,9 @@ class Device:
         return channels
 
     def _make_twin(self, channel):
-        from fieldpost.commands.desired import Desired
-        from fieldpost.facts import facts
-        from fieldpost.hubs.azure_twin_requests import TwinRequests
+        from fieldpost.late_assembly import make_twin
 
-        about, pins = self._about, self.config["pins"]
-        model = Desired(self.commands, self.outputs, pins, self.settings, lambda: facts(self, about()), channel)
-        return TwinRequests(channel, model)
+        return make_twin(self, channel, self._about)
 
     def _make_led(self, settings):
         from fieldpost.status_led import StatusLed, state_of
@@ -245,39 +241,9 @@ class Device:
         self.settings = KeptSettings(self._make_settings, is_stored)
 
     def _make_settings(self):
-        from fieldpost.commands.settings import Settings
+        from fieldpost.late_assembly import make_settings
 
-        batch = self.config["batch"]
-        defaults = {
-            "sample_interval_ms": self.config["sample_interval_ms"],
-            "batch_records": batch["records_max"],
-            "batch_age_ms": batch["age_ms"],
-            "thresholds": {},
-            "sensors": {},
-        }
-        return Settings(
-            self._settings_store,
-            defaults,
-            self._apply,
-            self._progress,
-            {sampler.name: not sampler.is_spare for sampler in self.agent.samplers},
-            self.config["trial_s"] * 1000,
-        )
-
-    def _apply(self, settings):
-        """Take settings (see commands.settings) as they hold from now on."""
-        self.agent.set_rhythm(settings["sample_interval_ms"], settings["sensors"])
-        if settings["thresholds"] or self.agent.thresholds is not None:
-            from fieldpost.thresholds import Thresholds
-
-            if self.agent.thresholds is None:
-                self.agent.thresholds = Thresholds()
-            self.agent.thresholds.set(settings["thresholds"])
-        self._readings_lane.set_batch(settings["batch_records"], settings["batch_age_ms"])
-
-    def _progress(self):
-        """Return how many readings were taken and how many were confirmed since the boot."""
-        return self.agent.readings_taken, self._readings_lane.acked_records
+        return make_settings(self, self._settings_store, self._readings_lane)
 
     def _user_words(self):
         try:

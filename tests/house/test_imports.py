@@ -38,14 +38,14 @@ FIRMWARE = {
     "health": _GROUND,
     "thresholds": _GROUND | {"records"},
     "status_led": _GROUND,
-    "facts": _GROUND,
     "agent": _CORE,
     "links": _GROUND,
     "sensors": _GROUND,
     # A port gives the flash; what a flash region is, the ring says. It asks for names as the link does.
     "ports": _GROUND | {"ring.region", "links.dns"},
     # The one place that knows both sides.
-    "assembly": _CORE | {"agent", "facts", "identity", "links", "sensors", "ports"},
+    "assembly": _CORE | {"agent", "identity", "late_assembly", "links", "sensors", "ports"},
+    "late_assembly": _CORE,
     "identity": _CORE | {"links", "roots"},
     "roots": _GROUND | {"commands"},
     # Takes from a built device what only its start needed.

@@ -8,8 +8,6 @@ from fieldpost import compat
 from fieldpost.commands.vocabulary import put_shapes_away
 from fieldpost.modules import unload
 
-_RULES = "fieldpost.commands.settings"
-
 
 class KeptSettings:
     """make(): loads the rules and returns Settings. is_stored: whether some were changed ever, and are applied now."""
@@ -45,5 +43,6 @@ class KeptSettings:
                 self._memory = settings.memory()
                 self._settings = None
                 if compat.is_micropython:
-                    unload(_RULES)
+                    unload("fieldpost.commands.settings")
+                    unload("fieldpost.late_assembly")
                     put_shapes_away()

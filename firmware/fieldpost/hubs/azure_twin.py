@@ -117,5 +117,5 @@ class Twin:
     def _put_away(self):
         self._requests = None
         if compat.is_micropython:
-            for name in ("hubs.azure_twin_requests", "hubs.property_bag", "commands.desired", "facts"):
+            for name in ("hubs.azure_twin_requests", "hubs.property_bag", "commands.desired", "late_assembly"):
                 unload("fieldpost." + name)
