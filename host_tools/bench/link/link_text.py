@@ -50,7 +50,7 @@ With a window of {window} and a round trip of 50 ms no more than {bound} message
 
 - Heap on MicroPython: at its highest {peak:.0f} KiB of {heap:.0f} KiB, garbage included; {grown} bytes more held at
   the end of a backlog than at its beginning. The smallest heap in which all of this runs, each module by itself:
-  {smallest} (these builds keep TLS memory outside; on a Pico W it takes 26 KB more).
+  {smallest}. (These builds keep TLS memory outside; on a Pico W it takes 26 KB more.)
 - On the wire: {wire:g} bytes towards the hub for a reading, handshake and TLS included.
 - After a restart of the hub a reading of the device is stored {reconnect:.2f} s after the hub is back, median of
   {restarts}; the slowest took {slowest:.2f} s (target: {reconnect_target:g} s).
@@ -123,6 +123,11 @@ def _units(contestant: str) -> tuple[str, ...]:
 
 
 def _smallest(figures: Figures) -> str:
-    narrow = figures.smallest_heap_bytes_32_bit
-    boards = "" if narrow is None else f", {narrow // 1024} KiB with words of 4 bytes, as boards have them"
-    return f"{figures.smallest_heap_bytes // 1024} KiB with words of 8 bytes{boards}"
+    on_heap = _both(figures.smallest_heap_bytes, figures.smallest_heap_bytes_32_bit)
+    in_rom = _both(figures.smallest_heap_bytes_in_rom, figures.smallest_heap_bytes_in_rom_32_bit)
+    return f"{in_rom} with the modules in ROM, as a Pico W has them in flash; {on_heap} with the modules on it"
+
+
+def _both(wide: int, narrow: int | None) -> str:
+    boards = "" if narrow is None else f" (as boards have them, of 4 bytes: {narrow // 1024} KiB)"
+    return f"{wide // 1024} KiB where words have 8 bytes{boards}"

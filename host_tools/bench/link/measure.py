@@ -29,7 +29,7 @@ from host_tools.errors import UserError
 from host_tools.hub import Hub, process, read_messages
 from host_tools.hub.process import HubProcess
 from host_tools.hub.store import database, events
-from host_tools.toolchain import firmware, umqtt
+from host_tools.toolchain import firmware, romfs, umqtt
 from host_tools.toolchain.micropython import find_or_install_narrow
 
 ROUND_TRIPS_MS: Final = (0, 50, 200)
@@ -74,8 +74,8 @@ class Rates:
 class Figures:
     """rates: by round trip in ms, then contestant. heap_peak_bytes: on MicroPython, garbage included, of a heap of
     HEAP_BYTES; heap_grown_bytes: held more at the end of a backlog than at its beginning, at the most.
-    smallest_heap_bytes: of those tried, the smallest in which a backlog is drained; also with words of 4 bytes, as
-    boards have them, if such an interpreter runs here.
+    smallest_heap_bytes: of those tried, the smallest in which a backlog is drained; in_rom: with the modules in ROM, as
+    a Pico W has them in flash; 32_bit: with words of 4 bytes, as boards have, if such an interpreter runs here.
     wire_bytes_per_reading: all TCP payload towards the hub, TLS and handshake included, batched. reconnect_s: from the
     hub's return to the first reading that it stores."""
 
@@ -84,6 +84,8 @@ class Figures:
     heap_grown_bytes: int
     smallest_heap_bytes: int
     smallest_heap_bytes_32_bit: int | None
+    smallest_heap_bytes_in_rom: int
+    smallest_heap_bytes_in_rom_32_bit: int | None
     wire_bytes_per_reading: float
     readings_per_message: float
     reconnect_s: list[float]
@@ -123,6 +125,8 @@ def as_json(figures: Figures) -> dict[str, Any]:
         "heap_grown_bytes": figures.heap_grown_bytes,
         "smallest_heap_bytes": figures.smallest_heap_bytes,
         "smallest_heap_bytes_32_bit": figures.smallest_heap_bytes_32_bit,
+        "smallest_heap_bytes_in_rom": figures.smallest_heap_bytes_in_rom,
+        "smallest_heap_bytes_in_rom_32_bit": figures.smallest_heap_bytes_in_rom_32_bit,
         "wire_bytes_per_reading": figures.wire_bytes_per_reading,
         "readings_per_message": figures.readings_per_message,
         "reconnect_s": round(statistics.median(figures.reconnect_s), 2),
@@ -149,6 +153,7 @@ class _Bench:
         self._address = f"127.{random.randint(1, 254)}.{random.randint(0, 255)}.{random.randint(2, 254)}"
         self._data = folder / "hub"
         self._image = folder / "image"
+        self._rom = folder / "rom.img"
         self._readings = folder / "readings"
         self._key = self._ca = ""
         self._heap_peak = self._heap_grown = 0
@@ -187,9 +192,12 @@ class _Bench:
             way.round_trip_s = 0.0
             self._report("the smallest heap", 0.9)
             smallest = await self._smallest_heap(self._micropython)
-            smallest_narrow = None
+            smallest_in_rom = await self._smallest_heap(self._micropython, in_rom=True)
+            smallest_narrow = smallest_narrow_in_rom = None
             with contextlib.suppress(UserError):  # some machines run no 32-bit programs
-                smallest_narrow = await self._smallest_heap(find_or_install_narrow(lambda line: None))
+                narrow = find_or_install_narrow(lambda line: None)
+                smallest_narrow = await self._smallest_heap(narrow)
+                smallest_narrow_in_rom = await self._smallest_heap(narrow, in_rom=True)
         reconnect_s = []
         for turn in range(effort.restarts):
             self._report("restarts of the hub", 0.9 + turn / effort.restarts * 0.1)
@@ -202,6 +210,8 @@ class _Bench:
             self._heap_grown,
             smallest,
             smallest_narrow,
+            smallest_in_rom,
+            smallest_narrow_in_rom,
             round(statistics.median(self._wire), 1),
             round(statistics.median(self._per_message), 1),
             reconnect_s,
@@ -225,6 +235,10 @@ class _Bench:
         for name in ("drain", "one_by_one", "ussl"):
             text = (_PROGRAMS / f"{name}.py").read_text(encoding="utf-8")
             firmware.compile_module(text, self._programs / f"{name}.mpy", Path(f"{name}.mpy"), self._folder / "sources")
+        rom = self._folder / "rom"
+        shutil.copytree(self._tree, rom)
+        shutil.copytree(self._programs, rom / "programs")
+        self._rom.write_bytes(romfs.image(rom))
         connection = f"HostName={self._address};DeviceId={_DEVICE};SharedAccessKey={self._key}"
         _write_private(self._folder / "connection", connection)
 
@@ -290,20 +304,27 @@ class _Bench:
         return await _result(command, environment, self._effort.seconds + _OVERTIME_S)
 
     def _micropython_command(
-        self, program: str, arguments: Path, heap_bytes: int = HEAP_BYTES, micropython: Path | None = None
+        self,
+        program: str,
+        arguments: Path,
+        heap_bytes: int = HEAP_BYTES,
+        micropython: Path | None = None,
+        in_rom: bool = False,
     ) -> tuple[list[str], dict[str, str]]:
+        start = [str(micropython or self._micropython), "-X", f"heapsize={heap_bytes}"]
+        if in_rom:
+            return [*start, str(_PROGRAMS / "in_rom.py"), str(self._rom), program, str(arguments)], {}
         paths = f"{self._tree}:{self._tree / 'lib'}:{self._programs}:.frozen"
-        command = [str(micropython or self._micropython), "-X", f"heapsize={heap_bytes}", "-m", program, str(arguments)]
-        return command, {"MICROPYPATH": paths}
+        return [*start, "-m", program, str(arguments)], {"MICROPYPATH": paths}
 
-    async def _smallest_heap(self, micropython: Path) -> int:
+    async def _smallest_heap(self, micropython: Path, in_rom: bool = False) -> int:
         """Return the bytes of the smallest heap in which a backlog is drained, imports, TLS and batches included."""
         fits, fails = len(_HEAPS_KIB) - 1, -1
         while fits - fails > 1:
             middle = (fits + fails) // 2
             arguments = self._arguments(self._drain(_BATCHED, self._effort.seconds))
             heap_bytes = _HEAPS_KIB[middle] * 1024
-            command, environment = self._micropython_command("drain", arguments, heap_bytes, micropython)
+            command, environment = self._micropython_command("drain", arguments, heap_bytes, micropython, in_rom)
             try:
                 await _result(command, environment, self._effort.seconds + _OVERTIME_S)
                 fits = middle
