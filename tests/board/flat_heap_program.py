@@ -102,6 +102,7 @@ class NoCommands:
 def main(wanted, order):
     clock = Clock(0)
     clock.learn(1795447452123)
+    clock.settle()
     ring = Ring(Memory())
     schemas, timeline = Schemas(), Timeline()
     recorder = Recorder(ring, 1, clock, timeline)

@@ -136,6 +136,7 @@ def test_everything_arrives_at_the_hubs_pace_while_live_readings_flow(order, off
     world = World()
     clock = Clock(0)
     clock.learn(UTC_MS)
+    clock.settle()
     ring = Ring(Memory(SECTORS))
     schemas, timeline = Schemas(), Timeline()
     recorder = Recorder(ring, 1, clock, timeline)
