@@ -17,10 +17,12 @@ from fieldpost.commands.journal import Journal
 from fieldpost.commands.outputs import Outputs
 from fieldpost.commands.vocabulary import Vocabulary, user_words
 from fieldpost.limits import (
+    BATCH_BYTES_MAX,
     BATCH_BYTES_MIN,
     COMMAND_BYTES_MAX,
     GC_THRESHOLD_BYTES,
     INBOUND_BYTES_MAX,
+    RECORD_BYTES_MAX,
     URGENT_WINDOW_BATCHES,
 )
 from fieldpost.links.umqtt import UmqttLink
@@ -42,14 +44,17 @@ class Device:
     """A whole device, ready to run. Raises ConfigError, RegionUnusable or OSError if it cannot be built."""
 
     def __init__(self, config, identity, port, log):
-        self.config = config
+        # Of the configuration only what is needed later: the rest is let go of when all is made.
+        self._sensor = config["sensors"][0]
+        self._board = config["board"]
+        self._status_interval_ms = config["status_interval_ms"]
         self.port = port
         self._log = log
         self._next_status_ms = 0
         self._collects_early = None
         self.clock = Clock(compat.ticks_ms(), getattr(port, "set_time_ms", None))
         # Outputs before whatever may fail: a pin that the agent before this one left on goes to its safe level.
-        pins = config["pins"]
+        pins = self.pins = config["pins"]
         self.outputs = Outputs(pins, {name: _open_pin(pins[name], port) for name in pins}, self.clock.uptime_ms)
         # Needed once: main.py unloads them.
         from fieldpost.identity import make_context, make_dialect
@@ -61,9 +66,16 @@ class Device:
         inbound_bytes = INBOUND_BYTES_MAX if hub["twin"] else COMMAND_BYTES_MAX
         context, roots = make_context(hub, identity, log, port)
         path = dialect.websocket_path if hub["transport"] == "websockets" else None
-        self.link = self._link_class()(dialect, host, port_number, config["keepalive_s"], context, inbound_bytes, path)
+        batch = config["batch"]
+        # A report of the twin, too, is put where batches are.
+        body_bytes = BATCH_BYTES_MAX if hub["twin"] else batch["bytes_max"]
+        self.link = self._link_class()(
+            dialect, host, port_number, config["keepalive_s"], context, inbound_bytes, path, body_bytes
+        )
         region = port.region()
         scratch = memoryview(bytearray(2 * region.page_bytes))
+        if hasattr(region, "share_page"):
+            region.share_page(scratch[region.page_bytes :])  # rings read what was programmed back to it, afterwards
         sectors = config["ring"]
         journal, self.urgent, self.ring = [
             Ring(part, scratch) for part in divide(region, sectors["journal_sectors"], sectors["urgent_sectors"])
@@ -74,10 +86,11 @@ class Device:
         schemas = Schemas()
         timelines = Timeline(), Timeline()
         self.boot = boot
+        record = memoryview(bytearray(RECORD_BYTES_MAX))
         self.agent = Agent(
             config,
-            Recorder(self.ring, boot, self.clock, timelines[0]),
-            Recorder(self.urgent, boot, self.clock, timelines[1]),
+            Recorder(self.ring, boot, self.clock, timelines[0], record),
+            Recorder(self.urgent, boot, self.clock, timelines[1], record),
             self.clock,
             schemas,
             self._make_sensor,
@@ -89,8 +102,8 @@ class Device:
         self._led = None
         if config["status_led"] is not None:
             self._led = self._make_led(config["status_led"])
-        batch = config["batch"]
         self.settings = None
+        self.defaults = config["sample_interval_ms"], batch["records_max"], batch["age_ms"], config["trial_s"] * 1000
         self.context = Context(self.outputs, self.ring, self.agent, self._about, self._open_settings)
         self.commands = Commands(
             Vocabulary(pins, self._user_words() if roots is None else roots.words + tuple(self._user_words())),
@@ -197,10 +210,10 @@ class Device:
 
     def _add_sensors(self):
         """Name the first sensor, and add others."""
-        self.agent.samplers[0].name = self.config["sensors"][0]["driver"]
+        self.agent.samplers[0].name = self._sensor["driver"]
 
     def _make_sensor(self):
-        return Bme280(self.port.i2c(), self.config["sensors"][0]["address"])
+        return Bme280(self.port.i2c(), self._sensor["address"])
 
     def _link_class(self):
         return UmqttLink
@@ -258,7 +271,7 @@ class Device:
             gc.collect()  # free is what could be taken, garbage included
         return (
             ("version", __version__),
-            ("board", self.config["board"]),
+            ("board", self._board),
             ("boot", self.boot),
             ("cause", self._cause),
             ("uptime_s", self.clock.uptime_ms // 1000),
@@ -266,7 +279,7 @@ class Device:
         )
 
     def _report(self):
-        interval_ms = self.config["status_interval_ms"]
+        interval_ms = self._status_interval_ms
         if interval_ms == 0 or self.clock.uptime_ms < self._next_status_ms:
             return
         self._next_status_ms = self.clock.uptime_ms + interval_ms

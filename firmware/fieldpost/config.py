@@ -17,9 +17,11 @@ from fieldpost.limits import (
     CA_BYTES_MAX,
     CERTIFICATE_BYTES_MAX,
     CONFIG_BYTES_MAX,
+    EVENT_TOPIC_BYTES_MAX,
     IDLE_WAIT_MS_LONGEST,
     IDLE_WAIT_MS_MAX,
     JOURNAL_SECTORS_MIN,
+    MESSAGE_ID_BYTES_MAX,
     PIN_NAME_CHARS_MAX,
     PINS_MAX,
     PRIVATE_KEY_BYTES_MAX,
@@ -138,6 +140,13 @@ def _check_proof(identity, hub):
     for character in "+#/":
         if character in identity["device_id"]:
             raise Mismatch("device_id holds %s, which topics of MQTT cannot carry" % character)
+    topic = hub["topics"]["telemetry"].replace("{device_id}", identity["device_id"])
+    size = len(topic.replace("{message_id}", " " * MESSAGE_ID_BYTES_MAX).encode())
+    if size > EVENT_TOPIC_BYTES_MAX:
+        raise Mismatch(
+            "device_id makes a topic of %d bytes out of hub.topics.telemetry: shorten one of them, %d is the most"
+            % (size, EVENT_TOPIC_BYTES_MAX)
+        )
 
 
 def _check_hub(hub):

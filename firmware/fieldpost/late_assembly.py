@@ -10,12 +10,12 @@ def make_settings(device, store, lane):
     """Return the Settings. store: where they are kept. lane: of the readings."""
     from fieldpost.commands.settings import Settings
 
-    agent, config = device.agent, device.config
-    batch = config["batch"]
+    agent = device.agent
+    interval_ms, batch_records, batch_age_ms, trial_ms = device.defaults
     defaults = {
-        "sample_interval_ms": config["sample_interval_ms"],
-        "batch_records": batch["records_max"],
-        "batch_age_ms": batch["age_ms"],
+        "sample_interval_ms": interval_ms,
+        "batch_records": batch_records,
+        "batch_age_ms": batch_age_ms,
         "thresholds": {},
         "sensors": {},
     }
@@ -36,7 +36,7 @@ def make_settings(device, store, lane):
         apply,
         lambda: (agent.readings_taken, lane.acked_records),
         {sampler.name: not sampler.is_spare for sampler in agent.samplers},
-        config["trial_s"] * 1000,
+        trial_ms,
     )
 
 
@@ -48,7 +48,7 @@ def make_twin(device, channel, about):
     model = Desired(
         device.commands,
         device.outputs,
-        device.config["pins"],
+        device.pins,
         device.settings,
         lambda: _facts(device, about()),
         channel,

@@ -140,21 +140,23 @@ DNS_WAIT_MS_MAX = const(12_000)  # leaves the rest of a connection's time to the
 DNS_ANSWER_BYTES_MAX = const(512)  # RFC 1035 section 2.3.4
 PING_TIMEOUT_MS = const(10_000)
 WRITE_STALL_MS_MAX = const(20_000)
-EVENT_TOPIC_BYTES_MAX = const(512)
-OUT_BUFFER_BYTES = const(6_144)
+EVENT_TOPIC_BYTES_MAX = const(384)  # a topic template of 200, a device id of 128, a message id
+MESSAGE_ID_BYTES_MAX = const(48)
+PUBLISH_HEAD_BYTES_MAX = const(EVENT_TOPIC_BYTES_MAX + 8)  # a length of two bytes, the topic's own, a packet id
+OUT_BUFFER_BYTES = const(1_280)  # larger packets leave from where they were made
 # What is left for acknowledgements and pings when publishes have filled the buffer: those of all queued commands
 # and of one chunk read, for an answer is never longer than what it answers.
-OUT_RESERVED_BYTES = const(1_024)
+OUT_RESERVED_BYTES = const(384)
 OUT_PUBLISH_BYTES = const(OUT_BUFFER_BYTES - OUT_RESERVED_BYTES)
 COMMAND_BYTES_MAX = const(2_048)  # a command with its properties; larger messages are refused
 INBOUND_BYTES_MAX = const(4_096)  # where there are twins
-READ_CHUNK_BYTES = const(512)
+READ_CHUNK_BYTES = const(256)
 WEBSOCKET_FRAME_BYTES_MAX = const(4_088)  # with its head one TLS record of a board
 WEBSOCKET_HEAD_BYTES_MAX = const(1_024)  # of the server's answer to the handshake
 MESSAGE_BYTES_MAX = const(262_144)  # where memory is plenty; IoT Hub sends at most 64 KB, no broker needs more
-READS_PER_STEP_MAX = const(8)  # a flood must not keep the sensor waiting
+READS_PER_STEP_MAX = const(16)  # a flood must not keep the sensor waiting
 
 assert DNS_WAIT_MS_MAX < CONNECT_TIMEOUT_MS
 assert BATCH_BYTES_MIN >= BATCH_TAIL_BYTES_MAX + 2 * LOST_RANGE_BYTES_MAX + RECORD_TEXT_BYTES_MAX + 32
-assert OUT_PUBLISH_BYTES >= BATCH_BYTES_MAX + EVENT_TOPIC_BYTES_MAX
+assert BATCH_BYTES_MAX + PUBLISH_HEAD_BYTES_MAX < 1 << 14  # two bytes tell its length (MQTT 3.1.1 section 2.2.3)
 assert OUT_RESERVED_BYTES >= 4 * COMMANDS_QUEUED_MAX + READ_CHUNK_BYTES + 16

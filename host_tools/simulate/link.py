@@ -2,7 +2,14 @@
 
 from typing import Any
 
-from fieldpost.limits import CONNECT_TIMEOUT_MS, OUT_BUFFER_BYTES, PING_TIMEOUT_MS, WRITE_STALL_MS_MAX
+from fieldpost.limits import (
+    BATCH_BYTES_MAX,
+    CONNECT_TIMEOUT_MS,
+    OUT_BUFFER_BYTES,
+    OUT_PUBLISH_BYTES,
+    PING_TIMEOUT_MS,
+    WRITE_STALL_MS_MAX,
+)
 
 from host_tools.simulate.network import Connection, Network, Packet
 from host_tools.simulate.supply import Supply
@@ -24,7 +31,9 @@ class SimulatedLink:
         self._sent_ms = 0
         self._pinged_ms: int | None = None
         self._out: list[tuple[int, Packet]] = []
-        self._out_bytes = 0
+        self._out_bytes = 0  # of small packets
+        self._is_large_taken = False  # a packet that is too long to wait among them waits in its own place
+        self._body = memoryview(bytearray(BATCH_BYTES_MAX))
         self._in: list[Packet] = []
         self.calls = 0
 
@@ -33,8 +42,7 @@ class SimulatedLink:
         self.close()
         self._opened_ms = self._sent_ms = now_ms
         self._pinged_ms = None
-        self._out = []
-        self._out_bytes = 0
+        self._let_out_go()
         self._in = []
         self._supply.spend("connect")
         self._connection = self._network.connect(self._receive_on)
@@ -47,16 +55,19 @@ class SimulatedLink:
         if self._out and self._is_tcp_open and not self._network.is_congested:
             for _, packet in self._out:
                 self._connection.tell_hub(packet)
-            self._out = []
-            self._out_bytes = 0
+            self._let_out_go()
             self._sent_ms = now_ms
         while self._in and self._connection is not None:
             self._handle(self._in.pop(0), handler)
         if self._connection is not None:
             self._check_deadlines(now_ms, handler)
 
-    def publish(self, topic: bytes, payload: memoryview, packet_id: int, dup: bool) -> bool:
-        """Queue a publish whole; False if there is no room now."""
+    def body(self) -> memoryview | None:
+        """Return where to write the next body, None if it could not leave now."""
+        return self._body if self._is_open and not self._is_large_taken else None
+
+    def publish_body(self, topic: bytes, payload: memoryview, packet_id: int, dup: bool) -> bool:
+        """Queue a publish of what was written to `body()`."""
         if not self._is_open:
             return False
         body = bytes(payload)
@@ -118,8 +129,16 @@ class SimulatedLink:
             _, topic, payload, packet_id = packet
             handler.link_message(memoryview(topic), memoryview(payload), packet_id)
 
+    def _let_out_go(self) -> None:
+        self._out = []
+        self._out_bytes = 0
+        self._is_large_taken = False
+
     def _queue(self, size: int, packet: Packet) -> bool:
-        if self._out_bytes + size > OUT_BUFFER_BYTES:
+        if packet[0] == "publish" and self._out_bytes + size > OUT_PUBLISH_BYTES:
+            self._is_large_taken = True
+            size = 0
+        elif self._out_bytes + size > OUT_BUFFER_BYTES:
             return False
         self._supply.spend(packet[0])
         self.calls += 1

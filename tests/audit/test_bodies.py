@@ -37,7 +37,7 @@ def written(form, records, has_clock):
     for known in SCHEMAS:
         schemas.add(known)
     batch = Batch(form(Ring(), timeline, schemas), 200, 60_000)
-    batch.begin(1)
+    batch.begin(1, memoryview(bytearray(60_000)))
     for number, (kind, payload) in records:
         assert batch.add(number, kind, payload)
     return bytes(batch.body())

@@ -60,6 +60,7 @@ class Link:
         self.messages = 0
         self._ids = []
         self._events = []
+        self._body = memoryview(bytearray(1024))
 
     def open(self, now_ms, password, handler):
         self._events = [("link_connected",)]
@@ -70,7 +71,10 @@ class Link:
     def subscribe(self, topic, qos, packet_id):
         self._events.append(("link_suback", qos))
 
-    def publish(self, topic, payload, packet_id, dup):
+    def body(self):
+        return self._body
+
+    def publish_body(self, topic, payload, packet_id, dup):
         assert len(topic) > 20 and len(payload) > 20
         self._ids.append(packet_id)
         return True

@@ -74,6 +74,7 @@ class World:
         self._hub = []  # (due ms, body, packet id)
         self._is_open = False
         self._room = OUT_MESSAGES
+        self._body = memoryview(bytearray(4000))
 
     def open(self, now_ms, password, handler):
         self._is_open = True
@@ -88,9 +89,10 @@ class World:
     def subscribe(self, topic, qos, packet_id):
         self._device.append((self.now_ms + 2 * LATENCY_MS, ("link_suback", qos)))
 
-    def publish(self, topic, payload, packet_id, dup):
-        if not self._is_open or not self._room:
-            return False
+    def body(self):
+        return self._body if self._is_open and self._room else None
+
+    def publish_body(self, topic, payload, packet_id, dup):
         self._room -= 1
         self._hub.append((self.now_ms + LATENCY_MS, bytes(payload), packet_id))
         return True

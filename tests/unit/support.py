@@ -2,7 +2,7 @@
 
 import json
 
-from fieldpost.limits import RECORD_BYTES_MAX
+from fieldpost.limits import BATCH_BYTES_MAX, RECORD_BYTES_MAX
 from fieldpost.records.json_body import JsonBody
 from fieldpost.ring.log import Ring
 
@@ -61,7 +61,19 @@ class EventDialect:
         return message_id
 
 
-class PublishLink:
+class LinkWithRoom:
+    """Where messages are packed that a link's `publish` takes at once."""
+
+    _body = memoryview(bytearray(BATCH_BYTES_MAX))
+
+    def body(self):
+        return self._body
+
+    def publish_body(self, topic, payload, packet_id, dup):
+        return self.publish(topic, payload, packet_id, dup)
+
+
+class PublishLink(LinkWithRoom):
     """Keeps what was published: (topic, message, packet_id, dup) each. room: how many more it takes."""
 
     def __init__(self):

@@ -275,6 +275,11 @@ def test_a_plain_broker_has_topics_and_perhaps_no_tls():
         assert error.message.startswith("identity.json: " + said), error.message
     with raises(ConfigError):
         config.check_identity({"device_id": "a"}, dict(hub, tls=True))
+    hub["topics"]["telemetry"] = "{device_id}/{device_id}/{device_id}/{message_id}"
+    config.check_identity({"device_id": "a" * 111}, hub)
+    with raises(ConfigError) as error:
+        config.check_identity({"device_id": "a" * 112}, hub)
+    assert "device_id makes a topic of 387 bytes out of hub.topics.telemetry: shorten one" in error.message
 
 
 def test_networks_may_have_static_addresses_and_a_lamp_a_pin_of_its_own():

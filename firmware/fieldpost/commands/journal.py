@@ -33,6 +33,8 @@ STATUS_INTERRUPTED = "interrupted"
 STATUS_FAILED = "failed"
 STATUSES = (STATUS_DONE, STATUS_REFUSED, STATUS_INTERRUPTED, STATUS_FAILED)  # order is on flash: only append
 
+_STATE_BITS = const(2)
+_STATE_MASK = const(3)
 _DIGEST_BYTES = const(8)
 _NOTE_BYTES = const(9)
 _PIN_BYTES = const(2)
@@ -58,8 +60,7 @@ class Journal:
     def __init__(self, ring):
         self._ring = ring
         self._digests = bytearray(JOURNAL_ENTRIES_MAX * _DIGEST_BYTES)
-        self._states = bytearray(JOURNAL_ENTRIES_MAX)
-        self._statuses = bytearray(JOURNAL_ENTRIES_MAX)
+        self._states = bytearray(JOURNAL_ENTRIES_MAX)  # and above their two bits the index of a status
         self._next_slot = 0
         self._note = bytearray(_NOTE_BYTES)
         self._newest = {}  # by pin: when the newest command that acted on it was sent
@@ -68,11 +69,11 @@ class Journal:
     def state(self, key):
         """Return NEW, BEGUN, ACTED or DONE. key: what `digest` gave."""
         slot = self._find(key)
-        return NEW if slot < 0 else self._states[slot]
+        return NEW if slot < 0 else self._states[slot] & _STATE_MASK
 
     def status(self, key):
         """Return the status (one of STATUSES) that the last note of a known id carries."""
-        return STATUSES[self._statuses[self._find(key)]]
+        return STATUSES[self._states[self._find(key)] >> _STATE_BITS]
 
     def newest_ms(self, pin):
         """Return when the newest command that acted on `pin` was sent, Unix ms, or None if none said so."""
@@ -127,8 +128,7 @@ class Journal:
             slot = self._next_slot
             self._next_slot = (slot + 1) % JOURNAL_ENTRIES_MAX
             self._digests[slot * _DIGEST_BYTES : (slot + 1) * _DIGEST_BYTES] = key
-        self._states[slot] = state
-        self._statuses[slot] = status_index
+        self._states[slot] = status_index << _STATE_BITS | state
 
     def _find(self, key):
         """Return the slot of `key`, or -1."""

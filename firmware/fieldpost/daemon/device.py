@@ -8,6 +8,10 @@ from fieldpost.errors import SensorError
 class ServiceDevice(Device):
     """As Device. config: as `daemon.settings.load` returns it."""
 
+    def __init__(self, config, *rest):
+        self.config = config
+        super().__init__(config, *rest)
+
     def _add_sensors(self):
         first, *others = self.config["sensors"]
         self.agent.samplers[0].name = catalog.name_of(first)

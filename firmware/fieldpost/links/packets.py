@@ -67,15 +67,19 @@ def connect(buffer, start, dialect, password, keepalive_s):
 
 def publish(buffer, start, topic, payload, packet_id, dup, retain=False):
     """PUBLISH at QoS 1, or at QoS 0 if packet_id is 0; section 3.3. topic: bytes; payload: bytes-like."""
-    length = (4 if packet_id else 2) + len(topic) + len(payload)
-    flags = (_QOS_1 if packet_id else 0) | (_DUP if dup else 0) | (_RETAIN if retain else 0)
-    at = _fixed_header(buffer, start, PUBLISH | flags, length)
-    at = _text(buffer, at, topic)
-    if packet_id:
-        struct.pack_into(">H", buffer, at, packet_id)
-        at += 2
+    at = _publish_head(buffer, start, topic, len(payload), packet_id, dup, retain)
     buffer[at : at + len(payload)] = payload
     return at + len(payload)
+
+
+def publish_around(buffer, start, topic, size, packet_id, dup):
+    """PUBLISH of the `size` bytes that stand at `start` of `buffer`: its head is put before them; return its start."""
+    length = (4 if packet_id else 2) + len(topic) + size
+    head_start = start + size - length - _fixed_header_bytes(length)
+    if head_start < 0:
+        raise NoRoom
+    _publish_head(buffer, head_start, topic, size, packet_id, dup, False)
+    return head_start
 
 
 def subscribe(buffer, start, topic, qos, packet_id):
@@ -100,8 +104,27 @@ def empty(buffer, start, kind):
     return _fixed_header(buffer, start, kind, 0)
 
 
+def _publish_head(buffer, start, topic, size, packet_id, dup, retain):
+    length = (4 if packet_id else 2) + len(topic) + size
+    flags = (_QOS_1 if packet_id else 0) | (_DUP if dup else 0) | (_RETAIN if retain else 0)
+    at = _fixed_header(buffer, start, PUBLISH | flags, length)
+    at = _text(buffer, at, topic)
+    if packet_id:
+        struct.pack_into(">H", buffer, at, packet_id)
+        at += 2
+    return at
+
+
+def _fixed_header_bytes(length):
+    count = 2
+    while length > 0x7F:
+        length >>= 7
+        count += 1
+    return count
+
+
 def _fixed_header(buffer, start, first_byte, length):
-    if start + 5 + length > len(buffer):
+    if start + _fixed_header_bytes(length) + length > len(buffer):
         raise NoRoom
     buffer[start] = first_byte
     at = start + 1

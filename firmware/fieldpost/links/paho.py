@@ -21,6 +21,7 @@ from paho.mqtt.client import CallbackAPIVersion, Client
 from paho.mqtt.enums import MQTTErrorCode
 
 from fieldpost.limits import (
+    BATCH_BYTES_MAX,
     COMMAND_BYTES_MAX,
     CONNACK_TIMEOUT_MS,
     CONNECT_TIMEOUT_MS,
@@ -46,11 +47,22 @@ class PahoLink:
     A PINGRESP that does not come ends the connection after twice the keep-alive at the latest: that is paho's rule.
     """
 
-    def __init__(self, dialect, host, port, keepalive_s, context, inbound_bytes=COMMAND_BYTES_MAX, path=None):
+    def __init__(
+        self,
+        dialect,
+        host,
+        port,
+        keepalive_s,
+        context,
+        inbound_bytes=COMMAND_BYTES_MAX,
+        path=None,
+        body_bytes=BATCH_BYTES_MAX,
+    ):
         self._dialect = dialect
         self._keepalive_s = keepalive_s
         self._inbound_bytes = inbound_bytes
         self._wire = Wire(host, port, context, path)
+        self._body = memoryview(bytearray(body_bytes))
         self._socket = _Socket(None)
         self._packet_ids = {}  # the window's, by paho's
         self._held = {}  # paho's, by the window's
@@ -126,9 +138,13 @@ class PahoLink:
         except OSError as error:
             self._fail(reasons.of_error(error))
 
+    def body(self):
+        """Return where to write the next body (memoryview), None if it could not leave now."""
+        return None if self._state != _OPEN or self._client.want_write() else self._body
+
     def publish(self, topic, payload, packet_id, dup, retain=False):
         """Hand over a publish; False if there is no room for it now. topic: bytes. packet_id 0: QoS 0, else 1."""
-        if self._state != _OPEN or self._client.want_write():
+        if self.body() is None:
             return False
         if packet_id in self._held:
             return True  # sent again by paho itself, as it was when it first left
@@ -140,6 +156,8 @@ class PahoLink:
         self._packet_ids[message.mid] = packet_id  # if it could not be sent, it leaves with the next connection
         self._held[packet_id] = message.mid
         return True
+
+    publish_body = publish  # paho has copied it
 
     def puback(self, packet_id):
         """Acknowledge a message; on a connection that has ended the hub will deliver it again."""

@@ -16,9 +16,10 @@ _REFUSALS = (
 _UNAVAILABLE = const(3)
 _TLS_EOF = const(-29312)  # MBEDTLS_ERR_SSL_CONN_EOF
 _TLS_ERRORS = const(-4096)  # below are those of Mbed TLS, whose texts most firmware lacks (mbedtls/error.h)
+_EPIPE = const(32)  # MicroPython's errno has no name for it
 # What an operator can make of an error, by its name; ports know different ones.
 _WORDS = (
-    ("connection lost", ("ECONNRESET", "ECONNABORTED", "EPIPE", "ENOTCONN")),
+    ("connection lost", ("ECONNRESET", "ECONNABORTED", "ENOTCONN")),
     ("nobody listens there", ("ECONNREFUSED",)),
     ("no route", ("EHOSTUNREACH", "ENETUNREACH", "ENETDOWN")),
     ("no answer", ("ETIMEDOUT",)),
@@ -41,7 +42,8 @@ def of_error(error):
     """Return what an OSError or ProtocolError means, in few words."""
     code = error.args[0] if error.args else None
     text = one_line(error)
-    if code == _TLS_EOF or "EOF occurred" in text:  # the peer went without a goodbye: Mbed TLS, and CPython's OpenSSL
+    # The peer went without a goodbye: what Mbed TLS, the sockets and CPython's OpenSSL say.
+    if code in (_TLS_EOF, _EPIPE, -_EPIPE) or "EOF occurred" in text:
         return _WORDS[0][0]
     for words, names in _WORDS:
         for name in names:

@@ -32,6 +32,11 @@ class BlockRegion:
         self._bytes = len(blocks) * _SECTOR_BYTES
         self._page = memoryview(bytearray(_PAGE_BYTES)) if whole_pages else None
 
+    def share_page(self, page):
+        """Let `page` (memoryview) do instead of one of its own: what stands there is lost with each program."""
+        if self._page is not None:
+            self._page = page
+
     def read(self, offset, buffer):
         """Fill `buffer` from `offset` of the region, inside one sector."""
         check_span(offset, len(buffer), self._bytes)

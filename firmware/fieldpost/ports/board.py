@@ -23,7 +23,8 @@ class Board:
     wifi_reconnects = False
 
     def __init__(self, config, identity):
-        self._config = config
+        # The whole of it would stay on the heap.
+        self._config = {key: config[key] for key in ("i2c", "ntp_hosts", "ring", "watchdog_ms")}
         self._ntp_host = -1
         self._time_question = None  # what is under way
         self.network = Wifi(config["wifi"], identity["wifi_passwords"], self.wifi_reconnects)

@@ -14,15 +14,16 @@ class Recorder:
     """Appends to `ring` in the name of boot number `boot`.
 
     clock: uptime_ms and utc_ms(). timeline: learns this boot's time of day for the records of `ring`.
+    scratch: memoryview of RECORD_BYTES_MAX that several recorders may share, or None for one of its own.
     """
 
-    def __init__(self, ring, boot, clock, timeline):
+    def __init__(self, ring, boot, clock, timeline, scratch=None):
         self.ring = ring
         self._boot = boot
         self._clock = clock
         self._timeline = timeline
         self._schemas = []
-        self._payload = memoryview(bytearray(RECORD_BYTES_MAX))
+        self._payload = memoryview(bytearray(RECORD_BYTES_MAX)) if scratch is None else scratch
         self._record = self._payload  # as much of it as the last record took: most are as long
         self._explained_sector = _NOWHERE
         self._is_used = False

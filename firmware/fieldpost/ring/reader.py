@@ -10,7 +10,7 @@ from fieldpost.ring.walk import Walk
 
 
 class Reader:
-    """A place in a ring. `next` fills a buffer and sets `number` and `kind`."""
+    """A place in a ring. `next` goes to a record; `number`, `kind` and `payload` are of that one."""
 
     def __init__(self, ring):
         self._ring = ring
@@ -32,10 +32,16 @@ class Reader:
         if self._ring.newest >= 0:
             self._enter(sector_of(self._ring, number, self._page))
 
-    def next(self, buffer):
-        """Copy the next record's payload to `buffer`; return its length, or -1 at the end.
+    @property
+    def payload(self):
+        """The payload of the record that `next` gave last, as a memoryview valid until the next `next` or `seek`."""
+        start = self._walk.offset + frame.HEAD_BYTES
+        return self._page[start : start + self._walk.length]
 
-        buffer: RECORD_BYTES_MAX bytes or more. `number` and `kind` describe the record.
+    def next(self, buffer=None):
+        """Go to the next record; return the length of its payload, or -1 at the end.
+
+        buffer: RECORD_BYTES_MAX bytes or more, to which the payload is copied, or None.
         """
         ring = self._ring
         if self._sector < ring.oldest_sector:
@@ -70,8 +76,8 @@ class Reader:
                 walk.again()  # not durable yet: a cut could give its number to another
                 return -1
             length = walk.length
-            start = offset + frame.HEAD_BYTES
-            buffer[:length] = self._page[start : start + length]
+            if buffer is not None:
+                buffer[:length] = self.payload
             self.number = number
             self.kind = kind
             self._from = number + 1

@@ -52,7 +52,8 @@ class LiveFirstLane(Lane):
         super().__init__(ring, renderer, window_size, records_max, bytes_max, age_ms)
         self._newest_first = newest_first
         self._spans = []  # (first, last) of the backlog, in no batch yet, in order
-        self._is_live = False  # whether the batch that is packed, or was the last, is of what is new
+        self._is_live = False  # whether the batch that is packed is of what is new
+        self._was_live = False  # and the one that left last
         self._is_fresh = True  # nothing was sent on this connection yet
         self.window = AheadWindow(window_size, ring.cursor)
 
@@ -68,23 +69,23 @@ class LiveFirstLane(Lane):
                 self._spans.append((self._next, self._ring.synced))
                 self._next = self._ring.synced + 1
         is_live = super()._may_leave(now_ms)
-        if self._is_live and self._spans and self._ring.synced + 1 - self._next < self._records_max:
+        if self._was_live and self._spans and self._ring.synced + 1 - self._next < self._records_max:
             is_live = False  # by turns, where the link is no faster than what is new comes
         self._is_live = is_live
         return is_live or bool(self._spans)
 
-    def _pack_new(self):
+    def _pack_new(self, body):
         if self._is_live:
-            super()._pack_new()
+            super()._pack_new(body)
             return
         first, last = self._spans[-1]
         if self._newest_first:
             first = max(first, last + 1 - CHUNK_RECORDS)
-        self._pack_span(first, last)
+        self._pack_span(first, last, body)
 
-    def _pack_span(self, first, last):
+    def _pack_span(self, first, last, body):
         """Pack `first` to `last` as far as it fits, whatever is no longer kept as lost."""
-        self._begin(first)
+        self._begin(first, body)
         while not self._batch.is_full:
             if not self._peek() or self._reader.number > last:
                 self._batch.add_lost_through(last)
@@ -94,6 +95,7 @@ class LiveFirstLane(Lane):
             self._take()
 
     def _sent_new(self):
+        self._was_live = self._is_live
         if self._is_live:
             super()._sent_new()
             return

@@ -1,4 +1,4 @@
-"""Records to one message body, in a buffer that is made once. Its form is the renderer's: see records.renderer."""
+"""Records to one message body, written where it leaves from. Its form is the renderer's: see records.renderer."""
 
 from fieldpost.limits import BATCH_TAIL_BYTES_MAX, LOST_RANGES_PER_BATCH_MAX
 
@@ -11,18 +11,20 @@ class Batch:
 
     def __init__(self, renderer, records_max, bytes_max):
         self._renderer = renderer
-        self._buffer = memoryview(bytearray(bytes_max))
+        self._buffer = None
+        self._bytes_max = bytes_max
         self._records_max = records_max
         self._lost_ranges = []
-        self.begin(1)
 
     def set_records_max(self, records_max):
         """Take another number of records that make it full; return it."""
         self._records_max = records_max
         return records_max
 
-    def begin(self, first):
-        """Start a body whose first number, delivered or lost, is `first`."""
+    def begin(self, first, buffer):
+        """Start a body whose first number, delivered or lost, is `first`, at the beginning of `buffer` (memoryview)."""
+        self._buffer = buffer
+        self._room = min(self._bytes_max, len(buffer)) - BATCH_TAIL_BYTES_MAX
         self.first = first
         self.last = first - 1
         self.lost = 0
@@ -51,8 +53,7 @@ class Batch:
         data = renderer.record(number, kind, payload)
         # Room for the end as it now is, and for one gap more.
         ranges = len(self._lost_ranges) + (2 if gap else 1)
-        room = len(self._buffer) - BATCH_TAIL_BYTES_MAX - ranges * renderer.range_bytes
-        if self._length + len(data) + 1 > room:
+        if self._length + len(data) + 1 > self._room - ranges * renderer.range_bytes:
             return False
         if gap and not self._add_lost(self.last + 1, number - 1):
             return False
@@ -69,7 +70,7 @@ class Batch:
             self.last = number
 
     def body(self):
-        """Finish the body and return it as a memoryview, valid until the next `begin`; asked again, the same."""
+        """Finish the body and return it, a memoryview of the buffer; asked again, the same."""
         if not self._is_finished:
             self._is_finished = True
             self._write(self._renderer.end(self._lost_ranges))

@@ -6,7 +6,7 @@ A batch leaves when it is full, when its oldest record has waited long enough, o
 batch is waiting. Only its numbers are remembered: its body is made again from the ring.
 """
 
-from fieldpost.limits import FORGET_INTERVAL_MS, RECORD_BYTES_MAX
+from fieldpost.limits import FORGET_INTERVAL_MS
 from fieldpost.uplink.batch import Batch
 from fieldpost.uplink.window import Window
 
@@ -28,9 +28,7 @@ class Lane:
         self._records_max = records_max
         self._age_ms = age_ms
         self._reader = ring.reader()
-        self._payload = memoryview(bytearray(RECORD_BYTES_MAX))
         self._batch = Batch(renderer, records_max, bytes_max)
-        self._packed_id = 0  # packet id of a batch that is packed and waits for room on the link
         self._next = ring.cursor + 1  # first number that is in no batch yet
         self._resend = 0  # how many batches of the window have left on this connection
         self._waiting_since_ms = None
@@ -50,7 +48,6 @@ class Lane:
     def disconnected(self):
         """The connection is gone; everything in flight is in doubt and leaves again, oldest first."""
         self._resend = 0
-        self._packed_id = 0
         self._seek(self._next)
 
     def acknowledged(self, packet_id):
@@ -70,20 +67,28 @@ class Lane:
     def step(self, now_ms, outlet):
         """Send what may leave now; return False if something waits for room on the link.
 
-        outlet: publish(message_id, payload, packet_id, dup) -> whether it had room; new_packet_id().
+        outlet: body() -> where to pack a message, or None for no room; publish(message_id, payload, packet_id, dup)
+        of what was packed there -> whether it was taken; new_packet_id().
         Raises NotYet when a record cannot be rendered yet: nothing may overtake it.
         """
         try:
             while self._resend < self.window.count:
                 if not self._is_time(now_ms):
                     return True
-                if not self._send_again(now_ms, outlet):
+                body = outlet.body()
+                if body is None or not self._send_again(now_ms, outlet, body):
                     return False
-            while not self.window.is_full and (self._packed_id or self._may_leave(now_ms)):
+            while not self.window.is_full and self._may_leave(now_ms):
                 if not self._is_time(now_ms):
                     return True
+                body = outlet.body()
+                if body is None:
+                    return False
+                self._pack_new(body)
+                if self._batch.is_empty:
+                    return True
                 if not self._send_new(now_ms, outlet):
-                    return not self._packed_id
+                    return False
         except NotYet:
             self._seek(self._batch.first)
             raise
@@ -105,20 +110,15 @@ class Lane:
         if self._waiting_since_ms is None:
             self._waiting_since_ms = now_ms
         # A record that had no room in the last batch means that more than a full one was waiting.
-        is_draining = waiting >= self._records_max or (self._held >= 0 and self._position == self._next)
+        is_draining = waiting >= self._records_max or (self._is_held and self._position == self._next)
         return is_draining or now_ms - self._waiting_since_ms >= self._age_ms
 
     def _send_new(self, now_ms, outlet):
         batch = self._batch
-        if not self._packed_id:
-            self._pack_new()
-            if batch.is_empty:
-                return False
-            self._packed_id = outlet.new_packet_id()
-        if not self._publish(outlet, False, now_ms):
+        packet_id = outlet.new_packet_id()
+        if not self._publish(outlet, packet_id, False, now_ms):
             return False
-        self.window.sent(self._packed_id, batch.first, batch.last, batch.lost, now_ms)
-        self._packed_id = 0
+        self.window.sent(packet_id, batch.first, batch.last, batch.lost, now_ms)
         self._resend = self.window.count
         self._sent_new()
         self.sent_records += batch.records
@@ -128,19 +128,16 @@ class Lane:
         self._next = self._batch.last + 1
         self._waiting_since_ms = None
 
-    def _send_again(self, now_ms, outlet):
+    def _send_again(self, now_ms, outlet, body):
         packet_id, first, last, lost = self.window.batch(self._resend)
         if packet_id:  # else it was acknowledged out of order
             batch = self._batch
-            if self._packed_id != packet_id:
-                if not self._pack_again(first, last):
-                    # It no longer comes out as one message. The records are there: let them leave as new ones.
-                    self._cut(self._resend)
-                    return True
-                self._packed_id = packet_id
-            if not self._publish(outlet, batch.lost == lost, now_ms):
+            if not self._pack_again(first, last, body):
+                # It no longer comes out as one message. The records are there: let them leave as new ones.
+                self._cut(self._resend)
+                return True
+            if not self._publish(outlet, packet_id, batch.lost == lost, now_ms):
                 return False
-            self._packed_id = 0
             self.window.sent_again(self._resend, batch.lost, now_ms)
             self.duplicates_sent += batch.records
         self._resend += 1
@@ -155,17 +152,17 @@ class Lane:
     def _is_time(self, now_ms):
         return self.pace is None or self.pace.may_send(now_ms)
 
-    def _publish(self, outlet, dup, now_ms):
+    def _publish(self, outlet, packet_id, dup, now_ms):
         message_id = self._batch.message_id(self._ring.ring_id)
-        if not outlet.publish(message_id, self._batch.body(), self._packed_id, dup):
+        if not outlet.publish(message_id, self._batch.body(), packet_id, dup):
             return False
         if self.pace is not None:
             self.pace.sent(now_ms)
         return True
 
-    def _pack_new(self):
+    def _pack_new(self, body):
         """Pack what is there from the first number on that is in no batch yet, as far as it fits."""
-        self._begin(self._next)
+        self._begin(self._next, body)
         batch = self._batch
         while not batch.is_full:
             if not self._peek():
@@ -177,9 +174,9 @@ class Lane:
                 return
             self._take()
 
-    def _pack_again(self, first, last):
+    def _pack_again(self, first, last, body):
         """Pack `first` to `last`, whatever is no longer kept as lost; return whether it came out whole."""
-        self._begin(first)
+        self._begin(first, body)
         while self._batch.last < last and self._peek() and self._reader.number <= last:
             if not self._add():
                 return False
@@ -187,36 +184,35 @@ class Lane:
         self._batch.add_lost_through(last)
         return self._batch.last == last
 
-    def _begin(self, first):
+    def _begin(self, first, body):
         if self._position != first:
             self._seek(first)
-        self._batch.begin(first)
+        self._batch.begin(first, body)
 
     def _peek(self):
         """Hold the next record; return whether there is one. Raises NotYet."""
-        if self._held < 0:
-            length = self._reader.next(self._payload)
-            if length < 0:
+        reader = self._reader
+        if not self._is_held:
+            if reader.next() < 0:
                 return False
-            self._held = length
+            self._is_held = True
         if not self._is_settled:
-            reader = self._reader
-            if not self._renderer.is_settled(reader.number, reader.kind, self._payload[: self._held]):
+            if not self._renderer.is_settled(reader.number, reader.kind, reader.payload):
                 raise NotYet
             self._is_settled = True
         return True
 
     def _add(self):
         """Add the record that is held to the batch; return whether it had room."""
-        return self._batch.add(self._reader.number, self._reader.kind, self._payload[: self._held])
+        reader = self._reader
+        return self._batch.add(reader.number, reader.kind, reader.payload)
 
     def _take(self):
         self._position = self._reader.number + 1
-        self._held = -1
-        self._is_settled = False
+        self._is_held = self._is_settled = False
 
     def _seek(self, number):
         self._reader.seek(number)
         self._position = number  # everything before it has been taken
-        self._held = -1  # length of the record behind it, read and not yet taken
+        self._is_held = False  # whether the reader stands at a record that is not yet taken
         self._is_settled = False  # whether that one can be rendered

@@ -54,7 +54,7 @@ class Outbox:
         return False
 
     def step(self, now_ms, link):
-        """Send what may leave now. link: publish(topic, payload, packet_id, dup) -> whether it had room."""
+        """Send what may leave now. link: body() and publish_body(), see links.umqtt."""
         self._link = link
         try:
             for lane in self._lanes:
@@ -68,9 +68,13 @@ class Outbox:
         for lane in self._lanes:
             lane.forget(now_ms)
 
+    def body(self):
+        """What a lane calls: where to pack a message; None if the link has no room for one."""
+        return self._link.body()
+
     def publish(self, message_id, payload, packet_id, dup):
-        """What a lane calls: hand a batch to the link; return whether it had room."""
-        return self._link.publish(self._dialect.event_topic(message_id), payload, packet_id, dup)
+        """What a lane calls: hand what is packed to the link; return whether it was taken."""
+        return self._link.publish_body(self._dialect.event_topic(message_id), payload, packet_id, dup)
 
     @property
     def sent_records(self):

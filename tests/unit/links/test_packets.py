@@ -52,6 +52,24 @@ def test_publish_with_a_long_body_and_duplicate_flag():
     assert packets.publish(BUFFER, 0, b"t", b"", 1, False) == 7 and BUFFER[0] == 0x32
 
 
+def test_a_head_put_before_a_body_makes_the_same_packet():
+    for size in (0, 1, 120, 121, 122, 200):
+        for topic in (b"t", b"t/x" * 20):
+            for packet_id, dup in ((0, False), (7, True)):
+                whole = bytes(BUFFER[: packets.publish(BUFFER, 0, topic, b"y" * size, packet_id, dup)])
+                BUFFER[80 : 80 + size] = b"y" * size
+                start = packets.publish_around(BUFFER, 80, topic, size, packet_id, dup)
+                assert bytes(BUFFER[start : 80 + size]) == whole, (size, topic)
+    with raises(packets.NoRoom):
+        packets.publish_around(BUFFER, 8, b"t/x", 10, 7, False)
+
+
+def test_a_packet_may_fill_the_buffer():
+    assert packets.publish(BUFFER, 0, b"t", b"y" * (len(BUFFER) - 6), 0, False) == len(BUFFER)
+    with raises(packets.NoRoom):
+        packets.publish(BUFFER, 0, b"t", b"y" * (len(BUFFER) - 5), 0, False)
+
+
 def test_small_packets():
     assert bytes(BUFFER[: packets.puback(BUFFER, 0, 258)]) == b"\x40\x02\x01\x02"
     assert bytes(BUFFER[: packets.subscribe(BUFFER, 0, "a/#", 1, 7)]) == b"\x82\x08\x00\x07\x00\x03a/#\x01"

@@ -12,7 +12,7 @@ from fieldpost.limits import (
     READ_CHUNK_BYTES,
     WRITE_STALL_MS_MAX,
 )
-from fieldpost.links import reasons, umqtt, wire
+from fieldpost.links import packets, reasons, umqtt, wire
 from support import raises
 
 KEEPALIVE_S = 60
@@ -190,6 +190,13 @@ class World:
         self.told.append((reason, is_refusal))
 
 
+def publish_large(link, topic, payload):
+    """Publish as the outbox does it: written in its place."""
+    body = link.body()
+    body[: len(payload)] = payload
+    assert link.publish_body(topic, body[: len(payload)], 7, False)
+
+
 def test_commands_that_waited_at_the_hub_are_asked_for():
     """Goal: CleanSession 0 (section 3.1.2.4), with which IoT Hub keeps commands for a device that is away."""
     with World() as world:
@@ -204,10 +211,9 @@ def test_an_acknowledgement_finds_room_when_publishes_have_filled_the_output():
     with World() as world:
         world.open()
         world.stream.room = 0
-        count = 0
-        while world.link.publish(b"t", b"x" * 500, 1, False):
-            count += 1
-        assert count > 3
+        publish_large(world.link, b"t", b"x" * 3000)
+        while world.link.publish(b"t", b"x" * 100, 1, False):
+            pass
         for packet_id in range(1, 51):
             world.link.puback(packet_id)
         world.stream.room = 10**6
@@ -219,7 +225,131 @@ def test_an_acknowledgement_finds_room_when_publishes_have_filled_the_output():
 def test_the_largest_batch_fits_with_the_longest_topic():
     with World() as world:
         world.open()
-        assert world.link.publish(b"t" * (EVENT_TOPIC_BYTES_MAX - 16), b"x" * BATCH_BYTES_MAX, 1, False)
+        topic, payload = b"t" * EVENT_TOPIC_BYTES_MAX, b"x" * BATCH_BYTES_MAX
+        publish_large(world.link, topic, payload)
+        world.link.step(0, world)
+        whole = memoryview(bytearray(6000))
+        assert world.stream.sent == bytes(whole[: packets.publish(whole, 0, topic, payload, 7, False)])
+
+
+def test_a_body_stays_the_links_until_it_is_sent_and_then_the_next_is_asked_for():
+    with World() as world:
+        assert world.link.body() is None, "nothing is packed for a link that is closed"
+        world.open()
+        world.stream.room = 100
+        publish_large(world.link, b"t", b"x" * 3000)
+        world.link.step(1, world)
+        assert world.link.body() is None
+        world.stream.room = 10**6
+        world.link.step(2, world)
+        assert world.link.body() is not None
+        assert world.stream.sent.endswith(b"x" * 3000)
+
+
+def test_packets_leave_in_the_order_in_which_they_were_queued_however_slowly():
+    def queue(link, number):
+        if number == 1:
+            assert link.publish(b"t", b"a" * 50, 1, False)
+        elif number == 2:
+            publish_large(link, b"t", b"b" * 2000)
+        elif number == 3:
+            link.puback(9)
+        elif number == 4:
+            assert link.publish(b"t", b"c" * 50, 0, False)
+
+    expected = None
+    for room in (10**6, 1, 7, 60, 64, 1999):
+        for pause in range(5):  # one step is taken before that packet
+            with World() as world:
+                world.open()
+                world.stream.room = 0
+                for number in range(5):
+                    queue(world.link, number)
+                    if number == pause:
+                        world.stream.room = room
+                        world.link.step(number, world)
+                        world.stream.room = 0
+                for now_ms in range(5, 2300):
+                    world.stream.room = room
+                    world.link.step(now_ms, world)
+                expected = expected or world.stream.sent
+                assert len(expected) > 2100 and world.stream.sent == expected, (room, pause)
+                assert world.told == []
+
+
+def test_tls_is_given_the_same_bytes_again_until_it_has_taken_them():
+    """Goal: a write that said "not now" may have begun a record (mbed TLS, mbedtls_ssl_write)."""
+    with World() as world:
+        world.open()
+        offered = []
+        world.stream.write = lambda data: offered.append(bytes(data))
+        for queue in (
+            lambda: world.link.publish(b"t", b"a", 1, False),
+            lambda: publish_large(world.link, b"t", b"b" * 2000),
+            lambda: world.link.puback(9),
+        ):
+            queue()
+            world.link.step(1, world)
+        assert len(offered) == 3 and len(set(offered)) == 1
+
+
+def publish_in_a_row(link, size, most=16):
+    """Publish until the link has no room; return how many messages it took."""
+    count = 0
+    while count < most and link.body() is not None:
+        publish_large(link, b"t", b"x" * size)
+        count += 1
+    return count
+
+
+def test_small_messages_leave_in_a_row_without_waiting_for_each_other():
+    with World() as world:
+        world.open()
+        world.stream.room = 0
+        count = publish_in_a_row(world.link, 200)
+        assert 4 < count < 16
+        world.stream.room = 10**6
+        assert publish_in_a_row(world.link, 200) == 16, "as long as the socket takes them"
+        world.link.step(1, world)
+        assert len(world.stream.sent) == (count + 16) * 208
+        assert publish_in_a_row(world.link, 3000) == 1, "a step takes no longer than one of these"
+
+
+def test_an_error_that_is_met_between_two_steps_is_told_in_the_next():
+    def fail(data):
+        raise OSError(errno.ECONNRESET)
+
+    with World() as world:
+        world.open()
+        world.stream.write = fail
+        assert publish_in_a_row(world.link, 200) < 16 and world.told == []
+        world.stream.write = len
+        assert world.link.body() is None
+        world.link.step(1, world)
+        assert world.told == [("connection lost", False)]
+        world.told = []
+        del world.stream.write
+        world.open()
+        assert world.link.body() is not None
+
+
+def test_a_long_report_leaves_from_where_bodies_do_when_that_is_free():
+    with World() as world:
+        world.open()
+        publish_large(world.link, b"t", b"x" * 3000)
+        assert not world.link.publish(b"report", b"y" * 3000, 0, False)
+        world.link.step(1, world)
+        world.stream.sent = b""
+        assert world.link.publish(b"report", b"y" * 3000, 0, False)
+        assert not world.link.publish(b"report", b"z" * 3000, 0, False) and world.link.body() is None
+        world.link.step(2, world)
+        assert world.stream.sent == b"\x30\xc0\x17\0\6report" + b"y" * 3000
+
+
+def test_a_connect_that_is_too_long_says_what_would_help():
+    with World() as world:
+        world.link.open(0, "p" * 6000, world)
+        assert world.told == [("name and password need a larger batch.bytes_max", True)]
 
 
 def test_nothing_is_read_while_commands_have_no_room():
@@ -239,6 +369,7 @@ def test_nothing_is_read_while_acknowledgements_wait_in_the_reserved_room():
         world.stream.room = 0
         while world.link.publish(b"t", b"x" * 20, 1, False):
             pass
+        publish_large(world.link, b"t", b"x" * 3000)
         for packet_id in range(1, 9):
             world.link.puback(packet_id)
         world.receive(PUBACK_7)
@@ -336,18 +467,27 @@ def test_a_value_error_is_a_bad_certificate_during_the_handshake_and_a_bug_after
             world.link.step(0, world)
 
 
+def test_a_connection_that_is_gone_is_told_in_the_same_words_whoever_notices():
+    for code in (errno.ECONNRESET, -errno.ECONNRESET, 32, -32, -29312):
+        with World() as world:
+            world.open()
+            world.stream.error = OSError(code)
+            world.link.step(0, world)
+            assert world.told == [("connection lost", False)], code
+
+
 def test_a_packet_goes_to_tls_in_one_piece_and_what_it_does_not_take_follows():
     with World() as world:
         world.open()
         world.stream.writes = 0
-        assert world.link.publish("gr\u00fcn".encode(), b"x" * 3000, 1, False)
+        publish_large(world.link, "gr\u00fcn".encode(), b"x" * 3000)
         world.link.step(0, world)
         assert world.stream.writes == 1, "one TLS record"
         whole, world.stream.sent = world.stream.sent, b""
         for now_ms in range(1, 4000):
             world.stream.room = 1
             if now_ms == 1:
-                assert world.link.publish("gr\u00fcn".encode(), b"x" * 3000, 1, False)
+                publish_large(world.link, "gr\u00fcn".encode(), b"x" * 3000)
             world.link.step(now_ms, world)
         assert world.stream.sent == whole
 

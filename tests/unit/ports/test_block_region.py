@@ -242,3 +242,13 @@ def test_a_neighbour_in_the_page_that_a_cut_disturbs_is_all_that_is_lost():
             assert after.damaged and after.next_number >= first + 2
             after.append(1, payload(after.next_number))
             assert numbers(Ring(region))[-1] == after.next_number - 1
+
+
+def test_a_page_of_the_rings_will_do_for_programming_whole_pages():
+    _, region = pico_w()
+    scratch = memoryview(bytearray(2 * region.page_bytes))
+    region.share_page(scratch[region.page_bytes :])
+    ring = Ring(region, scratch)
+    for number in range(1, 101):
+        assert ring.append(1, payload(number)) == number
+    assert numbers(Ring(region, scratch)) == list(range(1, 101))

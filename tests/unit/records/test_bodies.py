@@ -41,7 +41,7 @@ def text_of(kind, text):
 
 def message(form, records, has_clock=True):
     batch = Batch(body_of(form, has_clock), 100, 4000)
-    batch.begin(1)
+    batch.begin(1, memoryview(bytearray(4000)))
     for number, kind, payload in records:
         assert batch.add(number, kind, payload)
     return bytes(batch.body())
@@ -145,7 +145,7 @@ def test_a_message_with_lost_numbers_alone_is_whole_in_each_form():
         (SenmlBody, b'[{"bn":"1a2b3c4d/","n":"lost","vs":"1-7"}]'),
     ):
         batch = Batch(body_of(form), 100, 4000)
-        batch.begin(1)
+        batch.begin(1, memoryview(bytearray(4000)))
         batch.add_lost_through(7)
         assert bytes(batch.body()) == expected
 

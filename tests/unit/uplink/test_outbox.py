@@ -322,7 +322,7 @@ def test_a_batch_names_its_content():
     ring = ring_of(0)
     ring.ring_id = 0xABC
     batch = Batch(NumbersBody(ring), 10, 600)
-    batch.begin(5)
+    batch.begin(5, memoryview(bytearray(600)))
     assert batch.add(5, 1, b"") and batch.add(9, 1, b"")
     assert batch.message_id(0xABC) == "00000abc-5-9-3"
     assert json.loads(bytes(batch.body())) == {"q": "00000abc", "records": [{"n": 5}, {"n": 9}], "lost": [[6, 8]]}

@@ -18,7 +18,7 @@ from fieldpost.uplink.backoff import Backoff
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.session import DOWN, READY, Session
-from support import NumbersBody, tell_time
+from support import LinkWithRoom, NumbersBody, tell_time
 
 from host_tools.emulator.nor_flash import NorFlash
 
@@ -40,7 +40,7 @@ class Hub:
         self.expired = 0  # publishes on a connection whose token had ended
 
 
-class Link:
+class Link(LinkWithRoom):
     """A connection that needs no time to be made."""
 
     def __init__(self, hub, clock, life_ms):

@@ -10,7 +10,7 @@ from fieldpost.ring.log import Ring
 from fieldpost.uplink.ahead import LiveFirstLane
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
-from support import EventDialect, NumbersBody
+from support import EventDialect, LinkWithRoom, NumbersBody
 
 from host_tools.emulator.nor_flash import NorFlash, PowerCut
 
@@ -18,7 +18,7 @@ SECTOR_BYTES = 1024
 FRAME_BYTES = 32  # with 20 bytes of payload
 
 
-class Link:
+class Link(LinkWithRoom):
     def __init__(self):
         self.published = []
 

@@ -15,12 +15,12 @@ from fieldpost.uplink.backoff import Backoff
 from fieldpost.uplink.lane import Lane
 from fieldpost.uplink.outbox import Outbox
 from fieldpost.uplink.session import CONNECTING, DOWN, READY, SUBSCRIBING, Session
-from support import NumbersBody
+from support import LinkWithRoom, NumbersBody
 
 from host_tools.emulator.nor_flash import NorFlash
 
 
-class Link:
+class Link(LinkWithRoom):
     def __init__(self):
         self.calls = []
         self.events = []
