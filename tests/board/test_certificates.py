@@ -2,10 +2,7 @@
 
 import asyncio
 import base64
-from collections.abc import AsyncIterator
 from pathlib import Path
-
-import pytest
 
 from host_tools.hub import Hub
 from host_tools.hub.devices.registry import CERTIFICATE_AUTHORITY, SELF_SIGNED
@@ -13,14 +10,6 @@ from host_tools.provision import device_identity
 from host_tools.provision.authority import Authority
 from host_tools.provision.inventory import CERTIFICATE, Entry
 from tests.board.agent_bench import SSID, board_with_agent
-
-
-@pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
-    hub = Hub(tmp_path / "hub")
-    await hub.start()
-    yield hub
-    await hub.stop()
 
 
 async def test_a_board_delivers_and_obeys_with_a_certificate(hub: Hub, tmp_path: Path, micropython: Path) -> None:

@@ -1,7 +1,6 @@
 """A board whose name server is slow, or silent: it goes on sensing, says what it waits for, and its watchdog is fed."""
 
 import json
-from collections.abc import AsyncIterator
 from itertools import pairwise
 from pathlib import Path
 
@@ -15,14 +14,6 @@ from tests.board.emulator_bench import running_board
 WATCHDOG_MS = 2000
 # What the hardware resets by if the program waits for anything that takes longer.
 SLOW_S = 3.0
-
-
-@pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
-    hub = Hub(tmp_path / "hub")
-    await hub.start()
-    yield hub
-    await hub.stop()
 
 
 def _uptimes_ms(hub: Hub, boot: int) -> list[int]:

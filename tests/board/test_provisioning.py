@@ -1,6 +1,5 @@
 """A board that is told a service and no hub: it asks, keeps the answer, and asks again when its hub refuses it."""
 
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -12,14 +11,6 @@ from host_tools.provision.authority import Authority
 from host_tools.provision.inventory import CERTIFICATE, Entry
 from host_tools.provision.keys import derive_key
 from tests.board.agent_bench import SSID, board_with_agent, identity
-
-
-@pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
-    hub = Hub(tmp_path / "hub")
-    await hub.start()
-    yield hub
-    await hub.stop()
 
 
 def _enrolled(hub: Hub, how: str, folder: Path) -> dict[str, Any]:

@@ -1,7 +1,6 @@
 """A board whose time servers are silent, or lie."""
 
 import json
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +10,6 @@ from host_tools.hub import Hub
 from tests.board.agent_bench import board_with_agent, identity
 
 YEAR_S = 365 * 86_400
-
-
-@pytest.fixture
-async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
-    hub = Hub(tmp_path / "hub")
-    await hub.start()
-    yield hub
-    await hub.stop()
 
 
 def _readings(hub: Hub, boot: int) -> list[dict[str, Any]]:
