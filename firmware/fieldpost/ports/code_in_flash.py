@@ -82,8 +82,7 @@ class CodeInFlash:
                 at += 5
                 if lasts and name in modules:
                     objects.move(modules[name], name_count, constant_count)
-        objects.close()
-        return objects.kept
+        return objects.close()
 
     def _point(self):
         table, words, blocks, storage = self._table, self._heap.words, self._blocks, self._storage

@@ -56,8 +56,8 @@ class ObjectsInFlash:
     """A walk over modules, in whose order things lie in the blocks.
 
     flash: rp2.Flash(). storage: address of its first byte in memory. blocks: numbers of those that may be used. Call
-    `close` at the end: what is not in flash by then is written. kept: a list that must be kept as long as the program
-    runs; nobody should look at what is in it.
+    `close` at the end: what is not in flash by then is written. It returns what must be kept as long as the program
+    runs, a list of what nobody should look at.
     """
 
     def __init__(self, heap, flash, storage, blocks):
@@ -73,8 +73,8 @@ class ObjectsInFlash:
         self._differs = False
         self._functions = id(type(_generator)), id(type(lambda: None))
         self._texts = id(str), id(bytes)
-        self.kept = [None] * _KEPT_MAX
-        self._kept = self._index(heap.words[self._index(id(self.kept)) + _ITEMS])
+        self._list = [None] * _KEPT_MAX
+        self._kept = self._index(heap.words[self._index(id(self._list)) + _ITEMS])
         self._kept_end = self._kept + _KEPT_MAX
 
     def move(self, module, names, constants):
@@ -95,7 +95,11 @@ class ObjectsInFlash:
         self._move_table(entries)
 
     def close(self):
-        """Write what is not in flash yet."""
+        """Write what is not in flash yet; return what must be kept."""
+        self._write()
+        return self._list[: _KEPT_MAX - (self._kept_end - self._kept)]
+
+    def _write(self):
         if self._differs:
             self._differs = False
             self._flash.writeblocks(self._blocks[self._number], self._content)
@@ -212,7 +216,7 @@ class ObjectsInFlash:
         if self._used + len(content) > _BLOCK_BYTES:
             if self._number + 1 >= len(self._blocks) or len(content) > _BLOCK_BYTES:
                 return 0
-            self.close()
+            self._write()
             self._number += 1
             self._used = 0
         start = self._storage + self._blocks[self._number] * _BLOCK_BYTES
