@@ -267,15 +267,13 @@ class Device:
 
     def _about(self):
         """Return what `agent.info` answers."""
-        if compat.is_micropython:
-            gc.collect()  # free is what could be taken, garbage included
         return (
             ("version", __version__),
             ("board", self._board),
             ("boot", self.boot),
             ("cause", self._cause),
             ("uptime_s", self.clock.uptime_ms // 1000),
-            ("free_bytes", gc.mem_free() if compat.is_micropython else None),
+            ("free_bytes", _free_bytes()),
         )
 
     def _report(self):
@@ -302,9 +300,17 @@ class Device:
             and {"temperature": reading[0] / 100, "pressure": reading[1] / 100, "humidity": reading[2] / 100},
             "commands_done": self.commands.done,
             "commands_refused": self.commands.refused,
-            "heap_used": gc.mem_alloc() if compat.is_micropython else 0,
+            "heap_free": _free_bytes(),
             "error": self.port.network.trouble or self.session.last_error,
         }
+
+
+def _free_bytes():
+    """Return the bytes of heap that could be taken, garbage included; None where there is no such heap."""
+    if not compat.is_micropython:
+        return None
+    gc.collect()
+    return gc.mem_free()
 
 
 def _body_form(encoding):

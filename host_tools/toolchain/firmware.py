@@ -43,6 +43,7 @@ _LEFT_BEHIND = (
     "records.earlier",
     "ring.recovery",
     "ring.search",
+    "start",
     "ports.code_in_flash",
     "ports.heap",
     "ports.lent_blocks",

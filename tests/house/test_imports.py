@@ -50,6 +50,8 @@ FIRMWARE = {
     "roots": _GROUND | {"commands"},
     # Takes from a built device what only its start needed.
     "lighten": _CORE | {"agent", "assembly", "links"},
+    # From a board's configuration to a device that runs.
+    "start": _GROUND | {"assembly", "config", "lighten"},
     # The service around it, on Linux.
     "daemon": _CORE | {"assembly", "ports", "sensors", "links"},
 }

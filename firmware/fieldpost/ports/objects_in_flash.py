@@ -7,7 +7,8 @@ modules that are frozen into the firmware (tools/mpy-tool.py), so it never write
 marked as fixed refuses to be changed (py/objtype.c).
 
 The collector does not look into flash. So what is moved may point into the heap only to its module, which must never be
-unloaded, and to what stands in the list `kept` as well. Where a word cannot be understood, things stay where they are.
+unloaded, and to what the program keeps as well (see `close`). Where a word cannot be understood, things stay where they
+are.
 
 What is moved depends on addresses, which are the same at every start of the same firmware with the same files. Flash is
 compared, and written where it differs: at the first start after something has changed.
