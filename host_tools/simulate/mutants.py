@@ -16,7 +16,7 @@ from fieldpost.uplink import ahead, batch, lane
 
 from host_tools.simulate.life import Outcome, live
 
-SEEDS = range(1, 121)  # one of these lives must catch the mutant; nearly all are caught by one of the first five
+SEEDS = range(1, 121)  # one of these lives must catch the mutant
 YEARS = 0.0015
 # What needs a rare coincidence is looked for first where it was found last; any change of the world may move it.
 LIKELY_SEEDS = {
