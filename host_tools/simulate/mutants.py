@@ -20,6 +20,7 @@ SEEDS = range(1, 121)  # one of these lives must catch the mutant
 YEARS = 0.0015
 # What needs a rare coincidence is looked for first where it was found last; any change of the world may move it.
 LIKELY_SEEDS = {
+    "what has arrived ahead lets what lies before it be forgotten": 10,
     "a batch that is still to leave again counts as overdue": 48,
     "what waits is sent newest first": 3,
 }
