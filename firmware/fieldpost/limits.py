@@ -150,6 +150,7 @@ OUT_RESERVED_BYTES = const(384)
 OUT_PUBLISH_BYTES = const(OUT_BUFFER_BYTES - OUT_RESERVED_BYTES)
 COMMAND_BYTES_MAX = const(2_048)  # a command with its properties; larger messages are refused
 INBOUND_BYTES_MAX = const(4_096)  # where there are twins
+INBOUND_RESTING_BYTES = const(1_024)  # of the place for packets that is always there; larger ones get their own
 READ_CHUNK_BYTES = const(256)
 WEBSOCKET_FRAME_BYTES_MAX = const(4_088)  # with its head one TLS record of a board
 WEBSOCKET_HEAD_BYTES_MAX = const(1_024)  # of the server's answer to the handshake

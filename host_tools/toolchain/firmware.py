@@ -13,6 +13,7 @@ to short ones, and the modules that are always there to one, for all of these ta
 lines of that one; it is kept as text beside the tree, in `...-sources/fieldpost/core.mpy`.
 """
 
+import ast
 import importlib.util
 import threading
 from pathlib import Path
@@ -165,7 +166,13 @@ def _texts(sources: dict[str, Path], bundled: bool) -> dict[str, str]:
         others = {name: text for name, text in foreign.items() if name.endswith(".mpy")}
         new_names = rom_names.plan(short, others, public)
         short = {name: rom_names.rename(text, new_names) for name, text in short.items()}
-    return foreign | {_path(name): text for name, text in short.items()}
+    whole = foreign | {_path(name): text for name, text in short.items()}
+    return {name: text for name, text in whole.items() if not (bundled and _is_empty_package(name, text))}
+
+
+def _is_empty_package(name: str, text: str) -> bool:
+    """Return whether a package is none the worse without its file: a folder is one as well."""
+    return name.endswith("/__init__.mpy") and not any(not isinstance(node, ast.Expr) for node in ast.parse(text).body)
 
 
 def _dotted(path: str) -> str:

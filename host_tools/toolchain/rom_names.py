@@ -7,8 +7,9 @@ stands in any of the texts, so that nothing means two things. What people see st
 user's own commands may use.
 
 micropython_names.txt is made of the public source, MicroPython 1.24 to 1.28 (MP_QSTR_* in py, extmod, shared, drivers
-and the ports esp32, rp2 and unix). Those marked `rom` were found in the firmware of rp2 and in the program for Linux,
-those marked `rp2` in the former only. Where one is missing, it takes RAM as any other.
+and the ports esp32, rp2 and unix, and the names in what RPI_PICO_W freezes). Those marked `rom` were found in the
+firmware of rp2 and in the program for Linux, those marked `rp2` in the former only. Where one is missing, it takes RAM
+as any other.
 """
 
 import ast
@@ -60,10 +61,23 @@ def plan(texts: Mapping[str, str], foreign: Mapping[str, str], kept: set[str]) -
     for text in foreign.values():
         kept = kept | {token.string for token in _tokens(text)} | set(_bound_elsewhere(ast.parse(text), texts))
     everywhere, on_rp2, known = _micropython()
-    ours = [name for name in sizes.keys() - kept - known if not name.startswith("__")]
+    hidden = {name: new for name, new in _hidden(texts) if name not in kept and new not in kept | used}
+    ours = [name for name in sizes.keys() - kept - known - hidden.keys() if not name.startswith("__")]
     ours.sort(key=lambda name: (-sizes[name], name))
     free = [*sorted(everywhere - used - kept - _TAKEN), *sorted(on_rp2 - used - kept - _TAKEN)]
-    return dict(zip(ours, free, strict=False))
+    return dict(zip(ours, free, strict=False)) | hidden
+
+
+def _hidden(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Yield constants that one module alone uses, and the private names under which none of it is left on a board."""
+    spellings = {key: {token.string for token in _tokens(text)} for key, text in texts.items()}
+    for key, text in texts.items():
+        for node in ast.parse(text).body:
+            if isinstance(node, ast.Assign) and _is_constant(node.value) and isinstance(node.targets[0], ast.Name):
+                name = node.targets[0].id
+                elsewhere = any(name in names for other, names in spellings.items() if other != key)
+                if not name.startswith("_") and not elsewhere:
+                    yield name, f"_{name}"
 
 
 def rename(text: str, names: Mapping[str, str]) -> str:
@@ -107,7 +121,7 @@ def _interned(tree: ast.Module) -> Iterator[str]:
 def _assigned(body: Iterable[ast.AST]) -> Iterator[str]:
     """Yield what statements assign, at their own level."""
     for node in body:
-        if isinstance(node, ast.Assign) and _is_constant(node.value):
+        if isinstance(node, ast.Assign) and _is_constant(node.value) and _is_private(node.targets[0]):
             continue  # the compiler puts its value in its place
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
             yield node.id
@@ -115,6 +129,10 @@ def _assigned(body: Iterable[ast.AST]) -> Iterator[str]:
             node, ast.Tuple | ast.List | ast.Starred
         ):
             yield from _assigned(ast.iter_child_nodes(node))
+
+
+def _is_private(target: ast.expr) -> bool:
+    return isinstance(target, ast.Name) and target.id.startswith("_")
 
 
 def _is_constant(value: ast.expr) -> bool:

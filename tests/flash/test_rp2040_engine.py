@@ -507,8 +507,10 @@ class Scenario(runner._Run):
                 await asyncio.sleep(0.1)
 
     async def _free_bytes(self) -> int:
-        """Return the free heap as the agent says, which collects before it looks."""
-        await self._lab.send("agent.info", {}, "info")
-        found = await self._lab.watch.result("info", LONG_S)
-        assert found is not None and found["status"] == "done", found
-        return int(found["result"]["free_bytes"])
+        """Return the free heap that the agent tells of with its next status; it collects before it looks."""
+        board = self._lab.board
+        before_ms = board.status["uptime_ms"]
+        status = await board.wait_state(
+            lambda status: status["state"] == "ready" and status["uptime_ms"] > before_ms + 2000, LONG_S
+        )
+        return int(status["heap_free"])

@@ -1,11 +1,13 @@
-"""Bytes from the hub to MQTT packets, in a buffer of a known size.
+"""Bytes from the hub to MQTT packets, of no more than a known size.
 
-A packet that is larger than the buffer is drained: kept of it are its packet id, so that it can be acknowledged,
-wherever a long topic has put that, and its topic, if that fits. The handler hears of it. Whatever breaks the
-protocol raises ProtocolError; the connection is then worth nothing any more (MQTT 3.1.1 section 4.8).
+Most are small and find their place in a buffer that is always there; a larger one gets one of its own. A packet that
+is larger than it may be is drained: kept of it are its packet id, so that it can be acknowledged, wherever a long topic
+has put that, and its topic, if that fits. The handler hears of it. Whatever breaks the protocol raises ProtocolError;
+the connection is then worth nothing any more (MQTT 3.1.1 section 4.8).
 """
 
 from fieldpost.compat import const
+from fieldpost.limits import INBOUND_RESTING_BYTES
 from fieldpost.links.packets import PUBLISH
 
 _FIRST_BYTE = const(0)
@@ -28,11 +30,13 @@ class Inbound:
 
     def __init__(self, packet_bytes_max):
         assert packet_bytes_max >= 2  # the length of a topic
-        self._body = memoryview(bytearray(packet_bytes_max))
+        self._bytes_max = packet_bytes_max
+        self._resting = memoryview(bytearray(min(packet_bytes_max, INBOUND_RESTING_BYTES)))
         self.reset()
 
     def reset(self):
         """Forget what was half received: a new connection begins."""
+        self._body = self._resting
         self._first_byte = 0
         self._remaining = 0
         self._shift = 0
@@ -70,6 +74,8 @@ class Inbound:
         self._shift += 7
         if byte & 0x80:
             return False
+        if len(self._resting) < self._remaining <= self._bytes_max:
+            self._body = memoryview(bytearray(self._remaining))
         self._stage = _BODY
         return True
 
@@ -93,11 +99,12 @@ class Inbound:
             self._packet_id = self._packet_id << 8 | data[at + offset - self._filled]
 
     def _complete(self, handler):
+        body, self._body = self._body, self._resting
         self._stage = _FIRST_BYTE
-        if self._remaining > len(self._body):
+        if self._remaining > len(body):
             self._complete_drained(handler)
         else:
-            handler.packet(self._first_byte, self._body[: self._remaining])
+            handler.packet(self._first_byte, body[: self._remaining])
 
     def _complete_drained(self, handler):
         qos = self._first_byte >> 1 & 3
