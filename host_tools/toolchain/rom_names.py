@@ -61,23 +61,27 @@ def plan(texts: Mapping[str, str], foreign: Mapping[str, str], kept: set[str]) -
     for text in foreign.values():
         kept = kept | {token.string for token in _tokens(text)} | set(_bound_elsewhere(ast.parse(text), texts))
     everywhere, on_rp2, known = _micropython()
-    hidden = {name: new for name, new in _hidden(texts) if name not in kept and new not in kept | used}
+    constants = dict(_constants(texts))
+    hidden = {name: f"_{name}" for name, is_shared in constants.items() if not is_shared}
+    hidden = {name: new for name, new in hidden.items() if name not in kept and new not in kept | used}
     ours = [name for name in sizes.keys() - kept - known - hidden.keys() if not name.startswith("__")]
     ours.sort(key=lambda name: (-sizes[name], name))
     free = [*sorted(everywhere - used - kept - _TAKEN), *sorted(on_rp2 - used - kept - _TAKEN)]
-    return dict(zip(ours, free, strict=False)) | hidden
+    # A constant whose name is private is gone when the module is compiled: not good for one that others ask for.
+    ours.sort(key=lambda name: name not in constants)
+    public = [name for name in free if not name.startswith("_")]
+    private = [name for name in free if name.startswith("_")]
+    return dict(zip(ours, public + private, strict=False)) | hidden
 
 
-def _hidden(texts: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield constants that one module alone uses, and the private names under which none of it is left on a board."""
+def _constants(texts: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
+    """Yield the public constants of modules, and whether more than one of the texts has that name."""
     spellings = {key: {token.string for token in _tokens(text)} for key, text in texts.items()}
     for key, text in texts.items():
         for node in ast.parse(text).body:
-            if isinstance(node, ast.Assign) and _is_constant(node.value) and isinstance(node.targets[0], ast.Name):
-                name = node.targets[0].id
-                elsewhere = any(name in names for other, names in spellings.items() if other != key)
-                if not name.startswith("_") and not elsewhere:
-                    yield name, f"_{name}"
+            if isinstance(node, ast.Assign) and _is_constant(node.value) and not _is_private(node.targets[0]):
+                name = ast.unparse(node.targets[0])
+                yield name, any(name in names for other, names in spellings.items() if other != key)
 
 
 def rename(text: str, names: Mapping[str, str]) -> str:

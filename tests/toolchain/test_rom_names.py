@@ -77,6 +77,16 @@ def test_what_others_depend_on_stays() -> None:
     assert '"""own_count stays in texts."""' in rom_names.rename(A, names)
 
 
+def test_constants_of_one_module_leave_no_name_and_shared_ones_do() -> None:
+    texts = {
+        "fieldpost.a": "OWN_KIND = const(1)\nSHARED_KIND = const(2)\nprint(OWN_KIND)\n",
+        "fieldpost.b": "from fieldpost.a import SHARED_KIND\n",
+    }
+    names = rom_names.plan(texts, {}, set())
+    assert names["OWN_KIND"] == "_OWN_KIND", "the compiler drops private ones"
+    assert not names["SHARED_KIND"].startswith("_")
+
+
 def test_new_names_stand_nowhere_else() -> None:
     names = rom_names.plan(texts(), {"driver": "abcd.off = on\n"}, set())
     everywhere = " ".join(texts().values())
