@@ -2,16 +2,18 @@
 
 import json
 import tempfile
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from host_tools.bench import RecordsDiffer, Report
+from host_tools.bench import IN_ROM, RecordsDiffer, Report
 from host_tools.errors import UserError
-from host_tools.toolchain import firmware
+from host_tools.toolchain import firmware, romfs
 from host_tools.toolchain.micropython import find_or_install_narrow
 from host_tools.toolchain.process import ProgramFailed, run
 
 _TIMEOUT_S = 60
+
+_START = "import sys; sys.path.insert(0, sys.argv[1]); del sys.argv[1]; import measure"
 
 # Runs on MicroPython; argument 1 is the folder with the modules one by one, argument 2 the one that lies on a board.
 _SCRIPT = """
@@ -128,6 +130,7 @@ class Memory:
     word_bytes: 4 on boards; MicroPython's objects are larger where it is 8. opening_bytes: code while a ring is opened,
     code_bytes: of what stays. grown_bytes: what the ring has gained after 1500 appends; records: what a reader found
     then. agent_code_bytes: of all modules that stay on a board but its port, the ring's and the drivers' included.
+    code_in_rom_bytes, agent_code_in_rom_bytes: of the same with the modules in ROM, as a Pico W has them in flash.
     append_us and others: time of one call on this machine. append_heap_bytes, get_heap_bytes: what one call takes from
     the heap and leaves to the collector.
     """
@@ -146,6 +149,8 @@ class Memory:
     ack_us: float
     append_heap_bytes: int
     get_heap_bytes: int
+    code_in_rom_bytes: int = 0
+    agent_code_in_rom_bytes: int = 0
 
 
 def measure(micropython: Path, report: Report) -> Memory:
@@ -160,13 +165,21 @@ def measure(micropython: Path, report: Report) -> Memory:
     with tempfile.TemporaryDirectory(prefix="fieldpost-") as name:
         one_by_one = firmware.build(Path(name) / "modules", lambda line: report(line, 0), bundled=False)
         tree = firmware.build(Path(name) / "tree", lambda line: report(line, 0))
-        script = Path(name) / "measure.py"
-        script.write_text(_SCRIPT)
+        program = Path(name) / "programs" / "measure.mpy"
+        firmware.compile_module(_SCRIPT, program, Path(program.name), Path(name) / "sources")
+        rom = Path(name) / "rom.img"
+        rom.write_bytes(romfs.image(Path(name)))
         try:
-            printed = run([micropython, script, one_by_one, tree], _TIMEOUT_S)
+            printed = run([micropython, "-c", _START, program.parent, one_by_one, tree], _TIMEOUT_S)
+            printed_in_rom = run([micropython, IN_ROM, rom, "measure", "/rom/modules", "/rom/tree"], _TIMEOUT_S)
         except ProgramFailed as failure:
             raise UserError(f"{micropython} cannot run a ring: {failure.reason}") from failure
-    found = Memory(**json.loads(printed))
+    in_rom = Memory(**json.loads(printed_in_rom))
+    found = replace(
+        Memory(**json.loads(printed)),
+        code_in_rom_bytes=in_rom.code_bytes,
+        agent_code_in_rom_bytes=in_rom.agent_code_bytes,
+    )
     if not found.records:
         raise RecordsDiffer("the ring gave nothing back on MicroPython")
     return found

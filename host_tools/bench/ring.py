@@ -151,6 +151,8 @@ def as_json(figures: RingFigures) -> dict[str, float | int]:
         "ring_code_bytes": found.code_bytes,
         "ring_heap_bytes": found.ring_bytes + found.reader_bytes,
         "agent_code_bytes": found.agent_code_bytes,
+        "ring_code_in_rom_bytes": found.code_in_rom_bytes,
+        "agent_code_in_rom_bytes": found.agent_code_in_rom_bytes,
         "append_heap_bytes": found.append_heap_bytes,
         "get_heap_bytes": found.get_heap_bytes,
         "micropython_appends_per_s": round(1e6 / found.append_us),

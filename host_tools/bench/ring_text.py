@@ -110,6 +110,7 @@ def _memory(figures: RingFigures) -> list[str]:
         ("taken by an append, and free again", f"{found.append_heap_bytes} B"),
         ("taken by reading a record, and free again", f"{found.get_heap_bytes} B"),
         ("code of the whole agent, ring and drivers included", f"{found.agent_code_bytes} B"),
+        ("the same with the modules in ROM, as a Pico W has them in flash", f"{found.agent_code_in_rom_bytes} B"),
         ("append, on this machine", f"{1e6 / found.append_us:.0f}/s"),
         ("get + ack, each for itself", f"{1e6 / (found.get_us + found.ack_us):.0f}/s"),
     ]

@@ -42,7 +42,7 @@ Start = Literal["all", "raw", "prompt"]
 # Clocks begin here when power comes: ESP-IDF counts from 2000 in MicroPython, rp2 sets 2021-01-01.
 _POWER_ON_UTC_S = {"esp32": 946_684_800, "rp2": 1_609_459_200}
 # What the modules of `chip/` take; on a board they lie in flash.
-_EMULATOR_HEAP_BYTES = 52 * 1024
+_EMULATOR_HEAP_BYTES = {4: 38 * 1024, 8: 52 * 1024}  # by the bytes of a word
 _CRASHES_MAX = 3
 _CRASH_FORGIVEN_S = 5.0
 _OUTPUT_BYTES = 65536
@@ -319,7 +319,7 @@ class EmulatedBoard(Watched):
         self._registers.start_process(self._chip_config(told_cause, start))
         self._process = ChipProcess(
             self._micropython,
-            ["-X", f"heapsize={self.shape.heap_bytes + _EMULATOR_HEAP_BYTES}"],
+            ["-X", f"heapsize={self.shape.heap_bytes + _EMULATOR_HEAP_BYTES[self.shape.word_bytes]}"],
             self._modules,
             self._chip_stdio.fileno(),
             self._registers.fd,

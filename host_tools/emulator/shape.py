@@ -37,8 +37,8 @@ class BoardShape:
     """One kind of board.
 
     kind: "esp32" or "rp2", which decides the modules that programs find and how the chip behaves.
-    heap_bytes: MicroPython's heap, for the board's programs alone. Words have 8 bytes where a board's have 4, so
-    the same program needs nearly twice as much.
+    heap_bytes: MicroPython's heap, for the board's programs alone. word_bytes: of the interpreter that runs them; where
+    words have 8 bytes and a board's have 4, the same program needs nearly twice as much.
     partitions: regions of flash that programs may use. rp2 has exactly one, called `storage`; esp32 needs `vfs`.
     The rest of the flash holds the firmware: it reads as zeros.
     bme280_address: of the sensor on the bus; None for no sensor.
@@ -52,6 +52,7 @@ class BoardShape:
     i2c: I2cBus
     bme280_address: int | None = 0x77
     inputs: tuple[tuple[int, int], ...] = ()
+    word_bytes: int = 8
 
     def __post_init__(self) -> None:
         if self.kind not in ("esp32", "rp2"):

@@ -56,6 +56,7 @@ def board_shape(board: Board, word_bytes: int = 8) -> BoardShape:
         partitions=rows,
         i2c=I2cBus(board.i2c["id"], board.i2c["scl"], board.i2c["sda"]),
         bme280_address=board.sensors[0]["address"],
+        word_bytes=word_bytes,
     )
 
 

@@ -53,6 +53,7 @@ def test_one_run_gives_every_figure_and_a_picture(tmp_path, micropython):
     assert figures["bytes_per_bme280_reading"] <= 28
     assert figures["readings_per_mib"] * figures["bytes_per_bme280_reading"] <= 1024 * 1024
     assert figures["recovery_reads"] < 64
+    assert figures["agent_code_bytes"] > figures["agent_code_in_rom_bytes"] > figures["ring_code_in_rom_bytes"] > 1_000
     assert figures["ring_code_bytes"] > 10_000 and figures["append_heap_bytes"] <= 256
     root = ElementTree.parse(picture).getroot()
     labels = {element.text for element in root.iter("{http://www.w3.org/2000/svg}text")}

@@ -3,7 +3,7 @@
 import asyncio
 from pathlib import Path
 
-from host_tools.bench.link import measure
+from host_tools.bench import IN_ROM
 from host_tools.toolchain import romfs
 
 PROGRAM = """
@@ -24,9 +24,8 @@ async def test_what_lies_in_it_runs(tmp_path: Path, micropython: Path) -> None:
     image = tmp_path / "image"
     image.write_bytes(romfs.image(folder))
     assert image.read_bytes()[:3] == b"\xd2\xcd\x31"
-    start = Path(measure.__file__).parent / "programs" / "in_rom.py"
     process = await asyncio.create_subprocess_exec(
-        micropython, start, image, "hello", "there", stdout=asyncio.subprocess.PIPE
+        micropython, IN_ROM, image, "hello", "there", stdout=asyncio.subprocess.PIPE
     )
     said, _ = await process.communicate()
     assert said.decode().strip() == "from inside and a file ['hello', 'there']"

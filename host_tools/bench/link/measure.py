@@ -22,7 +22,7 @@ from typing import Any, Final
 import fieldpost
 import uvloop
 
-from host_tools.bench import RecordsDiffer, Report
+from host_tools.bench import IN_ROM, RecordsDiffer, Report
 from host_tools.bench.link import backlog, proxy
 from host_tools.bench.pi.measure import sdk_python
 from host_tools.errors import UserError
@@ -313,7 +313,7 @@ class _Bench:
     ) -> tuple[list[str], dict[str, str]]:
         start = [str(micropython or self._micropython), "-X", f"heapsize={heap_bytes}"]
         if in_rom:
-            return [*start, str(_PROGRAMS / "in_rom.py"), str(self._rom), program, str(arguments)], {}
+            return [*start, str(IN_ROM), str(self._rom), program, str(arguments)], {}
         paths = f"{self._tree}:{self._tree / 'lib'}:{self._programs}:.frozen"
         return [*start, "-m", program, str(arguments)], {"MICROPYPATH": paths}
 
