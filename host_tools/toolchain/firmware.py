@@ -110,7 +110,8 @@ def build(out_dir: Path, report: Report = print, bundled: bool = True, user_comm
     lasting = {name for name in texts if name.startswith("lib/")}.union(map(_path, _LASTING))
     staying = {_path(f"fieldpost.{name}") for name in _LEFT_BEHIND}
     movable = {name: text for name, text in texts.items() if name not in staying}
-    made = code_table.make(out_dir, movable, (_path(CORE),) if bundled else (), lasting)
+    with _parsing:
+        made = code_table.make(out_dir, movable, (_path(CORE),) if bundled else (), lasting)
     if not table.is_file() or table.read_bytes() != made:
         table.write_bytes(made)
     _remove_others(out_dir, {*texts, _TABLE})

@@ -2,6 +2,7 @@
 
 import json
 import os
+import sys
 import threading
 
 from azure.iot.device import IoTHubDeviceClient, Message, MethodResponse
@@ -10,7 +11,9 @@ commands = []
 
 
 def say(what, value):
-    print(json.dumps([what, value]), flush=True)
+    # In one piece: the SDK calls back from threads of its own.
+    sys.stdout.write(json.dumps([what, value]) + "\n")
+    sys.stdout.flush()
 
 
 if "CERTIFICATE" in os.environ:

@@ -28,14 +28,11 @@ CHIP = memoryview(bytearray(BLOCKS * 4096))
 
 
 class FileSystem:
-    """littlefs with the parameters of the rp2 port, mounted where `lent_blocks` is made to look."""
+    """littlefs with the parameters of the rp2 port, mounted at /lfs."""
 
     def __init__(self):
         self.flash = LfsDevice(NorFlash(CHIP, strict=False))
         self.format()
-        lent_blocks._DIRECTORY = "/lfs/ring"
-        lent_blocks._MAP = "/lfs/ring/map"
-        lent_blocks._MAP_NEW = "/lfs/ring/map.new"
 
     def format(self):
         vfs.VfsLfs2.mkfs(self.flash, progsize=256)
@@ -48,7 +45,7 @@ class FileSystem:
         vfs.umount("/lfs")
 
     def lend(self, count=LENT):
-        return lent_blocks.lend(self.flash, count)
+        return lent_blocks.lend(self.flash, count, "/lfs/ring")
 
     def ring(self):
         return Ring(BlockRegion(self.flash, self.lend(), whole_pages=True))
