@@ -336,7 +336,7 @@ class EmulatedBoard(Watched):
             "weak": self.flash.has_weak_sectors,
             "many": self._is_one_of_many,
             "partitions": [[row.type, row.subtype, row.offset, row.size, row.label] for row in self.shape.partitions],
-            "cause": cause,
+            "cause": f"by {cause}",  # no name that one interpreter has in ROM and one has not: heaps begin alike
             "start": start,
             "id": _unique_id(self.name, 6 if self.shape.kind == "esp32" else 8),
         }

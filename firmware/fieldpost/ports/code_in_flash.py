@@ -11,7 +11,8 @@ another firmware's layout, an older copy or a rotten block, stays on the heap an
 Loaded when a board starts, and unloaded after it. The table is made by host_tools/toolchain/code_table.py.
 """
 
-from struct import unpack_from
+from binascii import crc32
+from struct import pack, unpack_from
 from sys import modules
 
 from micropython import const
@@ -23,6 +24,7 @@ from fieldpost.ports.objects_in_flash import ObjectsInFlash
 
 _TABLE = "/fieldpost/code.bin"
 _FOLDER = "/code"
+_WRITTEN = "/code/written"
 _MAGIC = b"FPC1"
 _MODULE = const(77)  # "M", "C", "F"
 _CLASS = const(67)
@@ -60,6 +62,22 @@ class CodeInFlash:
         if left and self._write():
             left = self._point()
         return left
+
+    def is_new(self):
+        """Return whether this is the first start with these files, and never again that it is.
+
+        Writing their code takes heap, and what `move_objects` moves would lie elsewhere at the next start.
+        """
+        mark = pack("<I", crc32(self._table))
+        try:
+            with open(_WRITTEN, "rb") as file:
+                if file.read() == mark:
+                    return False
+        except OSError:
+            pass
+        with open(_WRITTEN, "wb") as file:
+            file.write(mark)
+        return True
 
     def move_objects(self):
         """Move what else the modules that are never unloaded do not change; return what must be kept for them.

@@ -37,6 +37,8 @@ class Port(Board):
         code = CodeInFlash(rp2.Flash(), _MAPPED_AT)
         code.move_code()
         if is_first:
+            if code.is_new():
+                self.reset()  # it starts again with a heap as all later starts will have it
             self._kept = code.move_objects()
 
     def reset_cause(self):

@@ -32,7 +32,7 @@ _frequency_hz = 160000000 if _esp32 else 125000000
 
 # ESP32 tells resets apart; an RP2040 makes all of them with its watchdog.
 def reset_cause():
-    cause = _wire.config["cause"]
+    cause = _wire.config["cause"][3:]
     if cause == "power":
         return PWRON_RESET
     if not _esp32:
