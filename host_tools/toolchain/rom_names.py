@@ -15,12 +15,12 @@ as any other.
 import ast
 import builtins
 import functools
-import io
 import keyword
 import re
-import tokenize
 from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
+
+from host_tools.toolchain import spelling
 
 _NAMES = Path(__file__).with_name("micropython_names.txt")
 _IDENTIFIER = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z")
@@ -42,7 +42,7 @@ def public_names(sources: Mapping[str, str]) -> set[str]:
     found = set(_PUBLIC_OF_AGENT_AND_RING)
     found.update(node.name for node in ast.walk(ast.parse(sources[_OUTPUTS])) if isinstance(node, ast.FunctionDef))
     for name in _PUBLIC:
-        found |= {token.string for token in _tokens(sources[name])}
+        found |= _names(sources[name])
     return found
 
 
@@ -51,34 +51,32 @@ def plan(texts: Mapping[str, str], foreign: Mapping[str, str], kept: set[str]) -
 
     foreign: sources that go on the board too and stay as they are. kept: names that must stay, too.
     """
-    used: set[str] = set()
-    sizes: dict[str, int] = {}
-    for text in texts.values():
-        tree = ast.parse(text)
-        sizes.update({name: len(name) for name in _interned(tree)})
-        kept = kept | set(_bound_elsewhere(tree, texts))
-        used |= {token.string for token in _tokens(text)}
+    trees = {key: ast.parse(text) for key, text in texts.items()}
+    spellings = {key: _names(text) for key, text in texts.items()}
+    used = set().union(*spellings.values())
+    kept = kept.union(*(_bound_elsewhere(tree, texts) for tree in trees.values()))
     for text in foreign.values():
-        kept = kept | {token.string for token in _tokens(text)} | set(_bound_elsewhere(ast.parse(text), texts))
+        kept = kept.union(_names(text), _bound_elsewhere(ast.parse(text), texts))
     everywhere, on_rp2, known = _micropython()
-    constants = dict(_constants(texts))
+    constants = dict(_constants(trees, spellings))
     hidden = {name: f"_{name}" for name, is_shared in constants.items() if not is_shared}
     hidden = {name: new for name, new in hidden.items() if name not in kept and new not in kept | used}
-    ours = [name for name in sizes.keys() - kept - known - hidden.keys() if not name.startswith("__")]
-    ours.sort(key=lambda name: (-sizes[name], name))
+    ours = set().union(*map(_interned, trees.values())) - kept - known - hidden.keys()
     free = [*sorted(everywhere - used - kept - _TAKEN), *sorted(on_rp2 - used - kept - _TAKEN)]
-    # A constant whose name is private is gone when the module is compiled: not good for one that others ask for.
-    ours.sort(key=lambda name: name not in constants)
-    public = [name for name in free if not name.startswith("_")]
-    private = [name for name in free if name.startswith("_")]
-    return dict(zip(ours, public + private, strict=False)) | hidden
+    # A constant whose name is private is gone when the module is compiled: not good for one that others ask for. So
+    # constants choose first, and private names come last; of the rest the longest choose first.
+    choosing = sorted(
+        (name for name in ours if not name.startswith("__")),
+        key=lambda name: (name not in constants, -len(name), name),
+    )
+    free.sort(key=lambda name: name.startswith("_"))
+    return dict(zip(choosing, free, strict=False)) | hidden
 
 
-def _constants(texts: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
+def _constants(trees: Mapping[str, ast.Module], spellings: Mapping[str, Collection[str]]) -> Iterator[tuple[str, bool]]:
     """Yield the public constants of modules, and whether more than one of the texts has that name."""
-    spellings = {key: {token.string for token in _tokens(text)} for key, text in texts.items()}
-    for key, text in texts.items():
-        for node in ast.parse(text).body:
+    for key, tree in trees.items():
+        for node in tree.body:
             if isinstance(node, ast.Assign) and _is_constant(node.value) and not _is_private(node.targets[0]):
                 name = ast.unparse(node.targets[0])
                 yield name, any(name in names for other, names in spellings.items() if other != key)
@@ -87,23 +85,17 @@ def _constants(texts: Mapping[str, str]) -> Iterator[tuple[str, bool]]:
 def rename(text: str, names: Mapping[str, str]) -> str:
     """Return `text` with the names of `names` replaced, save in the paths of modules. No line moves."""
     lines = text.splitlines(keepends=True)
-    spans = [
-        (node.lineno, node.end_lineno or node.lineno, node)
-        for node in ast.walk(ast.parse(text))
-        if isinstance(node, ast.ImportFrom)
-    ]
+    imports = {node.lineno for node in ast.walk(ast.parse(text)) if isinstance(node, ast.ImportFrom)}
     inside_path = False
     edits = []
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.NAME and token.string == "from":
-            inside_path = any(first <= token.start[0] <= last for first, last, _ in spans)
-        elif token.type == tokenize.NAME and token.string == "import":
+    for token in spelling.names(text):
+        if token.string == "from":
+            inside_path = token.start[0] in imports
+        elif token.string == "import":
             inside_path = False
-        elif token.type == tokenize.NAME and not inside_path and token.string in names:
-            edits.append((token.start, token.string))
-    for (row, column), old in reversed(edits):
-        line = lines[row - 1]
-        lines[row - 1] = line[:column] + names[old] + line[column + len(old) :]
+        elif not inside_path and token.string in names:
+            edits.append(spelling.spelled(token, names[token.string]))
+    spelling.edit(lines, edits)
     return "".join(lines)
 
 
@@ -164,10 +156,8 @@ def _bound_elsewhere(tree: ast.Module, modules: Collection[str]) -> Iterator[str
                     yield from (alias.name, alias.asname or alias.name)
 
 
-def _tokens(text: str) -> Iterator[tokenize.TokenInfo]:
-    for token in tokenize.generate_tokens(io.StringIO(text).readline):
-        if token.type == tokenize.NAME and not keyword.iskeyword(token.string):
-            yield token
+def _names(text: str) -> set[str]:
+    return {token.string for token in spelling.names(text) if not keyword.iskeyword(token.string)}
 
 
 @functools.cache

@@ -8,12 +8,13 @@ names; they keep file and line.
 """
 
 import ast
-import io
 import re
 import tokenize
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from itertools import count
+
+from host_tools.toolchain import spelling
 
 _PRIVATE = re.compile(r"_[A-Za-z0-9][A-Za-z0-9_]*\Z")
 
@@ -68,15 +69,9 @@ def _parents(source: str) -> set[str]:
 def rename(source: str, names: Mapping[str, str]) -> str:
     """Return `source` with the names of `names` replaced. Nothing moves to another line."""
     lines = source.splitlines(keepends=True)
-    for token in reversed(list(_names(source))):
-        row, column = token.start
-        line = lines[row - 1]
-        new = names.get(token.string, token.string)
-        lines[row - 1] = line[:column] + new + line[column + len(token.string) :]
+    spelling.edit(lines, (spelling.spelled(token, names.get(token.string, token.string)) for token in _names(source)))
     return "".join(lines)
 
 
 def _names(source: str) -> Iterator[tokenize.TokenInfo]:
-    for token in tokenize.generate_tokens(io.StringIO(source).readline):
-        if token.type == tokenize.NAME and _PRIVATE.match(token.string):
-            yield token
+    return (token for token in spelling.names(source) if _PRIVATE.match(token.string))
