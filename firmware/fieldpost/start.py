@@ -8,7 +8,6 @@ from fieldpost.errors import ConfigError
 from fieldpost.modules import unload
 
 _DONE = (
-    "lighten",
     "ports.code_in_flash",
     "ports.heap",
     "ports.lent_blocks",

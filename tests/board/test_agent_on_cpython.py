@@ -15,7 +15,6 @@ from fieldpost.ports.stored_text import StoredText
 from host_tools.audit import bodies
 from host_tools.emulator.bme280 import Bme280
 from host_tools.emulator.i2c import I2cWires, NotAcknowledged
-from host_tools.hub import Hub
 
 ADDRESS = 0x77
 
@@ -114,14 +113,6 @@ class TestPort:
 
     def reset_cause(self):
         return "power"
-
-
-@pytest.fixture
-async def hub(tmp_path):
-    hub = Hub(tmp_path / "hub")
-    await hub.start()
-    yield hub
-    await hub.stop()
 
 
 @pytest.fixture

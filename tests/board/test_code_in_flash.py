@@ -9,7 +9,6 @@ import struct
 
 import pytest
 
-from host_tools.hub import Hub
 from tests.board.agent_bench import board_with_agent, identity
 from tests.board.emulator_bench import run
 
@@ -42,14 +41,6 @@ print(sum(map(is_in_flash, codes)), len(codes), sum(map(is_in_flash, tables)), l
 with open("/code/map", "rb") as file:
     print("blocks", list(file.read()[4:-4]))
 """
-
-
-@pytest.fixture
-async def hub(tmp_path):
-    hub = Hub(tmp_path / "hub")
-    await hub.start()
-    yield hub
-    await hub.stop()
 
 
 def a_pico_w(tmp_path, micropython, hub):

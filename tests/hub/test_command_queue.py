@@ -74,13 +74,18 @@ def test_a_lost_acknowledgement_brings_the_command_again(run, tmp_path):
     run(scenario())
 
 
+async def fill(hub, device_id, expiry_unix_s):
+    """Make a device and give it all the commands that may wait for it."""
+    hub.devices.create(device_id)
+    for _ in range(DEPTH_MAX):
+        await hub.send(device_id, b"x", {}, expiry_unix_s=expiry_unix_s)
+
+
 def test_the_queue_holds_fifty_and_expired_commands_leave_it(run, tmp_path):
     async def scenario():
         now = [time.time()]
         async with running(tmp_path, clock=lambda: now[0]) as hub:
-            hub.devices.create("dev1")
-            for _ in range(DEPTH_MAX):
-                await hub.send("dev1", b"x", {}, expiry_unix_s=now[0] + 60)
+            await fill(hub, "dev1", now[0] + 60)
             with pytest.raises(UserError, match="50 commands"):
                 await hub.send("dev1", b"x", {})
             with pytest.raises(UserError, match="stranger"):
@@ -116,9 +121,7 @@ def test_expired_commands_make_room_while_the_device_is_away(run, tmp_path):
     async def scenario():
         now = [time.time()]
         async with running(tmp_path, clock=lambda: now[0]) as hub:
-            hub.devices.create("dev1")
-            for _ in range(DEPTH_MAX):
-                await hub.send("dev1", b"x", {}, expiry_unix_s=now[0] + 60)
+            await fill(hub, "dev1", now[0] + 60)
             now[0] += 61
             await hub.send("dev1", b"fresh", {})
             assert hub.pending("dev1") == 1

@@ -19,7 +19,7 @@ from fieldpost.records.recorder import Recorder
 from fieldpost.records.schemas import Schemas
 from fieldpost.records.timeline import Timeline
 from fieldpost.ring.log import Ring
-from support import raises, tell_time
+from support import Idle, raises, tell_time
 
 from host_tools.emulator.nor_flash import NorFlash
 
@@ -112,7 +112,7 @@ def test_without_an_earlier_boot_nothing_is_signed():
     assert clock.signing_ms() is None
 
 
-class World:
+class World(Idle):
     """An agent without sensors to read, whose time server says what `answers` hold, one after another."""
 
     is_up = True
@@ -123,7 +123,6 @@ class World:
         self.clock.begin_at(confirmed)
         self.answers = answers
         self.asked = []
-        self.state = "down"
         self.judgements = 0
         flash = NorFlash(8 * 4096)
         recorders = [Recorder(Ring(flash if i else NorFlash(8 * 4096)), 1, self.clock, Timeline()) for i in range(2)]
@@ -147,20 +146,8 @@ class World:
     def log(self, line):
         self.logged.append(line)
 
-    def step(self, now):
-        pass
-
     def judge_again(self):
         self.judgements += 1
-
-    def forced_outputs(self):
-        return ()
-
-    def link(self, now_ms, is_up):
-        pass
-
-    def wait_ms(self, now_ms):
-        return None
 
     def run(self, ms):
         end = self.clock.uptime_ms + ms

@@ -2,9 +2,9 @@
 
 These are its functions (16 bytes each beside their bytecode), the tables of its classes and its own, its constants and
 the list of its names: half of what a module takes once its bytecode is gone. A module of which something is assigned
-while it runs (`global`) is not for this. MicroPython keeps the like of them in ROM for
-modules that are frozen into the firmware (tools/mpy-tool.py), so it never writes there, and a class whose table is
-marked as fixed refuses to be changed (py/objtype.c).
+while it runs (`global`) is not for this. MicroPython keeps the like of them in ROM for modules that are frozen into the
+firmware (tools/mpy-tool.py), so it never writes there, and a class whose table is marked as fixed refuses to be changed
+(py/objtype.c).
 
 The collector does not look into flash. So what is moved may point into the heap only to its module, which must never be
 unloaded, and to what the program keeps as well (see `close`). Where a word cannot be understood, things stay where they
@@ -86,13 +86,12 @@ class ObjectsInFlash:
         words = self._words
         entries = self._index(words[at + _GLOBALS])
         table = self._index(words[entries + _TABLE])
-        for entry in range(table + 1, table + 2 * words[entries + _SIZE], 2):
+        end = table + 2 * words[entries + _SIZE]
+        for entry in range(table + 1, end, 2):
             found = self._index(words[entry])
-            if found >= 0:
-                if words[found] == id(type):
-                    self._move_class(found, address)
-                else:
-                    self._replace(entry, self._moved(found, address))
+            if found >= 0 and words[found] == id(type):
+                self._move_class(found, address)
+        self._move_functions(table + 1, end, 2, address)
         self._move_table(entries)
 
     def close(self):
@@ -107,19 +106,16 @@ class ObjectsInFlash:
 
     def _move_class(self, at, module):
         words = self._words
-        slot = bytearray_at(self._heap.base + at * WORD_BYTES + _DICT_SLOT, 1)[0]
-        slot += at + _SLOTS - 1
-        entries = self._index(words[slot]) if slot >= at + _SLOTS else -1
+        number = bytearray_at(self._heap.base + at * WORD_BYTES + _DICT_SLOT, 1)[0]  # counted from 1; 0 for none
+        slot = at + _SLOTS + number - 1
+        entries = self._index(words[slot]) if number else -1
         if entries < 0 or words[entries] != id(dict) or words[entries + _FLAGS] & _FIXED:
             return
         size = words[entries + _SIZE]
         table = self._index(words[entries + _TABLE])
         if size == 0 or table < 0:
             return
-        for entry in range(table + 1, table + 2 * size, 2):
-            found = self._index(words[entry])
-            if found >= 0:
-                self._replace(entry, self._moved(found, module))
+        self._move_functions(table + 1, table + 2 * size, 2, module)
         if self._move_table(entries):
             self._replace(slot, self._keep(self._bytes(entries, 4)))
 
@@ -151,11 +147,15 @@ class ObjectsInFlash:
             size = 2
         else:
             return 0
-        for entry in range(at + 1, at + size):
-            found = self._index(words[entry])
+        self._move_functions(at + 1, at + size, 1, module)
+        return self._keep_entries(at, size)
+
+    def _move_functions(self, start, end, step, module):
+        """Move the functions that these words point to, and what wraps functions."""
+        for entry in range(start, end, step):
+            found = self._index(self._words[entry])
             if found >= 0:
                 self._replace(entry, self._moved(found, module))
-        return self._keep_entries(at, size)
 
     def _move_constants(self, at, names, count):
         words = self._words
