@@ -333,7 +333,7 @@ class EmulatedBoard(Watched):
             "port": self.shape.kind,
             "image": str(self.flash.path.resolve()),
             "flash_bytes": self.shape.flash_bytes,
-            "weak": self.flash.has_weak_sectors,
+            "weak": self.flash.weak_span,
             "many": self._is_one_of_many,
             "partitions": [[row.type, row.subtype, row.offset, row.size, row.label] for row in self.shape.partitions],
             "cause": f"by {cause}",  # no name that one interpreter has in ROM and one has not: heaps begin alike

@@ -5,7 +5,7 @@ one packet, whose first byte is 0 for success; all others need no answer. Number
 
     P*  u32 offset, data           program flash, inside one page
     E*  u32 sector                 erase flash
-    F*  u32 offset, u16 length     read flash; only used while weak sectors make the image file a liar
+    F*  u32 offset, u16 length     read flash; only used where weak sectors make the image file a liar
     I*  u8 bus, u8 address, u8 writes, u16 read_length, data     I2C transfer; answer 1 nobody there, 2 stuck
     T*                             ask a time server; answer i64 ns since 1970, or 1 for no answer
     B   u8 bus, u8 scl, u8 sda     I2C set up on these GPIOs

@@ -64,6 +64,16 @@ class NorFlash:
         return bool(self._weak or self._marginal)
 
     @property
+    def weak_span(self):
+        """The first byte that may not read as `memory` says, and the first after the last of them; (0, 0): none."""
+        starts = [sector * self.sector_bytes for sector in self._weak]
+        ends = [start + self.sector_bytes for start in starts]
+        if self._marginal:
+            starts.append(min(self._marginal))
+            ends.append(max(self._marginal) + 1)
+        return (min(starts), max(ends)) if starts else (0, 0)
+
+    @property
     def max_sector_erases(self):
         """Erases of the sector that has seen most of them."""
         return max(self.sector_erases)

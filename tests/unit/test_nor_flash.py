@@ -158,9 +158,11 @@ def test_weak_bits_flip_until_the_sector_is_erased_again():
     flash = weak_flash()
     reads = [read(flash, 0, SECTOR_BYTES) for _ in range(20)]
     assert len(set(reads)) > 1, "a weak sector always read the same"
+    assert flash.weak_span == (0, SECTOR_BYTES)
     flash.erase(0)
     assert read(flash, 0, SECTOR_BYTES) == b"\xff" * SECTOR_BYTES
     assert not flash.has_weak_sectors
+    assert flash.weak_span == (0, 0)
 
 
 def weak_flash():

@@ -8,6 +8,10 @@ modules that are frozen into a firmware. The copy lies in blocks that the file s
 No function is changed before its bytes in flash were compared with those on the heap: whatever does not fit, be it
 another firmware's layout, an older copy or a rotten block, stays on the heap and works as ever.
 
+A start writes what is not in flash as it should be, but not start after start: a supply that fails again and again
+while flash is written would let the device never come to its work, and flash would wear. So a mark that is kept with
+the blocks counts such starts: eight may write, the next eight may not, and so on until one finds all in its place.
+
 Loaded when a board starts, and unloaded after it. The table is made by host_tools/toolchain/code_table.py.
 """
 
@@ -24,7 +28,10 @@ from fieldpost.ports.objects_in_flash import ObjectsInFlash
 
 _TABLE = "/fieldpost/code.bin"
 _FOLDER = "/code"
-_WRITTEN = "/code/written"
+_MARK = "/code/written"
+_MARK_FORMAT = "<IB"  # CRC-32 of the table, turn
+_TURN_FIRST = const(15)
+_TURN_LAST_WRITING = const(8)
 _MAGIC = b"FPC1"
 _MODULE = const(77)  # "M", "C", "F"
 _CLASS = const(67)
@@ -52,14 +59,20 @@ class CodeInFlash:
         self._blocks = lend(flash, self._table[4] + _OBJECT_BLOCKS, _FOLDER)
         self._storage = _find(flash, self._blocks[0], mapped_at)
         self._heap = Heap()
+        self._crc = crc32(self._table)
+        self._turn = self._read_turn()
+        self._is_new = self._turn < 0
+        self._writes = None  # until it is known whether this start may
 
     def move_code(self):
-        """Let the functions of all loaded modules run in flash; return how many stay on the heap.
+        """Let the functions of all loaded modules run in flash; return how many cannot, since flash has them wrong.
 
         Whoever calls this must not be among them: its bytecode would be gone when it goes on.
         """
+        if self._is_new:
+            self._write()
         left = self._point()
-        if left and self._write():
+        if left and self._may_write() and self._write():
             left = self._point()
         return left
 
@@ -68,16 +81,9 @@ class CodeInFlash:
 
         Writing their code takes heap, and what `move_objects` moves would lie elsewhere at the next start.
         """
-        mark = pack("<I", crc32(self._table))
-        try:
-            with open(_WRITTEN, "rb") as file:
-                if file.read() == mark:
-                    return False
-        except OSError:
-            pass
-        with open(_WRITTEN, "wb") as file:
-            file.write(mark)
-        return True
+        if self._is_new:
+            self._write_turn(_TURN_FIRST)
+        return self._is_new
 
     def move_objects(self):
         """Move what else the modules that are never unloaded do not change; return what must be kept for them.
@@ -85,7 +91,7 @@ class CodeInFlash:
         Once: a second walk would begin anew.
         """
         table = self._table
-        objects = ObjectsInFlash(self._heap, self._flash, self._storage, self._blocks[table[4] :])
+        objects = ObjectsInFlash(self._heap, self._flash, self._storage, self._blocks[table[4] :], self._may_write)
         at = 5
         while at < len(table):
             tag = table[at]
@@ -100,21 +106,45 @@ class CodeInFlash:
                 at += 5
                 if lasts and name in modules:
                     objects.move(modules[name], name_count, constant_count)
+        if self._writes is None and self._turn != _TURN_FIRST:
+            self._write_turn(_TURN_FIRST)
         return objects.close()
+
+    def _may_write(self):
+        """Return whether this start, which has found a difference, may write flash."""
+        if self._is_new:
+            return True
+        if self._writes is None:
+            self._writes = self._turn >= _TURN_LAST_WRITING
+            self._write_turn((self._turn or _TURN_FIRST + 1) - 1)
+        return self._writes
+
+    def _read_turn(self):
+        """Return the turn from the mark, or -1 if these files have none yet."""
+        try:
+            with open(_MARK, "rb") as file:
+                crc, turn = unpack_from(_MARK_FORMAT, file.read())
+        except (OSError, ValueError):
+            return -1
+        return turn if crc == self._crc and turn <= _TURN_FIRST else -1
+
+    def _write_turn(self, turn):
+        with open(_MARK, "wb") as file:
+            file.write(pack(_MARK_FORMAT, self._crc, turn))
 
     def _point(self):
         table, words, blocks, storage = self._table, self._heap.words, self._blocks, self._storage
         base, end = self._heap.base, self._heap.end
         at = 5
         left = 0
-        scope = module = None
+        scope = module = path = None
         while at < len(table):
             tag = table[at]
             name_end = at + 2 + table[at + 1]
             name = str(table[at + 2 : name_end], "ascii")
             at = name_end
             if tag == _FUNCTION:
-                word, block, place, length, _ = unpack_from(_ROW, table, at)
+                word, block, place, length, offset = unpack_from(_ROW, table, at)
                 at += _ROW_BYTES
                 found = scope and scope.get(name)
                 if found is None:
@@ -130,11 +160,12 @@ class CodeInFlash:
                     target = storage + blocks[block] * _BLOCK_BYTES + place
                     if bytearray_at(code, length) == bytearray_at(target, length):
                         words[index] = target
-                    else:
-                        left += 1
+                    elif not _has(path, offset, bytearray_at(target, length)):
+                        left += 1  # else it is one that took the place of what this file has under its name
             elif tag == _CLASS:
                 scope = module and (getattr(module, name) if name else module).__dict__
             else:
+                path = memoryview(table)[at + 1 : at + 1 + table[at]]
                 at += 6 + table[at]
                 module = modules.get(name)
                 scope = module and module.__dict__
@@ -169,12 +200,22 @@ class CodeInFlash:
         return self._bring(number, content) or has_changed
 
     def _bring(self, number, content):
-        """Write one block unless flash has it; return whether it had not."""
+        """Write one block unless flash has it; return whether it had not.
+
+        With new files always: what reads as right may be what a cut left half done.
+        """
         block = self._blocks[number]
-        if bytearray_at(self._storage + block * _BLOCK_BYTES, _BLOCK_BYTES) == content:
+        if not self._is_new and bytearray_at(self._storage + block * _BLOCK_BYTES, _BLOCK_BYTES) == content:
             return False
         self._flash.writeblocks(block, content)
         return True
+
+
+def _has(path, offset, content):
+    """Return whether a file has this content there."""
+    with open(str(path, "ascii"), "rb") as file:
+        file.seek(offset)
+        return file.read(len(content)) == content
 
 
 def _find(flash, block, mapped_at):

@@ -11,7 +11,8 @@ unloaded, and to what the program keeps as well (see `close`). Where a word cann
 are.
 
 What is moved depends on addresses, which are the same at every start of the same firmware with the same files. Flash is
-compared, and written where it differs: at the first start after something has changed.
+compared, and written where it differs: at the first start after something has changed. Where it differs and may not be
+written, things stay where they are.
 """
 
 from struct import pack
@@ -56,18 +57,19 @@ def _generator():
 class ObjectsInFlash:
     """A walk over modules, in whose order things lie in the blocks.
 
-    flash: rp2.Flash(). storage: address of its first byte in memory. blocks: numbers of those that may be used. Call
-    `close` at the end: what is not in flash by then is written. It returns what must be kept as long as the program
-    runs, a list of what nobody should look at.
+    flash: rp2.Flash(). storage: address of its first byte in memory. blocks: numbers of those that may be used.
+    may_write(): asked when flash differs, whether it may be written. Call `close` at the end: what is not in flash by
+    then is written. It returns what must be kept as long as the program runs, a list of what nobody should look at.
     """
 
-    def __init__(self, heap, flash, storage, blocks):
+    def __init__(self, heap, flash, storage, blocks, may_write):
         self._heap = heap
         self._words = heap.words
         self._index = heap.index
         self._flash = flash
         self._storage = storage
         self._blocks = blocks
+        self._may_write = may_write
         self._number = 0
         self._used = 0
         self._content = None
@@ -213,7 +215,7 @@ class ObjectsInFlash:
         return address != 0
 
     def _keep(self, content):
-        """Return the address in flash of `content`, which is there or will be; 0 if there is no room for it."""
+        """Return the address in flash of `content`, which is there or will be; 0 if it cannot be there."""
         if self._used + len(content) > _BLOCK_BYTES:
             if self._number + 1 >= len(self._blocks) or len(content) > _BLOCK_BYTES:
                 return 0
@@ -224,6 +226,8 @@ class ObjectsInFlash:
         used = self._used
         self._used = used + len(content)
         if not self._differs and bytearray_at(start + used, len(content)) != content:
+            if not self._may_write():
+                return 0
             self._differs = True
             if self._content is None:
                 self._content = bytearray(_BLOCK_BYTES)

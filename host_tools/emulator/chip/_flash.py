@@ -15,7 +15,7 @@ _SECTORS = const(64)
 
 _image = open(_wire.config["image"], "r+b")
 _cells = memoryview(uctypes.bytearray_at(*_wire.map_file(_image)))
-_weak = _wire.config["weak"]
+_weak_start, _weak_end = _wire.config["weak"]
 _frame = bytearray(5 + _PAGE_BYTES)
 _erased = b"\xff" * _PAGE_BYTES
 _wear = uctypes.struct(
@@ -31,10 +31,10 @@ _wear = uctypes.struct(
 )
 
 
-# Reading goes straight to the image, except while a sector in it is weaker than it looks. Through the file, which
-# takes nothing from the heap: while programs are loaded, garbage between what stays would break it up.
+# Reading goes straight to the image, except where that is weaker than it looks. Through the file, which takes nothing
+# from the heap: while programs are loaded, garbage between what stays would break it up.
 def read(offset, buffer):
-    if not _weak:
+    if offset >= _weak_end or offset + len(buffer) <= _weak_start:
         _image.seek(offset)
         _image.readinto(buffer)
         return
