@@ -21,6 +21,7 @@ RESULT_TEXT_BYTES_MAX = const(200)  # a command's answer is one record
 ANCHORS_REMEMBERED_MAX = const(16)  # boots whose clock is held in RAM at one time
 SEARCH_RECORDS_MAX = const(64)  # records looked at in one step when a boot's clock or a schema is sought
 SCHEMAS_REMEMBERED_MAX = const(4)  # schemas of older firmware held in RAM at one time
+LOOKUPS_PER_BATCH_MAX = const(8)  # records of one message that may wait for a boot's clock or a schema to be found
 
 # --- agent: the loop ----------------------------------------------------------------------------
 IDLE_WAIT_MS_MAX = const(100)  # one turn of the loop sleeps no longer than this, unless the configuration says so

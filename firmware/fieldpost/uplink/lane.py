@@ -6,7 +6,7 @@ A batch leaves when it is full, when its oldest record has waited long enough, o
 batch is waiting. Only its numbers are remembered: its body is made again from the ring.
 """
 
-from fieldpost.limits import FORGET_INTERVAL_MS
+from fieldpost.limits import FORGET_INTERVAL_MS, LOOKUPS_PER_BATCH_MAX
 from fieldpost.uplink.batch import Batch
 from fieldpost.uplink.window import Window
 
@@ -33,6 +33,8 @@ class Lane:
         self._resend = 0  # how many batches of the window have left on this connection
         self._waiting_since_ms = None
         self._forgot_ms = 0
+        self._sought = 0  # the record that something was looked for last, and how many there were for this batch
+        self._lookups = 0
         self.pace = None  # a Pace, for a lane that could ask too much of the hub
         self._seek(self._next)
         self.window = Window(window_size)
@@ -47,7 +49,7 @@ class Lane:
 
     def disconnected(self):
         """The connection is gone; everything in flight is in doubt and leaves again, oldest first."""
-        self._resend = 0
+        self._resend = self._lookups = 0
         self._seek(self._next)
 
     def acknowledged(self, packet_id):
@@ -156,6 +158,7 @@ class Lane:
         message_id = self._batch.message_id(self._ring.ring_id)
         if not outlet.publish(message_id, self._batch.body(), packet_id, dup):
             return False
+        self._lookups = 0
         if self.pace is not None:
             self.pace.sent(now_ms)
         return True
@@ -190,22 +193,30 @@ class Lane:
         self._batch.begin(first, body)
 
     def _peek(self):
-        """Hold the next record; return whether there is one. Raises NotYet."""
-        reader = self._reader
+        """Hold the next record; return whether there is one."""
         if not self._is_held:
-            if reader.next() < 0:
+            if self._reader.next() < 0:
                 return False
             self._is_held = True
-        if not self._is_settled:
-            if not self._renderer.is_settled(reader.number, reader.kind, reader.payload):
-                raise NotYet
-            self._is_settled = True
         return True
 
     def _add(self):
-        """Add the record that is held to the batch; return whether it had room."""
+        """Add the record that is held to the batch; return whether it had room. Raises NotYet."""
         reader = self._reader
+        if not self._is_settled:
+            if not self._renderer.is_settled(reader.number, reader.kind, reader.payload):
+                return self._look_up(reader.number)
+            self._is_settled = True
         return self._batch.add(reader.number, reader.kind, reader.payload)
+
+    def _look_up(self, number):
+        """Raise NotYet, or return False: one more record to look for could push out what the first ones needed."""
+        if number != self._sought:
+            self._sought = number
+            self._lookups += 1
+        if self._lookups > LOOKUPS_PER_BATCH_MAX and not self._batch.is_empty:
+            return False
+        raise NotYet
 
     def _take(self):
         self._position = self._reader.number + 1
