@@ -3,6 +3,8 @@
 import asyncio
 import contextlib
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 
@@ -52,6 +54,23 @@ def test_nothing_of_a_failed_group_is_stored(run, tmp_path):
 
     run(scenario())
     assert [message.sequence for message in read_messages(tmp_path)] == [1]
+
+
+def test_another_process_that_opens_and_closes_the_store_takes_nothing_from_a_hub(run, tmp_path):
+    # A second `fieldpost hub run` does so before it is refused.
+    visitor = "import sys, sqlite3; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT * FROM devices'); c.close()"
+
+    async def scenario():
+        with contextlib.closing(database.open_for_writing(tmp_path)):
+            writer = Writer(database.open_for_writing(tmp_path), asyncio.get_running_loop(), lambda error: None)
+            subprocess.run([sys.executable, "-c", visitor, tmp_path / database.FILE_NAME], check=True)
+            done = asyncio.Event()
+            writer.submit(events.INSERT, GOOD, lambda sequence: done.set())
+            await done.wait()
+            assert [message.sequence for message in read_messages(tmp_path)] == [1]
+            await settled(writer)
+
+    run(scenario())
 
 
 def test_a_callback_that_breaks_does_not_cost_the_others_theirs(run, tmp_path, caplog):
