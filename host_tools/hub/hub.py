@@ -10,6 +10,7 @@ import sqlite3
 import time
 import uuid
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -56,6 +57,13 @@ class Closable(Protocol):
         """End it, once; the reason is for the log."""
 
 
+class Flushable(Protocol):
+    """A connection that gathers what is written to it."""
+
+    def flush(self) -> None:
+        """Send that."""
+
+
 class DeviceConnection(Closable, Protocol):
     """A connection that a device may have."""
 
@@ -93,6 +101,7 @@ class Hub:
         self._queues: dict[str, CommandQueue] = {}
         self._message_listeners: list[Callable[[StoredMessage], None]] = []
         self._stored_listeners: list[Callable[[], None]] = []
+        self._written: list[Flushable] = []
         self._housekeeping: asyncio.Task[None] | None = None
         self.is_open = False
         self.hostname = hostname
@@ -154,7 +163,7 @@ class Hub:
         loop = asyncio.get_running_loop()
         self._lock_file = _claim(self._directory)
         # Before the listener: a device that waits for the hub may be here at once.
-        self._writer = Writer(database.open_for_writing(self._directory), loop, self._store_failed)
+        self._writer = Writer(database.open_for_writing(self._directory), loop, self._store_failed, self._flush)
         self.sessions = StoredSessions(self._database, self._writer)
         self.twins = Twins(self._database, self._writer, self.clock, self._notify_desired)
         self.feedback = Feedback(self._database, self._writer, self.clock)
@@ -377,25 +386,41 @@ class Hub:
         assert self._writer is not None
         now_ms = self.now_ms()
         self.presence.heard(device_id, now_ms)
-
-        def done(sequence: int) -> None:
-            if durable is not None:
-                durable()
-            for stored in list(self._stored_listeners):
-                stored()
-            if self._message_listeners:
-                for message in events.Row(sequence, count, device_id, now_ms, packets).messages():
-                    for listener in list(self._message_listeners):
-                        listener(message)
-
-        self._writer.submit(events.INSERT, (count, device_id, now_ms, packets), done)
+        values = (count, device_id, now_ms, packets)
+        self._writer.submit(events.INSERT, values, partial(self._stored, values, durable))
 
     def after_what_was_stored(self, callback: Callable[[], None]) -> None:
         """Call back in the loop when everything that was stored until now is durable."""
         assert self._writer is not None
         self._writer.submit(BARRIER, (), lambda _: callback())
 
+    def flush_soon(self, written: Flushable) -> None:
+        """Have the connection send what was written to it, with all others to which something was written meanwhile."""
+        if not self._written:
+            asyncio.get_running_loop().call_soon(self._flush)
+        self._written.append(written)
+
     # --- inside ---
+
+    def _stored(self, values: tuple[int, str, int, bytes], durable: Callable[[], None] | None, sequence: int) -> None:
+        if durable is not None:
+            durable()
+        if self._stored_listeners:
+            for stored in list(self._stored_listeners):
+                stored()
+        if self._message_listeners:
+            for message in events.Row(sequence, *values).messages():
+                for listener in list(self._message_listeners):
+                    listener(message)
+
+    def _flush(self) -> None:
+        """Also right after a commit, before others are heard: who waits for acknowledgements goes on meanwhile."""
+        written, self._written = self._written, []
+        for one in written:
+            try:
+                one.flush()
+            except Exception:
+                log.exception("a connection could not be written to")
 
     def _session(self, device_id: str) -> Session | None:
         attached = self.presence.get(device_id)

@@ -50,19 +50,24 @@ def test_a_message_may_be_as_large_as_the_limit_and_not_a_byte_larger(run, tmp_p
     run(scenario())
 
 
-def test_no_acknowledgement_before_the_commit(run, tmp_path):
+@pytest.mark.parametrize("is_like_the_last", [False, True])
+def test_no_acknowledgement_before_the_commit(run, tmp_path, is_like_the_last):
     async def scenario():
         async with running(tmp_path) as hub:
             device = await RawDevice.connected(hub, "dev1")
+            if is_like_the_last:
+                device.send(publish(EVENTS, b"w", 9))
+                assert await device.receive() == (0x40, b"\x00\x09")
+            before = list(hub.messages())
             blocker = sqlite3.connect(tmp_path / "hub.sqlite3", isolation_level=None)
             blocker.execute("BEGIN IMMEDIATE")  # the writer must wait for this
-            device.send(publish(EVENTS, b"x", 1))
+            device.send(publish(EVENTS, b"x", 1) + publish(EVENTS, b"y", 2))
             with pytest.raises(TimeoutError):
                 await device.receive(timeout=0.5)
-            assert list(hub.messages()) == []
+            assert list(hub.messages()) == before
             blocker.execute("ROLLBACK")
-            assert await device.receive() == (0x40, b"\x00\x01")
-            assert len(list(hub.messages())) == 1
+            assert [await device.receive() for _ in range(2)] == [(0x40, b"\x00\x01"), (0x40, b"\x00\x02")]
+            assert [message.body for message in hub.messages()][-2:] == [b"x", b"y"]
 
     run(scenario())
 

@@ -92,6 +92,7 @@ def test_a_callback_that_breaks_does_not_cost_the_others_theirs(run, tmp_path, c
 
 def test_rows_that_are_written_together_keep_their_order_and_their_numbers(run, tmp_path, monkeypatch):
     monkeypatch.setattr(writer_module, "_ROWS_PER_STATEMENT_MAX", 8)
+    monkeypatch.setattr(writer_module, "_ROWS_EXACTLY_MAX", 3)
 
     async def scenario():
         numbers = {}

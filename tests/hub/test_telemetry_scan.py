@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 
 from host_tools.hub import property_bag
 from host_tools.hub.mqtt import codec
-from host_tools.hub.mqtt.telemetry_scan import scan
+from host_tools.hub.mqtt.telemetry_scan import Repeated, scan
 from host_tools.hub.store import event_packet
 
 PREFIX = b"devices/d1/messages/events/"
@@ -60,6 +60,25 @@ def test_what_is_taken_is_good_and_complete(parts, data):
         publishes, acknowledgements = accepted(found.packets)
         assert stream.startswith(found.packets) and found.end == len(found.packets)
         assert (len(publishes), acknowledgements) == (found.count, found.acknowledgements)
+
+
+@given(packets(), st.integers(0, 40), packets(), st.integers(0, 2), st.data())
+@settings(max_examples=300)
+def test_what_is_like_the_last_is_taken_as_the_codec_would(first, count, other, others, data):
+    found = scan(bytearray(first), 0, PREFIX, 100)
+    if found is None:
+        return
+    like_it = list(first * count)
+    for index in data.draw(st.lists(st.integers(0, max(0, len(like_it) - 1)), max_size=3)) if like_it else ():
+        like_it[index] = data.draw(st.integers(0, 255))
+    stream = bytes(like_it) + other * others
+    stream = stream[: len(stream) - data.draw(st.sampled_from([0, 0, 0, 1, 2]))]
+    taken = Repeated(found.head, found.size).take(memoryview(stream))
+    if taken is not None:
+        publishes, acknowledgements = accepted(stream)
+        assert (len(publishes), acknowledgements) == taken and taken[0] > 0
+    if bytes(like_it) == first * count and stream == first * count and 0 < count <= 32:
+        assert taken is not None and taken[0] == count
 
 
 @given(st.binary(max_size=300))

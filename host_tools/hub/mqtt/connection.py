@@ -81,9 +81,11 @@ class Connection(asyncio.BufferedProtocol):
     def data_received(self, data: bytes | memoryview) -> None:
         """Take bytes, which may be overwritten afterwards."""
         self._last_heard = self._loop.time()
-        self._decoder.feed(data)
+        decoder, session = self._decoder, self.session
+        if decoder.is_empty and isinstance(session, Session) and self._transport and session.take_repeated(data):
+            return
+        decoder.feed(data)
         try:
-            decoder = self._decoder
             while self._transport is not None and not decoder.is_empty:
                 if isinstance(self.session, Session) and self.session.take_telemetry(decoder):
                     continue
@@ -113,7 +115,7 @@ class Connection(asyncio.BufferedProtocol):
         """End the connection, once; `reason` goes to the log, for MQTT 3.1.1 has no way to tell the peer."""
         if self._transport is None:
             return
-        self._flush()
+        self.flush()
         transport, self._transport = self._transport, None
         for timer in self._timers.values():
             timer.cancel()
@@ -137,10 +139,16 @@ class Connection(asyncio.BufferedProtocol):
         """Send with whatever else is written in this turn of the loop: acknowledgements come in groups."""
         if self._transport is not None:
             if not self._outgoing:
-                self._loop.call_soon(self._flush)
+                self._hub.flush_soon(self)
             self._outgoing += data
             if len(self._outgoing) > _OUTGOING_BYTES_MAX:
-                self._flush()
+                self.flush()
+
+    def flush(self) -> None:
+        """Send what was written."""
+        if self._transport is not None and self._outgoing:
+            outgoing, self._outgoing = self._outgoing, bytearray()
+            self._transport.write(outgoing)
 
     def call_later(self, seconds: float, callback: Callable[[], None]) -> None:
         """Call back unless the connection has ended by then."""
@@ -240,8 +248,3 @@ class Connection(asyncio.BufferedProtocol):
 
     def _set_timer(self, name: str, seconds: float, callback: Callable[[], None]) -> None:
         self._timers[name] = self._loop.call_later(seconds, callback)
-
-    def _flush(self) -> None:
-        if self._transport is not None and self._outgoing:
-            outgoing, self._outgoing = self._outgoing, bytearray()
-            self._transport.write(outgoing)

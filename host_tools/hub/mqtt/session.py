@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
 from host_tools.hub import property_bag, strict_json
@@ -16,6 +17,7 @@ from host_tools.hub.devices import methods
 from host_tools.hub.devices.merge_patch import DocumentRefused, Json
 from host_tools.hub.mqtt import codec, topics
 from host_tools.hub.mqtt.delivery import Delivery, Wire
+from host_tools.hub.mqtt.telemetry_scan import Repeated
 from host_tools.hub.store import event_packet
 from host_tools.hub.throttle import Kind
 
@@ -54,6 +56,7 @@ class Session:
         self._is_clean = connect.clean_session
         self._events_topic = f"devices/{device_id}/messages/events"
         self._events_prefix = event_packet.topic(device_id).encode()
+        self._repeated: Repeated | None = None
         self._will: codec.Publish | None = None
         if connect.will is not None:
             will = connect.will
@@ -146,19 +149,28 @@ class Session:
         found = decoder.take_telemetry(self._events_prefix, TELEMETRY_AT_ONCE_MAX)
         if found is None:
             return False
+        if self._repeated is None or self._repeated.head != found.head:
+            self._repeated = Repeated(found.head, found.size)
         self._store(found.packets, found.count, found.acknowledgements)
         return True
 
+    def take_repeated(self, data: bytes | memoryview) -> bool:
+        """Store what the network has brought if it is whole packets like the last ones; False if it is not."""
+        found = self._repeated.take(data) if self._repeated is not None else None
+        if found is None:
+            return False
+        self._store(bytes(data), *found)
+        return True
+
     def _store(self, packets: bytes, count: int, acknowledgements: bytes) -> None:
-        size, wire = len(packets), self._wire
-        wire.hold(size, count)
+        size = len(packets)
+        self._wire.hold(size, count)
+        self._hub.store_packets(self.device_id, packets, count, partial(self._stored, size, count, acknowledgements))
 
-        def durable() -> None:
-            wire.let_go(size, count)
-            if acknowledgements:
-                wire.write(acknowledgements)
-
-        self._hub.store_packets(self.device_id, packets, count, durable)
+    def _stored(self, size: int, count: int, acknowledgements: bytes) -> None:
+        self._wire.let_go(size, count)
+        if acknowledgements:
+            self._wire.write(acknowledgements)
 
     def _event(self, publish: codec.Publish) -> tuple[dict[str, str], dict[str, str | None]]:
         """Return the (system, application) properties of a device-to-cloud message that the hub accepts."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 import struct
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 # QoS 0 and 1, with or without DUP and RETAIN: everything but the bits of these says so (MQTT 3.1.1 section 3.3.1).
@@ -26,14 +27,54 @@ _PUBACK: Final = b"\x40\x02"
 _NO_ID: Final = b"\0\0"
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Telemetry:
-    """packets: as they came. acknowledgements: their PUBACKs, in order. end: where the next packet begins."""
+    """packets: as they came. acknowledgements: their PUBACKs, in order. end: where the next packet begins.
+
+    head, size: what the last one begins with as far as its topic goes, and its bytes in all.
+    """
 
     packets: bytes
     count: int
     acknowledgements: bytes
     end: int
+    head: bytes
+    size: int
+
+
+class Repeated:
+    """What begins like packets that were found plain, and is as long, is as good as they were.
+
+    Devices mostly send such: what one read of the socket brings is then looked at as a whole.
+    """
+
+    __slots__ = ("_behind", "_has_id", "_size", "head")
+
+    def __init__(self, head: bytes, size: int) -> None:
+        self.head = head
+        self._size = size
+        self._behind = size - len(head) - 2
+        self._has_id = head[0] & _QOS_1
+
+    def take(self, data: bytes | memoryview) -> tuple[int, bytes] | None:
+        """Return (number of packets, their PUBACKs) if `data` is a few whole packets with this head, or else None."""
+        head = self.head
+        count, rest = divmod(len(data), self._size)
+        if rest or not 0 < count <= _RUN_MAX:
+            return None
+        fields = _form(len(head), self._behind, count).unpack(data)
+        if fields[::2].count(head) != count:
+            return None
+        if not self._has_id:
+            return count, b""
+        ids = fields[1::2]
+        return None if _NO_ID in ids else (count, _PUBACK + _PUBACK.join(ids))
+
+
+@lru_cache(maxsize=256)
+def _form(head: int, behind: int, count: int) -> struct.Struct:
+    """`count` times head, two bytes (a packet id at QoS 1), what is behind them."""
+    return struct.Struct(f"{head}s2s{behind}x" * count)
 
 
 def scan(buffer: bytearray, start: int, prefix: bytes, count_max: int) -> Telemetry | None:
@@ -92,7 +133,7 @@ def scan(buffer: bytearray, start: int, prefix: bytes, count_max: int) -> Teleme
     # All at once, which costs little more than one of them.
     if not _are_plain(b"&".join(bags)):
         return scan(buffer, start, prefix, 1) if count > 1 else None
-    return Telemetry(bytes(memoryview(buffer)[start:at]), count, _PUBACK.join(packet_ids), at)
+    return Telemetry(bytes(memoryview(buffer)[start:at]), count, _PUBACK.join(packet_ids), at, head, size)
 
 
 def _same(buffer: bytearray, at: int, head: bytes, size: int, count: int) -> tuple[bytes, ...]:

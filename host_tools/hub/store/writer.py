@@ -12,11 +12,13 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
+import operator
 import sqlite3
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 log = logging.getLogger("fieldpost.hub")
@@ -25,6 +27,8 @@ log = logging.getLogger("fieldpost.hub")
 _JOBS_PER_COMMIT_MAX: Final = 500
 _BYTES_PER_COMMIT_MAX: Final = 4 << 20
 _ROWS_PER_STATEMENT_MAX: Final = 256
+# Up to so many rows there is a statement for each number of them.
+_ROWS_EXACTLY_MAX: Final = 32
 # A commit that takes longer is not for the event loop; nor are so many after it.
 _SLOW_S: Final = 0.005
 _GROUPS_AFTER_A_SLOW_ONE: Final = 20
@@ -35,6 +39,8 @@ _BUSY_STEP_S: Final = 0.01
 _LOG_BYTES_MAX: Final = 16 << 20
 # A row is a share of a page at least.
 _ROW_BYTES: Final = 256
+
+_CALLBACK_FAILED: Final = "a callback after a commit failed"
 
 Done = Callable[[int], None]
 Failed = Callable[[Exception], None]
@@ -50,6 +56,7 @@ class Insert:
     table: str
     columns: tuple[str, ...]
 
+    @lru_cache(maxsize=64)  # noqa: B019 - there is a handful of them, made once
     def of_rows(self, count: int) -> str:
         """Return the SQL that adds `count` rows."""
         row = f"({', '.join('?' * len(self.columns))})"
@@ -62,6 +69,7 @@ class InsertOfSpans(Insert):
     The column for that, `sequence`, is not among the values: the writer counts.
     """
 
+    @lru_cache(maxsize=64)  # noqa: B019
     def of_rows(self, count: int) -> str:
         row = f"({', '.join('?' * (len(self.columns) + 1))})"
         return f"INSERT INTO {self.table} (sequence, {', '.join(self.columns)}) VALUES {', '.join([row] * count)}"
@@ -81,6 +89,10 @@ class _Job(NamedTuple):
     values: Sequence[Any]
     done: Done | None
     failed: Failed | None
+    size: int
+
+
+_STATEMENT: Final = operator.attrgetter("statement")
 
 
 class _Outcome(NamedTuple):
@@ -95,13 +107,21 @@ class Writer:
     """Statements are written in the order of `submit`, which is called in the event loop.
 
     failed: called in the event loop when a commit fails. Nothing of that group is stored and no `done` of it is
-    called; the next group is tried anew, since a full disk may be emptied.
+    called; the next group is tried anew, since a full disk may be emptied. told: called after each group, when
+    everyone in it has been told.
     """
 
-    def __init__(self, connection: sqlite3.Connection, loop: asyncio.AbstractEventLoop, failed: Failed) -> None:
+    def __init__(
+        self,
+        connection: sqlite3.Connection,
+        loop: asyncio.AbstractEventLoop,
+        failed: Failed,
+        told: Callable[[], None] = lambda: None,
+    ) -> None:
         self._connection = connection
         self._loop = loop
         self._failed = failed
+        self._told = told
         self._next_numbers: dict[InsertOfSpans, int] = {}
         self._jobs: list[_Job] = []
         self._is_due = False
@@ -119,7 +139,7 @@ class Writer:
         self, statement: str | Insert, values: Sequence[Any], done: Done | None = None, failed: Failed | None = None
     ) -> None:
         """Write soon, then call `done` with the row id, or `failed`; both in the event loop, after the commit."""
-        self._jobs.append(_Job(statement, values, done, failed))
+        self._jobs.append(_Job(statement, values, done, failed, _size(values)))
         self._be_due()
 
     async def close(self) -> None:
@@ -164,6 +184,7 @@ class Writer:
             _group_done(group, outcome.row_ids)
         else:
             self._group_failed(group, outcome.error)
+        self._told()
         if self._jobs:
             self._be_due()
         elif self._idle is not None and not self._idle.done():
@@ -194,28 +215,44 @@ class Writer:
 
     def _commit(self, group: list[_Job]) -> list[int]:
         execute = self._connection.execute
-        if all(job.statement == BARRIER for job in group):
+        statements = [(key, [job.values for job in jobs]) for key, jobs in itertools.groupby(group, _STATEMENT)]
+        if all(statement == BARRIER for statement, _ in statements):
             return [0] * len(group)
+        first, first_rows = statements[0]
+        row_ids: list[int] = []
         try:
-            execute("BEGIN IMMEDIATE")
-            row_ids: list[int] = []
-            for statement, jobs in itertools.groupby(group, lambda job: job.statement):
-                rows = [job.values for job in jobs]
-                if isinstance(statement, InsertOfSpans):
-                    row_ids += self._insert_spans(statement, rows)
-                elif isinstance(statement, Insert):
-                    row_ids += _insert(self._connection, statement, rows)
-                elif statement == BARRIER:
-                    row_ids += [0] * len(rows)
-                else:
-                    row_ids += [execute(statement, row).lastrowid or 0 for row in rows]
-                self._bytes_in_log += sum(map(_size, rows))
-            execute("COMMIT")
+            if len(statements) == 1 and isinstance(first, Insert) and len(first_rows) <= _ROWS_EXACTLY_MAX:
+                row_ids = self._insert(first, first_rows)  # one call, which SQLite commits by itself
+            else:
+                execute("BEGIN IMMEDIATE")
+                for statement, rows in statements:
+                    if isinstance(statement, Insert):
+                        row_ids += self._insert(statement, rows)
+                    elif statement == BARRIER:
+                        row_ids += [0] * len(rows)
+                    else:
+                        row_ids += [execute(statement, row).lastrowid or 0 for row in rows]
+                execute("COMMIT")
+            self._bytes_in_log += sum(job.size for job in group)
         except Exception:
             self._next_numbers.clear()
             if self._connection.in_transaction:
                 execute("ROLLBACK")
             raise
+        return row_ids
+
+    def _insert(self, insert: Insert, rows: list[Sequence[Any]]) -> list[int]:
+        """Add rows and return their ids."""
+        if isinstance(insert, InsertOfSpans):
+            return self._insert_spans(insert, rows)
+        row_ids: list[int] = []
+        while len(row_ids) < len(rows):
+            count = _rows_at_once(len(rows) - len(row_ids))
+            some = rows[len(row_ids) : len(row_ids) + count]
+            values = list(itertools.chain.from_iterable(some))
+            last = self._connection.execute(insert.of_rows(count), values).lastrowid or 0
+            # They are consecutive: nobody else writes during this transaction.
+            row_ids += range(last - count + 1, last + 1)
         return row_ids
 
     def _insert_spans(self, insert: InsertOfSpans, rows: list[Sequence[Any]]) -> list[int]:
@@ -243,26 +280,15 @@ class Writer:
 
 
 def _rows_at_once(left: int) -> int:
-    """Powers of two, so that SQLite's compiled statements are found again."""
-    return min(_ROWS_PER_STATEMENT_MAX, 1 << left.bit_length() - 1)
-
-
-def _insert(connection: sqlite3.Connection, insert: Insert, rows: list[Sequence[Any]]) -> list[int]:
-    """Add rows and return their ids, which are consecutive: nobody else writes during this transaction."""
-    row_ids: list[int] = []
-    while len(row_ids) < len(rows):
-        count = _rows_at_once(len(rows) - len(row_ids))
-        some = rows[len(row_ids) : len(row_ids) + count]
-        last = connection.execute(insert.of_rows(count), list(itertools.chain.from_iterable(some))).lastrowid or 0
-        row_ids += range(last - count + 1, last + 1)
-    return row_ids
+    """Few, or powers of two, so that SQLite's compiled statements are found again."""
+    return left if left <= _ROWS_EXACTLY_MAX else min(_ROWS_PER_STATEMENT_MAX, 1 << left.bit_length() - 1)
 
 
 def _count_for_a_commit(jobs: list[_Job]) -> int:
     """Return how many of the first jobs are one commit: all, unless that would take long."""
     size = 0
     for count, job in enumerate(jobs[:_JOBS_PER_COMMIT_MAX], 1):
-        size += _size(job.values)
+        size += job.size
         if size >= _BYTES_PER_COMMIT_MAX:
             return count
     return min(len(jobs), _JOBS_PER_COMMIT_MAX)
@@ -282,12 +308,14 @@ def _is_busy(error: Exception | None) -> bool:
 def _group_done(group: list[_Job], row_ids: list[int]) -> None:
     for job, row_id in zip(group, row_ids, strict=True):
         if job.done is not None:
-            _guarded(job.done, row_id)
+            try:  # one device's trouble must not keep the acknowledgements of the others in its group
+                job.done(row_id)
+            except Exception:
+                log.exception(_CALLBACK_FAILED)
 
 
 def _guarded(callback: Callable[[Any], None], argument: object) -> None:
-    """One device's trouble must not keep the acknowledgements of the others in its group."""
     try:
         callback(argument)
     except Exception:
-        log.exception("a callback after a commit failed")
+        log.exception(_CALLBACK_FAILED)
