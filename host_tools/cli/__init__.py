@@ -1,5 +1,6 @@
 """The `fieldpost` command: one module for each verb, each of which only parses, calls and prints."""
 
+import os
 import sys
 from collections.abc import Iterable
 from importlib import import_module
@@ -63,6 +64,18 @@ def __getattr__(name: str) -> Any:
 
 def main() -> None:
     """Run the command line. What the user can act on becomes one sentence on stderr and exit 2."""
+    try:
+        try:
+            _run()
+        finally:
+            sys.stdout.flush()
+    except BrokenPipeError:
+        # Who reads has gone, as `| head` does (Python, "signal", "Note on SIGPIPE").
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+
+
+def _run() -> None:
     asked = next((word for word in sys.argv[1:] if not word.startswith("-")), None)
     try:
         _app((asked,) if asked in VERBS else VERBS)()

@@ -72,10 +72,10 @@ def hub(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="A few seconds, and figures that vary more.")] = False,
 ) -> None:
-    """Measure the local hub beside Mosquitto: the same clients, TLS for both, in one run.
+    """Measure the local hub beside Mosquitto, in one run.
 
-    The hub checks tokens and has every message on disk before it acknowledges it; Mosquitto does neither. Takes about
-    two minutes.
+    The same clients, TLS for both. The hub checks tokens and has every message on disk before it acknowledges it;
+    Mosquitto does neither. Takes about two minutes.
     """
     from host_tools.bench.hub import hub_text, measure
 
@@ -103,7 +103,7 @@ def link(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Half a minute, and figures that vary more.")] = False,
 ) -> None:
-    """Measure how fast a backlog reaches the hub, beside umqtt.simple and azure-iot-device.
+    """Measure how fast a backlog reaches the hub, beside others.
 
     The same readings over verified TLS through the same relay with round trips of 0, 50 and 200 ms: MicroPython beside
     umqtt.simple 1.3.4, CPython beside Microsoft's SDK; heap, bytes on the wire, and how long a restarted hub waits for
@@ -139,10 +139,10 @@ def pi(
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Half a minute, and figures that vary more.")] = False,
 ) -> None:
-    """Measure the Raspberry Pi service beside a script on azure-iot-device and persist-queue.
+    """Measure the Raspberry Pi service beside a script.
 
-    Both read the same emulated BME280 once a second through Blinka and deliver to the same hub: memory, processor
-    time, start-up. Takes about three minutes.
+    The script is on azure-iot-device and persist-queue. Both read the same emulated BME280 once a second through Blinka
+    and deliver to the same hub: memory, processor time, start-up. Takes about three minutes.
     """
     from host_tools.bench.pi import measure
 

@@ -14,7 +14,8 @@ import uvloop
 
 from host_tools import boards
 from host_tools.emulator import BoardShape, rp2040
-from host_tools.emulator.bare import BareBoard, check_kind, new_board, stand_in_firmware
+from host_tools.emulator.bare import KINDS, BareBoard, check_kind, new_board, stand_in_firmware
+from host_tools.emulator.held import held
 from host_tools.errors import UserError
 from host_tools.flash import uf2
 from host_tools.flash.release import release_for
@@ -32,7 +33,7 @@ _STATES = {"dead": "nothing to boot yet", "loader": "waiting for firmware", "run
 
 
 def run(
-    board: Annotated[str | None, typer.Argument(help="The kind of board: esp32, pico_w.")] = None,
+    board: Annotated[str | None, typer.Argument(metavar="BOARD", help="The kind of board: esp32, pico_w, ...")] = None,
     name: Annotated[str | None, typer.Option(help="Its name; a board of that name keeps its flash.")] = None,
     hub: Annotated[str, typer.Option(help="HOST:PORT of the hub that it will reach.")] = f"127.0.0.1:{_HUB_PORT}",
     stand_in: Annotated[
@@ -53,10 +54,11 @@ def run(
         bool, typer.Option("--json", help="Print one JSON object last.", rich_help_panel=_FLEET)
     ] = False,
 ) -> None:
-    """Put a new emulated board on the table, until Ctrl-C; or run many of them at a local hub, and audit each.
+    """Put a new emulated board on the table; or run and audit many.
 
-    A new board has nothing in its flash but what was flashed before: `./flash.sh BOARD --port PORT` does that. With
-    --boards they are flashed already, and every reading of every one is to arrive: exit 1 if one does not.
+    A new board is there until Ctrl-C. It has nothing in its flash but what was flashed before: `./flash.sh BOARD` does
+    that. With --boards they are flashed already, deliver to a hub of their own, and every reading of every one is to
+    arrive: exit 1 if one does not.
     """
     if count is not None:
         if board is not None:
@@ -64,7 +66,7 @@ def run(
         _run_fleet(count, rate_hz(rate), duration_s(length), as_json)
         return
     if board is None:
-        raise UserError("which kind of board? esp32 or pico_w; or --boards N for many with the agent")
+        raise UserError(f"which kind of board? {', '.join(KINDS)}; or --boards N for many with the agent")
     spec = boards.load(board)
     check_kind(board)
     if stand_in is not None:
@@ -83,7 +85,8 @@ def run(
     bare = new_board(board, folder, name or board, board_shape(spec), micropython.find_or_install(), _address(hub))
     if verbose:
         bare.on_line(_show_line)
-    asyncio.run(_until_stopped(bare))
+    with held(folder):
+        asyncio.run(_until_stopped(bare))
 
 
 def _run_fleet(count: int, rate: float, seconds: float, as_json: bool) -> None:
@@ -138,7 +141,8 @@ def _run_firmware(
         on_line = _show_line if verbose else None
         await rp2040.run(folder, firmware, shape, hub, stopped, lambda line: print(line, flush=True), on_line)
 
-    asyncio.run(until_stopped())
+    with held(folder):
+        asyncio.run(until_stopped())
 
 
 def _show_line(line: str) -> None:

@@ -33,7 +33,9 @@ _REAL = "Real boards"
 
 
 def run(
-    board: Annotated[str | None, typer.Argument(help="A board; without one, the boards are listed.")] = None,
+    board: Annotated[
+        str | None, typer.Argument(metavar="BOARD", help="A board; without one, the boards are listed.")
+    ] = None,
     name: Annotated[str | None, typer.Option(help="Name of the emulated board, kept between runs.")] = None,
     shape: Annotated[
         str | None, typer.Option(help="Board whose hardware the emulator takes on: esp32, pico_w.")
@@ -112,6 +114,8 @@ def run(
 
     An emulated board is started, shown, and put through scenarios with --for.
     """
+    if user_commands is not None and not user_commands.is_file():
+        raise UserError(f"cannot read {user_commands}: there is no such file")
     if user_commands is None and Path(_USER_COMMANDS).is_file():
         user_commands = Path(_USER_COMMANDS)
         _report(f"with the commands of {_USER_COMMANDS} in this folder")

@@ -96,7 +96,10 @@ def run(
 
 @app.command()
 def service(data: Data = None, as_json_: Json = False) -> None:
-    """Show what back ends connect with: azure-iot-hub with the first string, azure-eventhub with the second."""
+    """Show what back ends connect with.
+
+    azure-iot-hub takes the first string, azure-eventhub the second; then comes the root certificate's file.
+    """
     about = HubClient(_folder(data)).ask("GET", "hub")
     found = {name: about[name] for name in ("service_connection_string", "events_connection_string", "ca_file")}
     if as_json_:
@@ -152,14 +155,14 @@ async def _create_at_rest(folder: Path, device_id: str, document: dict[str, Any]
 
 @device.command("delete")
 def device_delete(device_id: DeviceId, data: Data = None) -> None:
-    """Forget a device and everything that waits for it; its messages stay."""
+    """Forget a device and what waits for it. Its messages stay."""
     HubClient(_folder(data)).ask("DELETE", "devices", device_id)
     print(f"{device_id} is deleted")
 
 
 @device.command("disable")
 def device_disable(device_id: DeviceId, data: Data = None) -> None:
-    """End its connection and refuse it (CONNACK 5) until it is enabled again."""
+    """Refuse a device (CONNACK 5), from now until it is enabled."""
     HubClient(_folder(data)).ask("PATCH", "devices", device_id, body={"status": "disabled"})
     print(f"{device_id} is disabled")
 
@@ -180,11 +183,11 @@ def device_disconnect(device_id: DeviceId, data: Data = None) -> None:
 
 @device.command("authority")
 def device_authority(
-    name: Annotated[str, typer.Argument(help="A name for the authority.")],
-    pem: Annotated[Path, typer.Argument(help="Its certificate, PEM.")],
+    name: Annotated[str, typer.Argument(metavar="NAME", help="A name for the authority.")],
+    pem: Annotated[Path, typer.Argument(metavar="FILE", help="Its certificate, PEM.")],
     data: Data = None,
 ) -> None:
-    """Trust a certificate authority with devices whose common name is their id."""
+    """Trust an authority with devices whose common name is their id."""
     try:
         text = pem.read_text()
     except (OSError, UnicodeDecodeError) as error:
@@ -281,7 +284,7 @@ def _line(message: StoredMessage) -> str:
 
 @app.command()
 def export(
-    target: Annotated[Path, typer.Argument(help="A file that ends in .jsonl or .csv.")],
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="A file that ends in .jsonl or .csv.")],
     data: Data = None,
     device_id: Annotated[str | None, typer.Option("--device", help="Only of this device.")] = None,
 ) -> None:
@@ -301,14 +304,14 @@ def export(
                     file.write(json.dumps(as_json(message), ensure_ascii=False) + "\n")
                 count += 1
     except OSError as error:
-        raise UserError(f"cannot write {target}: {error}") from error
+        raise UserError(f"cannot write {target}: {error.strerror}") from error
     print(f"{count} messages are in {target}")
 
 
 @app.command()
 def send(
     device_id: DeviceId,
-    body: Annotated[str, typer.Argument(help="The body, a text; - reads it from stdin.")],
+    body: Annotated[str, typer.Argument(metavar="BODY", help="The body, a text; - reads it from stdin.")],
     properties: Annotated[list[str] | None, typer.Option("--property", help="KEY=VALUE; repeatable.")] = None,
     ttl: Annotated[str | None, typer.Option(help="How long it may wait, such as 10m.")] = None,
     ack: Annotated[str | None, typer.Option(help="Ask for feedback: positive, negative or full.")] = None,
@@ -338,8 +341,8 @@ def _texts(given: list[str]) -> dict[str, str]:
 @app.command()
 def method(
     device_id: DeviceId,
-    name: Annotated[str, typer.Argument(help="The method.")],
-    payload: Annotated[str | None, typer.Argument(help="Its payload, JSON.")] = None,
+    name: Annotated[str, typer.Argument(metavar="NAME", help="The method.")],
+    payload: Annotated[str | None, typer.Argument(metavar="JSON", help="Its payload, JSON.")] = None,
     timeout: Annotated[str, typer.Option(help="How long to wait for the answer.")] = "30s",
     connect_timeout: Annotated[str | None, typer.Option(help="How long to wait for the device.")] = None,
     data: Data = None,
@@ -370,6 +373,7 @@ def twin(
     tags: Annotated[str | None, typer.Option(help="A JSON merge patch of the tags.")] = None,
     replace: Annotated[bool, typer.Option("--replace", help="Replace instead of merging.")] = False,
     data: Data = None,
+    as_json_: Json = False,
 ) -> None:
     """Show a device's twin, or change it and show it then."""
     request: dict[str, Any] = {}
@@ -379,7 +383,7 @@ def twin(
         request["tags"] = _json(tags)
     verb = "GET" if not request else "PUT" if replace else "PATCH"
     found = HubClient(_folder(data)).ask(verb, "devices", device_id, "twin", body=request or None)
-    print(json.dumps(found, indent=2, ensure_ascii=False))
+    print(json.dumps(found, indent=None if as_json_ else 2, ensure_ascii=False))
 
 
 def _json(text: str) -> Any:

@@ -18,12 +18,14 @@ _FAILED = 400
 
 def run(
     board: DeviceName,
-    name: Annotated[str, typer.Argument(help="A command, such as gpio.get or agent.info.")],
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    name: Annotated[str, typer.Argument(metavar="COMMAND", help="A command, such as gpio.get or agent.info.")],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
     timeout: Annotated[str, typer.Option(help="How long to wait for the answer, 5m at most.")] = "10s",
     as_json: AsJson = False,
 ) -> None:
-    """Call a direct method and print the answer: at once or not at all, nothing is kept for a board that is away.
+    """Call a direct method and print the answer.
+
+    It comes at once or not at all: nothing is kept for a board that is away.
 
     For example: method emulator gpio.get pin=relay
     """

@@ -9,8 +9,10 @@ from host_tools.errors import UserError
 from host_tools.toolchain import mip
 
 
-def run(target: Annotated[Path, typer.Argument(help="The file to write.")] = Path("package.json")) -> None:
-    """Write the package.json with which MicroPython's mip installs the agent."""
+def run(
+    target: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write.")] = Path("package.json"),
+) -> None:
+    """Write the package.json with which mip installs the agent."""
     try:
         mip.write(target)
     except OSError as error:

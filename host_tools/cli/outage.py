@@ -12,7 +12,7 @@ from host_tools.lab.quantities import duration_s
 
 def run(
     board: BoardName,
-    duration: Annotated[str, typer.Argument(help="How long, such as 20s or 2m.")],
+    duration: Annotated[str, typer.Argument(metavar="DURATION", help="How long, such as 20s or 2m.")],
 ) -> None:
     """Cut an emulated board's link for a while.
 

@@ -10,10 +10,14 @@ from host_tools.flash import pin
 
 
 def run(
-    board: Annotated[str, typer.Argument(help="A board: pico_w, esp32, ...")],
-    file: Annotated[Path | None, typer.Argument(help="Its firmware, downloaded and checked by you.")] = None,
+    board: Annotated[str, typer.Argument(metavar="BOARD", help="A board: pico_w, esp32, ...")],
+    file: Annotated[
+        Path | None, typer.Argument(metavar="FILE", help="Its firmware, downloaded and checked by you.")
+    ] = None,
 ) -> None:
-    """Pin MicroPython for a board by its SHA-256, in boards/BOARD/firmware.toml; the file goes into the cache.
+    """Pin MicroPython for a board by its SHA-256.
+
+    It stands in boards/BOARD/firmware.toml from then on, and the file in the cache.
 
     Without FILE the release that is named there is fetched from micropython.org over HTTPS. Compare the SHA-256 that is
     printed with somebody else's; from then on nothing else is accepted under that name.

@@ -18,7 +18,9 @@ class State(StrEnum):
     CYCLE = "cycle"
 
 
-def run(board: BoardName, state: Annotated[State, typer.Argument(help="on, off, or off and on again.")]) -> None:
+def run(
+    board: BoardName, state: Annotated[State, typer.Argument(metavar="STATE", help="on, off, or off and on again.")]
+) -> None:
     """Pull or plug an emulated board's supply.
 
     Off comes at once and without warning, as it does in the field.

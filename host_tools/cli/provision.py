@@ -31,7 +31,7 @@ def inventory() -> Inventory:
 
 
 def run(
-    devices: Annotated[list[str] | None, typer.Argument(help="Names of devices.")] = None,
+    devices: Annotated[list[str] | None, typer.Argument(metavar="DEVICE", help="Names of devices.")] = None,
     pattern: Annotated[str | None, typer.Option(help="Names by number, such as shed-{:03}.")] = None,
     count: Annotated[int, typer.Option(help="How many, with --pattern.")] = 1,
     first: Annotated[int, typer.Option(min=0, help="The first number, with --pattern.")] = 1,

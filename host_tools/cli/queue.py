@@ -12,7 +12,7 @@ from host_tools.lab.quantities import duration_s
 from host_tools.queue import commands
 
 app = typer.Typer(
-    help="Look into a queue: a Raspberry Pi's file, or the image of a board's flash. Nothing in it is changed.",
+    help="Look into a queue: a file, or the image of a board's flash. Nothing in it is changed.",
     no_args_is_help=True,
 )
 
@@ -30,7 +30,7 @@ def stats(
         str | None, typer.Option("--every", help="Time between readings, such as 1s; else told from the readings.")
     ] = None,
 ) -> None:
-    """Say what waits, what was lost, and how many hours of readings fit."""
+    """Say what waits, what was lost, and how many hours fit."""
     raise typer.Exit(commands.stats(file, None if every is None else duration_s(every), as_json))
 
 
@@ -42,11 +42,11 @@ def verify(file: File, as_json: AsJson = False) -> None:
 
 @app.command()
 def export(file: File, out: Out = None, as_csv: Csv = False, pending: Pending = False) -> None:
-    """Write every record, oldest first; refuses a damaged ring (see salvage)."""
+    """Write every record, oldest first. Refuses a damaged ring: see salvage."""
     raise typer.Exit(commands.export(file, out, as_csv, pending))
 
 
 @app.command()
 def salvage(file: File, out: Out = None, as_csv: Csv = False, pending: Pending = False) -> None:
-    """Save what can be saved from a damaged ring, and say what cannot."""
+    """Save what can be saved from a damaged ring; say what cannot."""
     raise typer.Exit(commands.salvage(file, out, as_csv, pending))

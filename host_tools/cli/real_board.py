@@ -12,7 +12,7 @@ from host_tools.boards import Board
 from host_tools.cli import show
 from host_tools.cli.provision import inventory
 from host_tools.config import Settings, read_secrets, read_settings
-from host_tools.config.settings import AZURE, PLAIN
+from host_tools.config.settings import AZURE, PLAIN, check_host
 from host_tools.errors import UserError
 from host_tools.flash import check_fits, onto_board, read_identity
 from host_tools.flash.first_reading import Arrived, HubStore
@@ -64,7 +64,7 @@ class Setting:
         """Return the settings."""
         settings = read_settings(self.config)
         if self.hub is not None:
-            settings = replace(settings, kind=AZURE, hub_host=self.hub, names_hub=True)
+            settings = replace(settings, kind=AZURE, hub_host=check_host(self.hub, "--hub"), names_hub=True)
         if self.interval_ms is not None:
             settings = replace(settings, interval_ms=self.interval_ms)
         return settings
@@ -106,6 +106,8 @@ def make_job(name: str, where: Where, who: Who, what: What, settings: Settings) 
         )
     if who.identity is not None and who.device is not None:
         raise UserError("--identity and --device both say who the board will be: give one of them")
+    if who.device is not None:
+        names.check_name(who.device)
     known = read_identity(who.identity) if who.identity is not None else None
     keeps = who.device is None and who.identity is None and settings.path is None
     hub = _local_hub(settings, keeps)

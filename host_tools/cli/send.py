@@ -12,8 +12,8 @@ from host_tools.remote import find
 
 def run(
     board: DeviceName,
-    command: Annotated[str, typer.Argument(help="Such as gpio.set, gpio.pulse or ping.")],
-    arguments: Annotated[list[str] | None, typer.Argument(metavar="[KEY=VALUE]...")] = None,
+    command: Annotated[str, typer.Argument(metavar="COMMAND", help="Such as gpio.set, gpio.pulse or ping.")],
+    arguments: Annotated[list[str] | None, typer.Argument(metavar="KEY=VALUE")] = None,
     timeout: Annotated[str, typer.Option(help="How long to wait for the answer.")] = "10s",
     as_json: AsJson = False,
 ) -> None:

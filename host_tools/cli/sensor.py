@@ -13,7 +13,7 @@ def run(
     board: BoardName,
     values: Annotated[
         list[str],
-        typer.Argument(metavar="QUANTITY=VALUE...", help="temperature (C), pressure (hPa), humidity (%)."),
+        typer.Argument(metavar="QUANTITY=VALUE", help="temperature (C), pressure (hPa), humidity (%)."),
     ],
 ) -> None:
     """Change the room around an emulated sensor.

@@ -19,6 +19,10 @@ app = typer.Typer(help="The agent as a service of a Raspberry Pi.", no_args_is_h
 _OUT = Path("build")
 
 
+def _address(text: str) -> int:
+    return int(text, 0)
+
+
 def _report(line: str) -> None:
     print(f"fieldpost: {line}", file=sys.stderr)
 
@@ -47,13 +51,16 @@ def install(
         float | None, typer.Option("--hours", min=0.1, help="How long readings are kept offline: 48.")
     ] = None,
     every: Annotated[str | None, typer.Option("--every", help="Time between readings: 1s.")] = None,
-    address: Annotated[int | None, typer.Option("--address", help="Of the BME280: 119 or 118.")] = None,
+    address: Annotated[
+        int | None, typer.Option("--address", parser=_address, metavar="0x76|0x77", help="Of the BME280.")
+    ] = None,
     package: Annotated[Path | None, typer.Option("--deb", help="The package; else it is built.")] = None,
 ) -> None:
-    """Install the service on this machine, configure and start it (as root).
+    """Install the service here, configure and start it (as root).
 
     What is not given stays as it is configured, or takes the default the first time.
     """
+    commands.check_can_install(identity)
     code = commands.install(package or deb.build(_OUT, report=_report))
     if code:
         raise UserError("apt-get could not install the package (see above)")

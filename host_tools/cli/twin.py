@@ -6,11 +6,11 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
 from host_tools.cli.arguments import AsJson, DeviceName, pairs
 from host_tools.errors import UserError
-from host_tools.lab.desired import leaves, nested, verdict, why_not
+from host_tools.lab.desired import check_known, leaves, nested, verdict, why_not
 from host_tools.lab.quantities import duration_s
 from host_tools.remote import find
 
@@ -24,14 +24,18 @@ class Action(StrEnum):
 
 def run(
     board: DeviceName,
-    action: Annotated[Action, typer.Argument(help="Show the twin, or change what is desired.")] = Action.GET,
+    action: Annotated[
+        Action, typer.Argument(metavar="get|set", help="Show the twin, or change what is desired.")
+    ] = Action.GET,
     assignments: Annotated[
-        list[str] | None, typer.Argument(metavar="[PATH=VALUE]...", help="A value of null removes the property.")
+        list[str] | None, typer.Argument(metavar="PATH=VALUE", help="A value of null removes the property.")
     ] = None,
     timeout: Annotated[str, typer.Option(help="How long to wait until the board has dealt with it.")] = "10s",
     as_json: AsJson = False,
 ) -> None:
-    """Show a board's twin, or set desired properties and wait until the board reports them.
+    """Show a board's twin, or set what is desired of it.
+
+    Waits until the board reports what it made of that.
 
     For example: twin emulator set pins.relay=1 settings.sample_interval_ms=500
     """
@@ -48,6 +52,7 @@ def run(
         return
     if not patch:
         raise UserError("name what to set: write it like pins.relay=1")
+    check_known(patch)
     found = find(board).set_twin(patch, wait_s)
     if as_json:
         print(json.dumps(found))
@@ -63,7 +68,9 @@ def _show(board: str, twin: dict[str, Any]) -> None:
     console = Console()
     versions = f"desired version {desired.pop('$version')}, reported version {reported.pop('$version')}"
     console.print(f"{board}: {versions}", highlight=False)
-    table = Table("property", "desired", "reported", "", box=None, pad_edge=False, header_style="dim")
+    table = Table(
+        Column("property", no_wrap=True), "desired", "reported", "", box=None, pad_edge=False, header_style="dim"
+    )
     for path, value in sorted(desired.items()):
         if value == {}:
             continue

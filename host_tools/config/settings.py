@@ -1,5 +1,6 @@
 """fieldpost.toml: what may stand in it and what it means. Nothing in it is secret."""
 
+import string
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ from fieldpost.errors import Mismatch
 from fieldpost.shapes import Choice, Fields, Integer, ListOf, MapOf, Optional, Text
 
 from host_tools.config.toml_file import read_toml
+from host_tools.errors import UserError
 
 FILE = "fieldpost.toml"
 LOCAL = "local"
@@ -16,7 +18,8 @@ PLAIN = "plain"
 TCP = "tcp"
 WEBSOCKETS = "websockets"
 
-_HOST = Text(253, "a host name")  # RFC 1035 section 2.3.4
+# RFC 1035 section 2.3.4; the underscore is for names that only a local network knows.
+_HOST = Text(253, "a host name (no scheme, no port)", string.ascii_letters + string.digits + "-._")
 _NTP_HOSTS = ("pool.ntp.org", "time.cloudflare.com", "time.windows.com")
 _PORT = Integer(1, 65535)
 _SERVICE = "global.azure-devices-provisioning.net"  # Azure's Device Provisioning Service, wherever the hub is
@@ -173,6 +176,14 @@ class Settings:
     def _batch(self) -> dict[str, Any]:
         limit = {} if self.per_second is None else {"per_second": self.per_second}
         return {"encoding": self.encoding, "order": self.order, **limit}
+
+
+def check_host(text: str, where: str) -> str:
+    """Return a host name that was given in another place than the file. UserError if it is none."""
+    try:
+        return str(_HOST.check(text, where))
+    except Mismatch as error:
+        raise UserError(str(error)) from None
 
 
 def read_settings(path: Path | None = None) -> Settings:

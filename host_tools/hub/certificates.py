@@ -41,6 +41,9 @@ class Certificates:
         now = datetime.datetime.now(datetime.UTC)
         try:
             directory.mkdir(mode=0o700, parents=True, exist_ok=True)
+        except OSError as error:
+            raise UserError(f"the hub cannot use the folder {directory}: {error.strerror}; choose another") from error
+        try:
             if not self._is_good("ca", "ca", now + datetime.timedelta(days=_SERVER_DAYS)):
                 self._make_ca(now)
             is_good = self._is_good("server", "ca", now + datetime.timedelta(days=_RENEW_DAYS))

@@ -178,7 +178,7 @@ class Hub:
                 await listener.start()
             except OSError as error:
                 await self.stop()
-                reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error
+                reason = os.strerror(error.errno) if error.errno and error.errno > 0 else error.strerror or error
                 raise UserError(
                     f"port {port} on {self._host} cannot be used: {reason}; "
                     "stop what listens there, or choose another port"

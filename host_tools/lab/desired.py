@@ -18,6 +18,7 @@ Json = dict[str, Any]
 
 # "trial": the board works with it and takes it back by itself if it does it no good.
 _TAKEN = ("done", "applied", "trial", "removed")
+_KNOWN = ("pins", "settings")  # what the agent looks at
 _WAITING = "waiting"  # it will be done as soon as it can be
 
 
@@ -53,6 +54,13 @@ def nested(assignments: Json) -> Json:
             raise UserError(f"'{path}' stands there twice, or around another: keep one of them")
         place[name] = value
     return found
+
+
+def check_known(patch: Json) -> None:
+    """Raise UserError for a property that the agent does not look at, and so would never report; one may be removed."""
+    for path, value in leaves(patch):
+        if path.partition(".")[0] not in _KNOWN and value is not None:
+            raise UserError(f"the agent has no use for '{path}': expected pins.NAME or settings.NAME")
 
 
 def leaves(document: Json, before: str = "") -> Iterator[tuple[str, Any]]:

@@ -21,7 +21,7 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 async def watch_until_stopped(folder: LabFolder, settings: Settings, console: Console, report: Report) -> None:
     """Run a lab and show it until SIGINT or SIGTERM; then print a summary."""
-    with _ended_by_signals():
+    with _ended_by_signals(report):
         async with _open_lab(folder, settings, report) as lab:
             report("waiting for the first reading")
             await lab.await_first_reading()
@@ -34,7 +34,7 @@ async def watch_until_stopped(folder: LabFolder, settings: Settings, console: Co
 
 async def run_scenario(folder: LabFolder, settings: Settings, plan: Plan, report: Report) -> runner.Outcome:
     """Run a lab through `plan` and return what came of it; SIGINT and SIGTERM end it as KeyboardInterrupt."""
-    with _ended_by_signals():
+    with _ended_by_signals(report):
         async with _open_lab(folder, settings, report) as lab:
             return await runner.run(lab, plan, report)
 
@@ -54,11 +54,16 @@ async def _open_lab(folder: LabFolder, settings: Settings, report: Report) -> As
 
 
 @contextmanager
-def _ended_by_signals() -> Iterator[None]:
+def _ended_by_signals(report: Report) -> Iterator[None]:
     """Let SIGINT and SIGTERM cancel what runs here, so that board and hub are ended in order, whatever they do."""
     task = asyncio.current_task()
     assert task is not None
-    _on_signals(task.cancel)
+
+    def end() -> None:
+        report("ending")  # what compiles or downloads is waited for
+        task.cancel()
+
+    _on_signals(end)
     try:
         yield
     except asyncio.CancelledError:

@@ -78,9 +78,18 @@ def logs(follow: bool, lines: int, priority: str | None, as_json: bool) -> int:
     return _call(command)
 
 
+def check_can_install(identity: Path | None) -> None:
+    """Raise UserError if an installation would come to nothing: before anything is built or installed."""
+    _need_root()
+    _need_systemd()
+    configure.read_identity(identity or configure.FOLDER / configure.IDENTITY)
+
+
 def remove(purge: bool) -> int:
     """Take the package away; the readings and the configuration stay unless purged."""
     _need_root()
+    if not _is_known_to_dpkg():
+        raise UserError("fieldpost is not installed on this machine: there is nothing to remove")
     return _call(["apt-get", "purge" if purge else "remove", "-y", "fieldpost"])
 
 
@@ -101,6 +110,14 @@ def _need_root() -> None:
 def _need_systemd() -> None:
     if shutil.which("systemctl") is None or not Path("/run/systemd/system").is_dir():
         raise UserError("systemd does not run here: this is for the machine that the agent runs on")
+
+
+def _is_known_to_dpkg() -> bool:
+    """Whether the package is installed, or its configuration is still there; True if dpkg cannot be asked."""
+    try:
+        return subprocess.run(["dpkg", "--status", "fieldpost"], check=False, capture_output=True).returncode == 0
+    except FileNotFoundError:
+        return True  # apt-get will say what is missing
 
 
 def _call(command: list[str]) -> int:

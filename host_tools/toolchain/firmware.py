@@ -96,8 +96,10 @@ def build(out_dir: Path, report: Report = print, bundled: bool = True, user_comm
     if user_commands is not None:
         try:
             texts["user_commands.mpy"] = user_commands.read_text(encoding="utf-8")
-        except (OSError, UnicodeDecodeError) as error:
-            raise UserError(f"cannot read {user_commands}: {error}") from error
+        except OSError as error:
+            raise UserError(f"cannot read {user_commands}: {error.strerror}") from error
+        except UnicodeDecodeError as error:
+            raise UserError(f"cannot read {user_commands}: it is no text in UTF-8") from error
     compiled = 0
     for name, text in texts.items():
         target = out_dir / name

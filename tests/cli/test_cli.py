@@ -53,6 +53,15 @@ def test_without_a_board_the_boards_are_listed():
         (["flash", "pico_w", "--hub", "h", "--device", "a"], "the key of a is not known here: make one with"),
         (["init", "--interval-ms", "1000", "--hub", "two words" * 50], "hub.host is"),
         (["flash", "pico_w", "--config", "/none.toml"], "there is no /none.toml"),
+        (["init", "--hub", "https://h.example"], 'hub.host is "https://h.example": expected a host name (no scheme'),
+        (
+            ["flash", "pico_w", "--hub", "h:8883", "--dry-run"],
+            '--hub is "h:8883": expected a host name (no scheme, no p',
+        ),
+        (["flash", "pico_w", "--device", "a b"], "'a b' cannot be the name of a device"),
+        (["flash", "emulator", "--user-commands", "/none.py"], "cannot read /none.py: there is no such file"),
+        (["hub", "run", "--data", "/dev/null"], "the hub cannot use the folder /dev/null: File exists"),
+        (["emulate"], "which kind of board? esp32, "),
         (["emulate", "raspberry_pi"], "there is no unpacked board of kind raspberry_pi"),
         (["emulate", "esp32", "--name", "../x"], "'../x' cannot be the name of a device"),
         (["flash", "esp32", "--port", ""], "--port is empty"),
@@ -81,6 +90,10 @@ def test_without_a_board_the_boards_are_listed():
         (["twin", "kitchen"], "board 'kitchen' is not running"),
         (["twin", "kitchen", "set"], "name what to set: write it like pins.relay=1"),
         (["twin", "kitchen", "get", "pins.relay=1"], "'get' takes no properties"),
+        (
+            ["twin", "kitchen", "set", "room.relay=1"],
+            "the agent has no use for 'room.relay': expected pins.NAME or set",
+        ),
         (["twin", "kitchen", "set", "pins..relay=1"], "'pins..relay' is no property"),
         (["outage", "kitchen", "long"], "'long' is no duration"),
         (["sensor", "kitchen", "temperature=warm"], "temperature=warm is no number"),
@@ -115,6 +128,24 @@ def test_an_identity_that_is_wrong_is_named_without_its_secrets(tmp_path):
     assert shown.returncode == 2
     assert "identity.json: key" in shown.stderr
     assert "c2VjcmV0" not in shown.stderr
+
+
+@pytest.mark.parametrize("group", [(), ("hub",), ("hub", "device"), ("queue",), ("service",), ("bench",)])
+def test_every_verb_is_told_in_a_line(group):
+    """At 80 columns; a longer first sentence is cut by click, wherever it may be."""
+    shown = fieldpost(*group, "--help", COLUMNS="80").stdout.partition("Commands:")[2]
+    assert shown.count("\n") > 3
+    assert "..." not in shown
+
+
+def test_who_reads_may_go(home):
+    """`fieldpost ... | head` says nothing of its own about the pipe that it closed."""
+    reads, writes = os.pipe()
+    os.close(reads)
+    command = [sys.executable, "-c", "from host_tools.cli import main; main()", "provision", "--list", "--json"]
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, timeout=60)
+    os.close(writes)
+    assert (done.returncode, done.stderr) == (1, "")
 
 
 def test_every_verb_explains_itself():

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.flash.bare_bench import run_fieldpost, run_tool
+from host_tools.emulator.held import held
+from tests.flash.bare_bench import on_the_table, run_fieldpost, run_tool
 
 
 @pytest.mark.parametrize(("kind", "state"), [("esp32", "nothing to boot yet"), ("pico_w", "waiting for firmware")])
@@ -36,6 +37,21 @@ async def test_a_board_is_there_until_ctrl_c(
         process.send_signal(signal.SIGINT)
         assert await process.wait() == 0
     assert not (folder / "serial").exists() and not (folder / "RPI-RP2").exists()
+
+
+async def test_a_board_is_one_board(tmp_path: Path, micropython: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
+    folder = tmp_path / "fieldpost" / "boards" / "mine"
+    with held(folder):
+        code, _, err = await run_fieldpost(tmp_path, "emulate", "esp32", "--name", "mine")
+    assert code == 2 and f"an emulated board is at work in {folder}: end it with Ctrl-C" in err
+    async with on_the_table("pico_w", folder, micropython):
+        pass
+    before = sorted(path.name for path in folder.iterdir())
+    for kind in ("esp32", "pico2_w"):
+        code, _, err = await run_fieldpost(tmp_path, "emulate", kind, "--name", "mine")
+        assert code == 2 and f"{folder} holds another kind of board" in err
+    assert sorted(path.name for path in folder.iterdir()) == before
 
 
 async def test_a_stand_in_is_written(tmp_path: Path) -> None:

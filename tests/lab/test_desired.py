@@ -3,7 +3,7 @@
 import pytest
 
 from host_tools.errors import UserError
-from host_tools.lab.desired import Outcome, leaves, nested, outcomes
+from host_tools.lab.desired import Outcome, check_known, leaves, nested, outcomes
 
 PATCH = {"pins": {"relay": 1}, "settings": {"sample_interval_ms": 5}}
 
@@ -22,6 +22,12 @@ def test_paths_become_objects_and_back():
 def test_paths_that_make_no_document_are_refused(paths):
     with pytest.raises(UserError):
         nested(paths)
+
+
+def test_what_the_agent_does_not_look_at_may_only_be_removed():
+    check_known(PATCH | {"room": {"relay": None}})
+    with pytest.raises(UserError, match="no use for 'room.relay': expected pins.NAME or settings.NAME"):
+        check_known({"room": {"relay": 1}})
 
 
 def pin(value, status="done", version=7, **more):

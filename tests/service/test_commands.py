@@ -65,6 +65,23 @@ def test_install_takes_the_package_writes_the_configuration_and_starts(machine, 
     assert "24 h of a reading every 1 s" in run.output
 
 
+@pytest.mark.parametrize("identity", ["none.json", "fieldpost.service"])
+def test_nothing_is_built_or_installed_for_an_identity_that_cannot_be_read(machine, tmp_path, monkeypatch, identity):
+    monkeypatch.setattr(deb, "build", lambda *arguments, **keys: machine.called.append("build"))
+    run = CliRunner().invoke(
+        app, ["service", "install", "--identity", str(tmp_path / identity), "--hub", "hub.example"]
+    )
+    assert isinstance(run.exception, UserError) and identity in str(run.exception)
+    assert machine.called == []
+
+
+def test_what_is_not_installed_cannot_be_removed(machine, monkeypatch):
+    monkeypatch.setattr(commands, "_is_known_to_dpkg", lambda: False)
+    with pytest.raises(UserError, match="there is nothing to remove"):
+        commands.remove(purge=True)
+    assert machine.called == []
+
+
 def test_what_is_configured_stays_but_for_what_is_given(machine, tmp_path):
     """An administrator's pins and sensors outlive the next `configure`; what would be refused is not written."""
     identity = ["service", "configure", "--identity", str(tmp_path / "identity.json")]

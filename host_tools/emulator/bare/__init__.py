@@ -2,7 +2,7 @@
 
 from host_tools.emulator.bare.board import BareBoard
 from host_tools.emulator.bare.esp32 import BareEsp32
-from host_tools.emulator.bare.kinds import check_kind, new_board, stand_in_firmware
+from host_tools.emulator.bare.kinds import KINDS, check_kind, new_board, stand_in_firmware
 from host_tools.emulator.bare.pico import BarePico
 
-__all__ = ["BareBoard", "BareEsp32", "BarePico", "check_kind", "new_board", "stand_in_firmware"]
+__all__ = ["KINDS", "BareBoard", "BareEsp32", "BarePico", "check_kind", "new_board", "stand_in_firmware"]

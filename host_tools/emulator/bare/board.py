@@ -5,6 +5,7 @@ send meanwhile waits.
 """
 
 import asyncio
+import contextlib
 import json
 from abc import ABC, abstractmethod
 from collections.abc import Awaitable, Callable
@@ -16,6 +17,7 @@ from host_tools.emulator.board import EmulatedBoard
 from host_tools.emulator.flash_file import describe_image
 from host_tools.emulator.shape import BoardShape
 from host_tools.emulator.terminal import Terminal
+from host_tools.errors import UserError
 
 USB_FILE = "usb.json"
 
@@ -77,8 +79,9 @@ class BareBoard(ABC):
         self._on_line = callback
 
     async def plug_in(self) -> None:
-        """Connect the cable: the board has power and starts."""
+        """Connect the cable: the board has power and starts. UserError if the folder is another kind of board's."""
         self.directory.mkdir(parents=True, exist_ok=True)
+        self._check_kind()
         self.is_powered = True
         self._begin_change(self._start)
         await self.wait_change()
@@ -117,6 +120,14 @@ class BareBoard(ABC):
         """Return what USB tells of the board now."""
 
     # What they share
+
+    def _check_kind(self) -> None:
+        """Refuse the flash of a board with another chip: it would be taken for an empty one, and be written over."""
+        vendor = self._usb()["vid"]
+        with contextlib.suppress(OSError, ValueError, KeyError):
+            vendor = json.loads((self.directory / USB_FILE).read_text(encoding="utf-8"))["vid"]
+        if vendor != self._usb()["vid"] or not self._image.fits():
+            raise UserError(f"{self.directory} holds another kind of board: choose another --name, or delete it")
 
     def _plug(self) -> Terminal:
         """Return the serial port, which appears if it was not there."""

@@ -16,6 +16,10 @@ class ChipImage:
         self._flash_bytes = flash_bytes
         self._memory: mmap.mmap | None = None
 
+    def fits(self) -> bool:
+        """Whether the file is that of such a chip, or is not there yet."""
+        return not self.path.exists() or self.path.stat().st_size == self._flash_bytes
+
     def read(self) -> bytes:
         """Return a copy of the whole chip."""
         self._make()

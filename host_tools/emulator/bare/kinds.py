@@ -13,13 +13,13 @@ from host_tools.errors import UserError
 _ESPS = rom_loader.CHIPS
 _FLASH_BYTES = {"esp32": 0x40_0000, "esp32c3": 0x40_0000, "esp32s3": 0x80_0000}
 _PICOS = {"pico_w": bootsel.CHIPS["rp2040"], "pico2_w": bootsel.CHIPS["rp2350"]}
+KINDS = (*_ESPS, *_PICOS)
 
 
 def check_kind(kind: str) -> None:
     """Raise UserError if there is no such board to emulate."""
-    if kind not in _ESPS and kind not in _PICOS:
-        known = ", ".join(_ESPS | _PICOS)
-        raise UserError(f"there is no unpacked board of kind {kind} to emulate: choose one of {known}")
+    if kind not in KINDS:
+        raise UserError(f"there is no unpacked board of kind {kind} to emulate: choose one of {', '.join(KINDS)}")
 
 
 def new_board(
