@@ -56,7 +56,7 @@ def test_without_a_board_the_boards_are_listed():
         (["init", "--hub", "https://h.example"], 'hub.host is "https://h.example": expected a host name (no scheme'),
         (
             ["flash", "pico_w", "--hub", "h:8883", "--dry-run"],
-            '--hub is "h:8883": expected a host name (no scheme, no p',
+            '--hub is "h:8883": expected a host name (no scheme, no',
         ),
         (["flash", "pico_w", "--device", "a b"], "'a b' cannot be the name of a device"),
         (["flash", "emulator", "--user-commands", "/none.py"], "cannot read /none.py: there is no such file"),
@@ -92,7 +92,7 @@ def test_without_a_board_the_boards_are_listed():
         (["twin", "kitchen", "get", "pins.relay=1"], "'get' takes no properties"),
         (
             ["twin", "kitchen", "set", "room.relay=1"],
-            "the agent has no use for 'room.relay': expected pins.NAME or set",
+            "the agent has no use for 'room.relay': expected pins.",
         ),
         (["twin", "kitchen", "set", "pins..relay=1"], "'pins..relay' is no property"),
         (["outage", "kitchen", "long"], "'long' is no duration"),

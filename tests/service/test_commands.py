@@ -40,6 +40,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.setattr(commands, "_ask", lambda command: made.shown)
     monkeypatch.setattr(commands, "_need_root", lambda: None)
     monkeypatch.setattr(commands, "_need_systemd", lambda: None)
+    monkeypatch.setattr(commands, "_is_known_to_dpkg", lambda: True)
     monkeypatch.setattr(commands, "_INSTALLED_UNIT", tmp_path / "fieldpost.service")
     monkeypatch.setattr(configure, "FOLDER", tmp_path / "etc")
     (tmp_path / "identity.json").write_text(json.dumps(IDENTITY))
