@@ -5,12 +5,14 @@ import contextlib
 import sqlite3
 import subprocess
 import sys
+import threading
 
 import pytest
 
 from host_tools.errors import UserError
 from host_tools.hub import Hub, read_messages
 from host_tools.hub.store import database, event_packet, events
+from host_tools.hub.store import log as log_module
 from host_tools.hub.store import writer as writer_module
 from host_tools.hub.store.writer import Writer
 
@@ -217,17 +219,67 @@ def test_while_the_disk_is_slow_a_thread_writes_and_order_stays(run, tmp_path, m
 
 
 def test_the_log_is_moved_into_the_file_before_it_grows_long(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(writer_module, "_LOG_BYTES_MAX", 100_000)
+    monkeypatch.setattr(log_module, "_BYTES_MAX", 100_000)
+    monkeypatch.setattr(log_module, "_REST_BYTES_MAX", 30_000)
 
     async def scenario():
         writer = Writer(database.open_for_writing(tmp_path), asyncio.get_running_loop(), lambda error: None)
-        for _ in range(60):
-            done = asyncio.get_running_loop().create_future()
-            packet = event_packet.encode("dev1", {}, {}, b"x" * 20_000)
-            writer.submit(events.INSERT, (*GOOD[:-1], packet), done.set_result)
-            await done
-        assert (tmp_path / "hub.sqlite3").stat().st_size > 60 * 20_000 * 0.8
-        assert (tmp_path / "hub.sqlite3-wal").stat().st_size < 400_000
+        for _ in range(100):
+            await committed(writer, b"x" * 20_000)
+        assert (tmp_path / "hub.sqlite3").stat().st_size > 50 * 20_000
+        assert (tmp_path / "hub.sqlite3-wal").stat().st_size < 800_000
         await settled(writer)
 
     run(scenario())
+
+
+def test_commits_go_on_while_the_log_is_moved_until_there_is_too_much_of_it(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(log_module, "_BYTES_MAX", 100_000)
+    may_move, moves, move = threading.Event(), [], log_module._move
+
+    def slow_move(connection):
+        moves.append(threading.current_thread().name)
+        assert may_move.wait(60)
+        move(connection)
+
+    monkeypatch.setattr(log_module, "_move", slow_move)
+
+    async def scenario():
+        writer = Writer(database.open_for_writing(tmp_path), asyncio.get_running_loop(), lambda error: None)
+        for _ in range(10):  # the fifth one starts the move
+            await committed(writer, b"x" * 20_000)
+        waiting = asyncio.create_task(committed(writer, b"the last"))
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        may_move.set()
+        assert await waiting == 11
+        await settled(writer)
+        assert moves[0].startswith("hub-log") and any(name.startswith("hub-writer") for name in moves)
+
+    run(scenario())
+    assert [message.sequence for message in read_messages(tmp_path)] == list(range(1, 12))
+
+
+def test_a_log_that_cannot_be_moved_is_told_and_costs_no_message(run, tmp_path, monkeypatch, caplog):
+    monkeypatch.setattr(log_module, "_BYTES_MAX", 50_000)
+
+    def full_disk(connection):
+        raise sqlite3.OperationalError("database or disk is full")
+
+    monkeypatch.setattr(log_module, "_move", full_disk)
+
+    async def scenario():
+        writer = Writer(database.open_for_writing(tmp_path), asyncio.get_running_loop(), lambda error: None)
+        for _ in range(20):
+            await committed(writer, b"x" * 20_000)
+        await settled(writer)
+
+    run(scenario())
+    assert "could not be moved into its file: database or disk is full" in caplog.text
+    assert len(list(read_messages(tmp_path))) == 20
+
+
+async def committed(writer, body):
+    done = asyncio.get_running_loop().create_future()
+    writer.submit(events.INSERT, (*GOOD[:-1], event_packet.encode("dev1", {}, {}, body)), done.set_result)
+    return await done

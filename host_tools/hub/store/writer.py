@@ -1,7 +1,7 @@
 """Writes, and commits everything that came while it was committing: a message costs a share of one sync.
 
     loop    submit b c d ...       BEGIN b c d COMMIT, done b c d
-    thread  ... the same, while the disk is slow or the log is moved into the file
+    thread  ... the same, while the disk is slow; moves the rest of the log into the file
 
 Where a sync takes a fraction of a millisecond, handing it to another thread and hearing of its end costs more than the
 sync itself, so the event loop does it. As soon as one takes long, a thread does it, until they are quick again.
@@ -21,6 +21,8 @@ from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
+from host_tools.hub.store.log import Log
+
 log = logging.getLogger("fieldpost.hub")
 
 # Bounds the time that the first of a group waits for the rest of it.
@@ -35,8 +37,6 @@ _GROUPS_AFTER_A_SLOW_ONE: Final = 20
 # How long another writer of the file is waited for.
 _BUSY_S: Final = 5.0
 _BUSY_STEP_S: Final = 0.01
-# What is written before the log is moved into the file: about 16 MiB.
-_LOG_BYTES_MAX: Final = 16 << 20
 # A row is a share of a page at least.
 _ROW_BYTES: Final = 256
 
@@ -129,11 +129,10 @@ class Writer:
         self._is_thread_at_work = False
         # So many groups more go to the thread.
         self._for_the_thread = 0
-        self._bytes_in_log = 0
         self._idle: asyncio.Future[None] | None = None
+        self._log = Log(connection, loop, self._be_due)
         # Who else writes into the file may be waited for in the thread, not here.
         connection.execute("PRAGMA busy_timeout = 0")
-        connection.execute("PRAGMA wal_autocheckpoint = 0")
 
     def submit(
         self, statement: str | Insert, values: Sequence[Any], done: Done | None = None, failed: Failed | None = None
@@ -148,6 +147,7 @@ class Writer:
             self._idle = self._loop.create_future()
             self._be_due()
             await self._idle
+        await self._log.close()
         # Closing moves the log into the file.
         await self._loop.run_in_executor(self._thread, self._connection.close)
         self._thread.shutdown()
@@ -159,9 +159,16 @@ class Writer:
 
     def _turn(self) -> None:
         self._is_due = False
+        if self._log.is_rest_due:
+            self._is_thread_at_work = True
+            moved = self._loop.run_in_executor(self._thread, self._log.move_rest, self._connection)
+            moved.add_done_callback(lambda _: self._rest_moved())
+            return
+        if not self._jobs or self._log.is_behind:
+            return
         count = _count_for_a_commit(self._jobs)
         group, self._jobs = self._jobs[:count], self._jobs[count:]
-        if not self._for_the_thread and self._bytes_in_log < _LOG_BYTES_MAX:
+        if not self._for_the_thread:
             outcome = self._write(group)
             if not _is_busy(outcome.error):
                 self._end(group, outcome)
@@ -172,6 +179,11 @@ class Writer:
             lambda ended: self._loop.call_soon_threadsafe(self._thread_ended, group, ended.result())
         )
 
+    def _rest_moved(self) -> None:
+        self._is_thread_at_work = False
+        self._log.rest_moved()
+        self._go_on()
+
     def _thread_ended(self, group: list[_Job], outcome: _Outcome) -> None:
         self._is_thread_at_work = False
         self._for_the_thread = max(0, self._for_the_thread - 1)
@@ -181,28 +193,26 @@ class Writer:
         if outcome.seconds > _SLOW_S:
             self._for_the_thread = _GROUPS_AFTER_A_SLOW_ONE
         if outcome.error is None:
+            self._log.grew(sum(job.size for job in group))
             _group_done(group, outcome.row_ids)
         else:
             self._group_failed(group, outcome.error)
         self._told()
-        if self._jobs:
+        self._go_on()
+
+    def _go_on(self) -> None:
+        if self._jobs or self._log.is_rest_due:
             self._be_due()
         elif self._idle is not None and not self._idle.done():
             self._idle.set_result(None)
 
     def _write_patiently(self, group: list[_Job]) -> _Outcome:
-        """In the thread: wait for who else writes, and move a long log into the file."""
+        """In the thread: wait for who else writes."""
         deadline = time.monotonic() + _BUSY_S
         outcome = self._write(group)
         while _is_busy(outcome.error) and time.monotonic() < deadline:
             time.sleep(_BUSY_STEP_S)
             outcome = self._write(group)
-        if self._bytes_in_log >= _LOG_BYTES_MAX and outcome.error is None:
-            self._bytes_in_log = 0
-            try:
-                self._connection.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            except sqlite3.Error as error:
-                log.warning("the log of the store could not be moved into its file: %s", error)
         return outcome
 
     def _write(self, group: list[_Job]) -> _Outcome:
@@ -233,7 +243,6 @@ class Writer:
                     else:
                         row_ids += [execute(statement, row).lastrowid or 0 for row in rows]
                 execute("COMMIT")
-            self._bytes_in_log += sum(job.size for job in group)
         except Exception:
             self._next_numbers.clear()
             if self._connection.in_transaction:
