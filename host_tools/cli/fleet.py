@@ -4,15 +4,17 @@ import json
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
 
+from host_tools import boards
 from host_tools.cli import real_board, show
 from host_tools.cli.provision import inventory
 from host_tools.config import Settings
@@ -44,24 +46,44 @@ def flash(
     for row in rows:
         if row.board is None and board is None:
             raise UserError(f"{csv}: {row.device} has no board: give a column `board`, or one BOARD for all of them")
+        try:
+            boards.load(row.board or str(board))
+        except UserError as error:
+            raise UserError(f"{csv}: {row.device}: {error}") from None
     lines = show.lines([row.device for row in rows])
     try:
-        with tempfile.TemporaryDirectory(prefix="fieldpost-") as work, ThreadPoolExecutor(jobs) as pool:
-            tree = firmware.build(Path(work), lambda line: None, user_commands=what.user_commands)
-            running = [
-                pool.submit(_flash_one, row, row.board or str(board), what, settings, tree, lines.of(row.device))
-                for row in rows
-            ]
+        with tempfile.TemporaryDirectory(prefix="fieldpost-") as work, _pool(jobs) as pool:
+            tree = None
+            if not what.dry_run:
+                tree = firmware.build(Path(work), lambda line: None, user_commands=what.user_commands)
+
+            def flash_one(row: Row) -> Result:
+                result = _flash_one(row, row.board or str(board), what, settings, tree, lines.of(row.device))
+                lines.end(row.device, result.outcome if result.is_good else f"failed: {result.outcome}")
+                return result
+
+            running = [pool.submit(flash_one, row) for row in rows]
             results = [one.result() for one in running]
     finally:
         lines.close()
-    _report(results, as_json)
+    done = "could be flashed" if what.dry_run else "deliver" if what.wait else "are flashed"
+    _report(results, done, as_json)
     if not all(result.is_good for result in results):
         raise typer.Exit(1)
 
 
+@contextmanager
+def _pool(jobs: int) -> Iterator[ThreadPoolExecutor]:
+    """Give threads; what ends their work early (Ctrl-C) waits for the boards under way, and begins no other."""
+    pool = ThreadPoolExecutor(jobs)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
 def _flash_one(
-    row: Row, board: str, what: real_board.What, settings: Settings, tree: Path, progress: Progress
+    row: Row, board: str, what: real_board.What, settings: Settings, tree: Path | None, progress: Progress
 ) -> Result:
     started_s = time.monotonic()
 
@@ -78,25 +100,23 @@ def _flash_one(
         outcome = onto_board.flash(job, found, progress)
         inventory().flashed(row.device, board, outcome)
     except UserError as error:
-        progress(f"failed: {error}")
         return result(False, str(error))
     except Exception as error:  # a fault of ours in one board must not take the others down
-        progress(f"failed: {type(error).__name__}: {error}")
         return result(False, f"{type(error).__name__}: {error}")
-    progress(outcome)
     return result(True, outcome)
 
 
-def _report(results: Sequence[Result], as_json: bool) -> None:
+def _report(results: Sequence[Result], done: str, as_json: bool) -> None:
     good = sum(result.is_good for result in results)
     if as_json:
         counts = {"flashed": good, "failed": len(results) - good}
         print(json.dumps({**counts, "devices": [asdict(result) for result in results]}, ensure_ascii=False))
         return
-    table = Table("device", "board", "", "what came of it", "seconds", box=None, pad_edge=False)
+    outcome = Column("what came of it", overflow="fold")
+    table = Table("device", "board", "", outcome, "seconds", box=None, pad_edge=False)
     for result in results:
         table.add_row(
             result.device, result.board, "good" if result.is_good else "failed", result.outcome, f"{result.seconds}"
         )
     Console().print(table)
-    print(f"{good} of {len(results)} boards deliver" if good else "no board delivers", file=sys.stderr)
+    print(f"{good or 'none'} of {len(results)} boards {done}", file=sys.stderr)

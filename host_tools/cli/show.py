@@ -5,7 +5,10 @@ from collections.abc import Sequence
 
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn
+from rich.table import Column
 
+_BAR_CHARS = 20
+_WIDE = 60
 _STEP = 0.25  # without a terminal, a line for every quarter
 
 
@@ -53,28 +56,39 @@ class Bar:
 
 
 class _Named:
-    """The progress of one board among several: one line of its own on the terminal."""
+    """The progress of one board among several: one line of its own on the terminal, while it is worked on."""
 
     def __init__(self, bars: Progress, name: str) -> None:
         self._bars = bars
-        self._task = bars.add_task(name, total=1.0, what="waits")
+        self._name = name
+        self._task = bars.add_task(name, total=1.0, what="", visible=False)
 
     def __call__(self, line: str) -> None:
-        self._bars.update(self._task, what=line)
+        self._bars.update(self._task, what=line, visible=True)
 
     def share(self, stage: str, share: float) -> None:
-        self._bars.update(self._task, what=stage, completed=share)
+        self._bars.update(self._task, what=stage, completed=share, visible=True)
+
+    def end(self, line: str) -> None:
+        self._bars.remove_task(self._task)
+        self._bars.console.print(f"{self._name}: {line}", markup=False, highlight=False, soft_wrap=True)
 
 
 class BoardLines:
-    """A line for each of several boards: bars on a terminal, else lines that begin with the board's name."""
+    """A line for each of several boards: on a terminal bars for those that are worked on, with what came of the others
+    above them; else lines that begin with the board's name.
+    """
 
     def __init__(self, names: Sequence[str]) -> None:
         self._bars: Progress | None = None
         self._named: dict[str, Lines | _Named] = {}
         if sys.stderr.isatty():
-            columns = (TextColumn("{task.description}"), BarColumn(bar_width=20), TextColumn("{task.fields[what]}"))
-            self._bars = Progress(*columns, console=Console(stderr=True))
+            console = Console(stderr=True)
+            # Of a narrow terminal the last column gets what the name leaves, and the bar none.
+            name = TextColumn("{task.description}", table_column=Column(no_wrap=True, min_width=max(map(len, names))))
+            bar = [BarColumn(_BAR_CHARS, table_column=Column(min_width=_BAR_CHARS))] if console.width >= _WIDE else []
+            what = TextColumn("{task.fields[what]}", table_column=Column(no_wrap=True, ratio=1, overflow="ellipsis"))
+            self._bars = Progress(name, *bar, what, console=console, expand=True)
             self._named.update({name: _Named(self._bars, name) for name in names})
             self._bars.start()
         else:
@@ -83,6 +97,11 @@ class BoardLines:
     def of(self, name: str) -> "Lines | _Named":
         """Return the progress of one board."""
         return self._named[name]
+
+    def end(self, name: str, line: str) -> None:
+        """Say what came of a board."""
+        named = self._named[name]
+        (named.end if isinstance(named, _Named) else named)(line)
 
     def close(self) -> None:
         """Leave the lines as they are."""

@@ -3,7 +3,6 @@
 import csv
 import re
 import string
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,17 +54,21 @@ def read_csv(path: Path) -> list[Row]:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.DictReader(file, skipinitialspace=True)
+            others = ", ".join(_COLUMNS[1:])
             unknown = set(reader.fieldnames or ()) - set(_COLUMNS)
             if "device" not in (reader.fieldnames or ()) or unknown:
-                raise UserError(f"{path}, line 1: expected a header with device, and perhaps {', '.join(_COLUMNS[1:])}")
-            rows = [_row(path, reader.line_num, values) for values in reader]
+                raise UserError(f"{path}, line 1: expected a header with device, and perhaps {others}, between commas")
+            rows = []
+            seen: set[tuple[str, object]] = set()
+            for values in reader:
+                rows.append(_row(path, reader.line_num, values))
+                _check_unique(f"{path}, line {reader.line_num}", rows[-1], seen)
     except OSError as error:
         raise UserError(f"cannot read {path}: {error.strerror}") from error
     except (UnicodeDecodeError, csv.Error) as error:
         raise UserError(f"{path} is no CSV file in UTF-8: {error}") from error
     if not rows:
         raise UserError(f"{path} has no rows below its header: write one for each device")
-    _check_unique(path, rows)
     return rows
 
 
@@ -87,11 +90,9 @@ def _row(path: Path, line: int, values: dict[str | None, str | None]) -> Row:
     )
 
 
-def _check_unique(path: Path, rows: Iterable[Row]) -> None:
+def _check_unique(where: str, row: Row, seen: set[tuple[str, object]]) -> None:
     for what in ("device", "port", "drive"):
-        seen = set()
-        for row in rows:
-            value = getattr(row, what)
-            if value is not None and value in seen:
-                raise UserError(f"{path}: {what} {value} stands there twice")
-            seen.add(value)
+        value = getattr(row, what)
+        if value is not None and (what, value) in seen:
+            raise UserError(f"{where}: {what} {value} stands there twice")
+        seen.add((what, value))

@@ -246,7 +246,7 @@ async def test_what_cannot_be_meant_is_told(
         ("device,colour\na,b\n", "line 1: expected a header with device"),
         ("device,board\na\n", "line 2: it has not as many fields"),
         ("device\na\nB\n", "line 3: 'B' cannot be the name"),
-        ("device\na\na\n", "device a stands there twice"),
+        ("device\na\na\n", "line 3: device a stands there twice"),
         ("device,port\na,/dev/x\nb,/dev/x\n", "port /dev/x stands there twice"),
     ],
 )
