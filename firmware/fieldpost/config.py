@@ -297,6 +297,37 @@ def pin_shape():
     )
 
 
+def batch_fields():
+    """Return the fields of the configuration's `batch`."""
+    return (
+        ("records_max", Optional(Integer(1, BATCH_RECORDS_MAX, "records"), BATCH_RECORDS_MAX)),
+        ("bytes_max", Optional(Integer(BATCH_BYTES_MIN, BATCH_BYTES_MAX, "bytes"), 4000)),
+        ("age_ms", Optional(Integer(0, 3_600_000, "milliseconds"), 500)),
+        ("encoding", Optional(Choice("json", "cbor", "senml"), "json")),
+        ("order", Optional(Choice("oldest", "live", "newest"), "oldest")),
+        ("per_second", Optional(Integer(1, 1000, "messages"))),
+    )
+
+
+def link_fields():
+    """Return the fields of the configuration that say how the link is used."""
+    return (
+        ("window", Optional(Integer(1, WINDOW_BATCHES_MAX, "batches"), 16)),
+        ("keepalive_s", Optional(Integer(5, 1177, "seconds"), 30)),
+    )
+
+
+def command_fields():
+    """Return the fields of the configuration's `commands`."""
+    return (
+        ("allow", Optional(ListOf(Text(32, "a command"), 32))),
+        ("per_minute", Optional(Integer(1, 6000, "commands"))),
+        ("signed", Optional(ListOf(Text(32, "a command"), 32))),
+        ("age_s_max", Optional(Integer(1, 172_800, "seconds"))),
+        ("safe_after_s", Optional(Integer(1, 604_800, "seconds"))),
+    )
+
+
 def _config_shape():
     """Return the shape of config.json; made anew each time: kept, its tables would only fill the heap."""
     host = Text(253, "a host name")  # RFC 1035 section 2.3.4
@@ -333,22 +364,8 @@ def _config_shape():
             ),
         ),
         ("sample_interval_ms", Optional(Integer(SAMPLE_MS_MIN, SAMPLE_MS_MAX, "milliseconds"), 1000)),
-        (
-            "batch",
-            Optional(
-                Fields(
-                    ("records_max", Optional(Integer(1, BATCH_RECORDS_MAX, "records"), BATCH_RECORDS_MAX)),
-                    ("bytes_max", Optional(Integer(BATCH_BYTES_MIN, BATCH_BYTES_MAX, "bytes"), 4000)),
-                    ("age_ms", Optional(Integer(0, 3_600_000, "milliseconds"), 500)),
-                    ("encoding", Optional(Choice("json", "cbor", "senml"), "json")),
-                    ("order", Optional(Choice("oldest", "live", "newest"), "oldest")),
-                    ("per_second", Optional(Integer(1, 1000, "messages"))),
-                ),
-                {},
-            ),
-        ),
-        ("window", Optional(Integer(1, WINDOW_BATCHES_MAX, "batches"), 16)),
-        ("keepalive_s", Optional(Integer(5, 1177, "seconds"), 30)),
+        ("batch", Optional(Fields(*batch_fields()), {})),
+        *link_fields(),
         (
             "ring",
             Fields(
@@ -377,19 +394,7 @@ def _config_shape():
             ListOf(Fields(("driver", Choice("bme280")), ("address", Optional(Choice(118, 119), 119))), 1, 1),
         ),
         ("pins", Optional(MapOf(name(PIN_NAME_CHARS_MAX), pin_shape(), PINS_MAX), {})),
-        (
-            "commands",
-            Optional(
-                Fields(
-                    ("allow", Optional(ListOf(Text(32, "a command"), 32))),
-                    ("per_minute", Optional(Integer(1, 6000, "commands"))),
-                    ("signed", Optional(ListOf(Text(32, "a command"), 32))),
-                    ("age_s_max", Optional(Integer(1, 172_800, "seconds"))),
-                    ("safe_after_s", Optional(Integer(1, 604_800, "seconds"))),
-                ),
-                {},
-            ),
-        ),
+        ("commands", Optional(Fields(*command_fields()), {})),
         # How long new settings from afar may take to prove good before they are taken back.
         ("trial_s", Optional(Integer(TRIAL_S_MIN, TRIAL_S_MAX, "seconds"), TRIAL_MS // 1000)),
         (

@@ -2,12 +2,13 @@
 
 import os
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from host_tools.config import Secrets, read_secrets, read_settings, settings_text, write_secrets
+from host_tools.config import read_secrets, read_settings, settings_text, write_secrets
 from host_tools.config.secrets import ENVIRONMENT
 from host_tools.config.secrets import FILE as SECRETS_FILE
 from host_tools.config.settings import FILE, LOCAL
@@ -47,7 +48,7 @@ def run(
     written = settings_text(None if hub == LOCAL else hub, network, interval_ms)
     _write_checked(path, written)
     if passwords and not os.environ.get(ENVIRONMENT):
-        print(f"{write_secrets(Path(), Secrets(passwords, known.broker))}: passwords, for you alone")
+        print(f"{write_secrets(Path(), replace(known, wifi=passwords))}: passwords, for you alone")
         _keep_out_of_git()
     print(f"{path}: change it as you like; it is checked whenever it is used")
     for ssid in [] if can_ask else missing:

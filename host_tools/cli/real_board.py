@@ -166,6 +166,7 @@ def _identity(device: str, settings: Settings, hub: LocalHub | None, notes: bool
             if notes and known is None:
                 inventory().add(entry)
     passwords = secrets.for_networks(settings.networks)
+    proof |= secrets.for_commands(settings.commands.get("signed"))
     return {**identity(entry, _roots(settings, hub), passwords), **proof}
 
 

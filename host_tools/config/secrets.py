@@ -1,4 +1,4 @@
-"""Wi-Fi passwords: in a file of mode 0600 beside fieldpost.toml, or in the environment; never anywhere else."""
+"""Passwords and keys: in a file of mode 0600 beside fieldpost.toml, or in the environment; never anywhere else."""
 
 import json
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from fieldpost.shapes import Fields, MapOf, Optional, Text
+from fieldpost.shapes import Base64, Fields, MapOf, Optional, Text
 
 from host_tools.config.toml_file import read_toml
 from host_tools.errors import UserError
@@ -30,18 +30,21 @@ _SHAPE = Fields(
             )
         ),
     ),
+    ("commands", Optional(Fields(("key", Base64(16, 64, "the key that signs commands"))))),
 )
 
 
 @dataclass(frozen=True, repr=False)
 class Secrets:
     """wifi: network to password. broker: (user name, password) at a plain broker; the user name may be None.
+    command_key: signs the commands in commands.signed, base64; None if there is none.
 
     Its text form says nothing.
     """
 
     wifi: Mapping[str, str]
     broker: tuple[str | None, str] | None = None
+    command_key: str | None = None
 
     def for_broker(self, device: str) -> dict[str, str]:
         """Return what a device proves itself by at a plain broker, for its identity; the user is the device itself."""
@@ -49,6 +52,17 @@ class Secrets:
             return {}
         username, password = self.broker
         return {"username": username or device, "password": password}
+
+    def for_commands(self, signed: Iterable[str] | None) -> dict[str, str]:
+        """Return the key that signs commands, for an identity. UserError if it is needed and not here."""
+        if self.command_key is not None:
+            return {"command_key": self.command_key}
+        if signed:
+            raise UserError(
+                f"commands.signed wants signatures, and there is no key for them: write one into {FILE} (mode 0600) "
+                'under [commands], as key = "BASE64" of 16 to 64 random bytes'
+            )
+        return {}
 
     def for_networks(self, networks: Iterable[str]) -> dict[str, str]:
         """Return the passwords of `networks`. UserError names one that has none."""
@@ -67,7 +81,7 @@ def read_secrets(folder: Path) -> Secrets:
     UserError if the file may be read by others, or is wrong; never with what stands in it.
     """
     found: dict[str, str] = {}
-    broker = None
+    broker = command_key = None
     path = folder / FILE
     if path.exists():
         if path.stat().st_mode & (stat.S_IRWXG | stat.S_IRWXO):
@@ -76,6 +90,8 @@ def read_secrets(folder: Path) -> Secrets:
         found |= values["wifi"]
         if values["broker"] is not None:
             broker = values["broker"]["username"], values["broker"]["password"]
+        if values["commands"] is not None:
+            command_key = values["commands"]["key"]
     if os.environ.get(ENVIRONMENT):
         try:
             given = json.loads(os.environ[ENVIRONMENT])
@@ -86,7 +102,7 @@ def read_secrets(folder: Path) -> Secrets:
                 f'{ENVIRONMENT} is no JSON object of texts: write it like {{"network": "password"}}'
             ) from None
         found |= given
-    return Secrets(found, broker)
+    return Secrets(found, broker, command_key)
 
 
 def write_secrets(folder: Path, secrets: Secrets) -> Path:
@@ -97,6 +113,8 @@ def write_secrets(folder: Path, secrets: Secrets) -> Path:
         username, password = secrets.broker
         rows += "\n[broker]\n" + (f"username = {_quoted(username)}\n" if username else "")
         rows += f"password = {_quoted(password)}\n"
+    if secrets.command_key is not None:
+        rows += f"\n[commands]\nkey = {_quoted(secrets.command_key)}\n"
     write_private(path, f"{_HEAD}\n[wifi]\n{rows}")
     return path
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from fieldpost.config import batch_fields, command_fields, link_fields
 from fieldpost.errors import Mismatch
 from fieldpost.shapes import Choice, Fields, Integer, ListOf, MapOf, Optional, Text
 
@@ -67,17 +68,9 @@ _SHAPE = Fields(
             {},
         ),
     ),
-    (
-        "messages",
-        Optional(
-            Fields(
-                ("encoding", Optional(Choice("json", "cbor", "senml"), "json")),
-                ("order", Optional(Choice("oldest", "live", "newest"), "oldest")),
-                ("per_second", Optional(Integer(1, 1000, "messages"))),
-            ),
-            {},
-        ),
-    ),
+    ("messages", Optional(Fields(*batch_fields()), {})),
+    ("link", Optional(Fields(*link_fields()), {})),
+    ("commands", Optional(Fields(*command_fields()), {})),
     (
         "wifi",
         Optional(
@@ -102,9 +95,10 @@ class Settings:
 
     hub_host: of an Azure hub or a plain broker, or of the service that assigns hubs where none is named; None for the
     local one, whose folder is hub_data (None: its usual place). addresses: by network, where they are static. topics:
-    of a plain broker, where they are not the usual ones. id_scope: of the Device Provisioning Service that assigns
-    devices to their hub; None if they are told it. provisioning_host: None for Azure's. names_hub: whether the hub
-    itself is named.
+    of a plain broker, where they are not the usual ones. messages, link, commands: keys of a device's `batch`, of its
+    config.json itself, and of its `commands`, where they are not the usual ones. id_scope: of the Device Provisioning
+    Service that assigns devices to their hub; None if they are told it. provisioning_host: None for Azure's. names_hub:
+    whether the hub itself is named.
     """
 
     path: Path | None
@@ -121,9 +115,9 @@ class Settings:
     provisioning_host: str | None
     provisioning_port: int
     interval_ms: int
-    encoding: str
-    order: str
-    per_second: int | None
+    messages: dict[str, Any]
+    link: dict[str, Any]
+    commands: dict[str, Any]
     networks: tuple[str, ...]
     addresses: dict[str, dict[str, str]]
     status_led: dict[str, Any] | None
@@ -167,15 +161,13 @@ class Settings:
         """Return the part of a device's config.json that these settings decide."""
         return {
             "sample_interval_ms": self.interval_ms,
-            "batch": self._batch(),
+            **self.link,
+            **({"batch": self.messages} if self.messages else {}),
+            **({"commands": self.commands} if self.commands else {}),
             "wifi": [{"ssid": ssid, **self.addresses.get(ssid, {})} for ssid in self.networks],
             "ntp_hosts": list(self.time_servers),
             **({} if self.status_led is None else {"status_led": self.status_led}),
         }
-
-    def _batch(self) -> dict[str, Any]:
-        limit = {} if self.per_second is None else {"per_second": self.per_second}
-        return {"encoding": self.encoding, "order": self.order, **limit}
 
 
 def check_host(text: str, where: str) -> str:
@@ -233,9 +225,9 @@ def _settings(path: Path | None, values: dict[str, Any]) -> Settings:
         provisioning_host=provisioning["host"],
         provisioning_port=provisioning["port"],
         interval_ms=values["readings"]["interval_ms"],
-        encoding=values["messages"]["encoding"],
-        order=values["messages"]["order"],
-        per_second=values["messages"]["per_second"],
+        messages=_chosen(values["messages"], batch_fields()),
+        link=_chosen(values["link"], link_fields()),
+        commands=_chosen(values["commands"], command_fields()),
         networks=tuple(values["wifi"]["networks"]),
         addresses={
             ssid: {key: text for key, text in found.items() if text is not None}
@@ -245,6 +237,11 @@ def _settings(path: Path | None, values: dict[str, Any]) -> Settings:
         time_servers=tuple(values["time"]["servers"]),
         names_hub=hub["host"] is not None,
     )
+
+
+def _chosen(values: dict[str, Any], fields: Any) -> dict[str, Any]:
+    """Return what differs from what a device takes by itself: a long configuration takes memory while it is read."""
+    return {key: values[key] for key, shape in fields if values[key] != shape.default}
 
 
 def _beside(path: Path | None, name: str | None) -> Path | None:

@@ -50,6 +50,25 @@ order = "oldest"
 # The most that may leave in a second. Without it a device sends as fast as the hub takes it.
 # per_second = 20
 
+# The most that a message holds, in bytes (IoT Hub meters in blocks of 4 KB) and records; how long a reading waits for
+# company.
+# bytes_max = 4000
+# records_max = 200
+# age_ms = 500
+
+[link]
+# Messages under way at once, and seconds without a word after which device and hub make sure of one another.
+# window = 16
+# keepalive_s = 30
+
+[commands]
+# What narrows the permissions of the pins further (docs/commands.md).
+# allow = ["gpio.set", "gpio.get", "agent.info"]
+# per_minute = 60
+# age_s_max = 300
+# safe_after_s = 3600
+# signed = ["hub.root"]  # with the key in fieldpost.secrets.toml
+
 [wifi]
 # The networks that a device may join, tried in this order. Their passwords: fieldpost.secrets.toml.
 networks = {json.dumps(list(networks), ensure_ascii=False)}

@@ -1,9 +1,11 @@
 """fieldpost.toml: what is wrong is told with file, line, key and what is expected; secrets are never told at all."""
 
+import base64
 from pathlib import Path
 
 import pytest
 
+from host_tools import boards
 from host_tools.config import Secrets, read_secrets, read_settings, settings_text, write_secrets
 from host_tools.config.secrets import ENVIRONMENT
 from host_tools.config.toml_file import key_lines
@@ -37,7 +39,6 @@ def test_what_stands_there_is_what_is_meant(tmp_path: Path) -> None:
     assert (found.hub_host, found.hub_port, found.interval_ms, found.networks) == ("h.example", 8883, 500, ("shed",))
     assert found.device_settings() == {
         "sample_interval_ms": 500,
-        "batch": {"encoding": "json", "order": "oldest"},
         "wifi": [{"ssid": "shed"}],
         "ntp_hosts": ["pool.ntp.org", "time.cloudflare.com", "time.windows.com"],
     }
@@ -47,6 +48,29 @@ def test_how_messages_are_written_and_ordered_reaches_the_device(tmp_path: Path)
     found = _settings(tmp_path, GOOD + '[messages]\nencoding = "cbor"\norder = "live"\nper_second = 20\n')
     batch = found.device_settings()["batch"]
     assert batch == {"encoding": "cbor", "order": "live", "per_second": 20}
+
+
+def test_every_setting_of_messages_link_and_commands_reaches_the_device(tmp_path: Path) -> None:
+    text = GOOD + "[messages]\nage_ms = 60000\nbytes_max = 4000\n[link]\nkeepalive_s = 600\nwindow = 4\n"
+    found = _settings(tmp_path, text + '[commands]\nper_minute = 6\nsigned = ["gpio.set"]\n').device_settings()
+    assert found["batch"] == {"age_ms": 60000}, "what a device takes by itself is not sent"
+    assert (found["keepalive_s"], found["window"]) == (600, 4)
+    assert found["commands"] == {"per_minute": 6, "signed": ["gpio.set"]}
+    boards.load("pico_w").device_config("a", "h.example", **found)  # is what a device takes
+
+
+def test_the_key_that_signs_commands_lies_with_the_secrets(tmp_path: Path) -> None:
+    key = base64.b64encode(bytes(range(32))).decode()
+    path = write_secrets(tmp_path, Secrets({}, None, key))
+    found = read_secrets(tmp_path)
+    assert found.for_commands(["gpio.set"]) == found.for_commands(None) == {"command_key": key}
+    path.write_text(path.read_text().replace(key, "c2VjcmV0"))
+    with pytest.raises(UserError, match=r"commands\.key is not right") as error:
+        read_secrets(tmp_path)
+    assert "c2VjcmV0" not in str(error.value)
+    assert Secrets({}).for_commands(None) == {}
+    with pytest.raises(UserError, match="there is no key for them: write one into"):
+        Secrets({}).for_commands(["gpio.set"])
 
 
 def test_without_a_file_the_local_hub_is_meant(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
