@@ -10,6 +10,8 @@ from fieldpost.errors import ConfigError
 from host_tools.errors import UserError
 
 SECTOR_BYTES = 4096
+ROMFS = "romfs"  # the label by which MicroPython finds it (ports/esp32/esp32_partition.c)
+_FACTORY = "factory"
 
 
 @dataclass(frozen=True)
@@ -36,7 +38,8 @@ class Board:
 
     twin: whether there is room for a twin. heap_bytes and flash_bytes are None where an operating system owns them.
     partitions is empty but for port esp32, storage is None but for port rp2. ring, i2c, sensors, pins and
-    status_led are as config.json wants them.
+    status_led are as config.json wants them. romfs_bytes: what a firmware that runs code in ROMFS leaves for it; None
+    where no firmware does.
     """
 
     name: str
@@ -53,10 +56,27 @@ class Board:
     sensors: Sequence[Mapping[str, Any]]
     pins: Mapping[str, Mapping[str, Any]]
     status_led: Mapping[str, Any] | None = None
+    romfs_bytes: int | None = None
 
     def in_shape_of(self, other: "Board") -> "Board":
         """Return this board with the hardware of `other`, pins included: how an emulator poses as a board."""
         return replace(other, name=self.name)
+
+    def with_romfs(self) -> "Board":
+        """Return this board with a partition for ROMFS: the end of the application's, so that no other one moves.
+
+        UserError if its board file leaves no room for one.
+        """
+        if self.romfs_bytes is None:
+            raise UserError(f"{self.title} has no place for ROMFS: boards/{self.name}/board.toml has no romfs_bytes")
+        rows: list[Partition] = []
+        for row in self.partitions:
+            if row.label == _FACTORY:
+                left = row.size - self.romfs_bytes
+                rows += replace(row, size=left), Partition(ROMFS, "data", row.offset + left, self.romfs_bytes)
+            else:
+                rows.append(row)
+        return replace(self, partitions=tuple(rows))
 
     def partition(self, label: str) -> Partition:
         """Return the partition called `label`. KeyError if there is none."""

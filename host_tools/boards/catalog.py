@@ -57,6 +57,7 @@ _BOARD = Fields(
     ("reserved_gpios", Optional(ListOf(_gpio, 64), ())),
     ("input_only_gpios", Optional(ListOf(_gpio, 64), ())),
     ("partitions", Optional(ListOf(_PARTITION, 16), ())),
+    ("romfs_bytes", Optional(_in_flash)),
     ("storage", Optional(Fields(("offset", _in_flash), ("bytes", _in_flash)))),
     ("ring", _RING),
     (
@@ -134,6 +135,11 @@ def _check_memory(board: dict[str, Any]) -> None:
         raise mismatch("ring.sectors", board["ring"]["sectors"], f"{sectors}, as partition {label} has")
     if "vfs" not in regions:
         raise Mismatch("partitions has no vfs: expected one, as MicroPython keeps its files there")
+    romfs_bytes = board["romfs_bytes"]
+    if romfs_bytes is not None:
+        half = regions["factory"]["bytes"] // 2 if "factory" in regions else 0
+        if romfs_bytes % SECTOR_BYTES or not 0 < romfs_bytes <= half:
+            raise mismatch("romfs_bytes", romfs_bytes, f"whole {_SECTORS}, at most half of factory, {half}")
 
 
 def _check_regions(regions: Iterable[tuple[str, dict[str, int]]], flash_bytes: int) -> None:
@@ -190,6 +196,7 @@ def _board(name: str, checked: dict[str, Any]) -> Board:
         sensors=checked["sensors"],
         pins={pin_name: _given(pin) for pin_name, pin in checked["pins"].items()},
         status_led=checked["status_led"],
+        romfs_bytes=checked["romfs_bytes"],
     )
 
 

@@ -39,6 +39,7 @@ def run(
     stand_in: Annotated[
         Path | None, typer.Option(help="Write a small firmware file for this board here, and end.")
     ] = None,
+    romfs: Annotated[bool, typer.Option("--romfs", help="That file is a firmware that runs code in ROMFS.")] = False,
     engine: Annotated[
         str, typer.Option(help="micropython (this machine's), or rp2040: the firmware itself, on rp2040py.")
     ] = "micropython",
@@ -71,7 +72,7 @@ def run(
     check_kind(board)
     if stand_in is not None:
         try:
-            stand_in.write_bytes(stand_in_firmware(board))
+            stand_in.write_bytes(stand_in_firmware(board, has_romfs=romfs))
         except OSError as error:
             raise UserError(f"cannot write {stand_in}: {error.strerror}") from error
         print(stand_in)

@@ -43,6 +43,9 @@ def run(
     words: Annotated[
         int, typer.Option(help="Bytes in a word of the emulated board: 8, or 4 as boards have, and a heap like theirs.")
     ] = 8,
+    romfs: Annotated[
+        bool, typer.Option("--romfs", help="The emulated ESP32's firmware runs code in ROMFS (docs/flash.md).")
+    ] = False,
     rate: Annotated[str | None, typer.Option(help="Readings, such as 5/s or 30/min; 1/s if not given.")] = None,
     hub_port: Annotated[int, typer.Option(min=0, max=65535, help="Port of the local hub; 0 for any free one.")] = 0,
     seed: Annotated[int, typer.Option(min=0, help="Of everything that goes wrong on purpose.")] = 1,
@@ -138,12 +141,12 @@ def run(
         return
     if words not in (4, 8):
         raise UserError(f"--words {words}: expected 4 or 8")
-    settings = Settings(board, shape, interval_ms or _INTERVAL_MS, hub_port, seed, verbose, words, user_commands)
+    settings = Settings(board, shape, interval_ms or _INTERVAL_MS, hub_port, seed, verbose, words, user_commands, romfs)
     plan = _plan(length, outage or [], power_cut or [], flash_cuts, commands, redeliver, seed)
     if plan is None:
         if as_json:
             raise UserError("--json prints the outcome of a scenario: add --for, such as --for 60s")
-        folder = LabFolder(name or _default_name(board, shape))
+        folder = LabFolder(name or _default_name(settings))
         uvloop.run(session.watch_until_stopped(folder, settings, Console(), _report))
         return
     _run_scenario(board, name, settings, plan, as_json)
@@ -179,7 +182,7 @@ def _plan(
 def _run_scenario(board: str, name: str | None, settings: Settings, plan: Plan, as_json: bool) -> None:
     """Run it on a board of its own that is thrown away, unless a name asks for one that is kept."""
     temporary = None if name else Path(tempfile.mkdtemp(prefix="fieldpost-"))
-    folder = LabFolder(name or _default_name(board, settings.shape), temporary)
+    folder = LabFolder(name or _default_name(settings), temporary)
     try:
         outcome = uvloop.run(session.run_scenario(folder, settings, plan, _report))
     except BaseException:
@@ -201,8 +204,8 @@ def _run_scenario(board: str, name: str | None, settings: Settings, plan: Plan, 
         shutil.rmtree(temporary)
 
 
-def _default_name(board: str, shape: str | None) -> str:
-    return board if shape is None else f"{board}-{shape}"
+def _default_name(settings: Settings) -> str:
+    return "-".join([settings.board, *([settings.shape] if settings.shape else []), *["romfs"] * settings.has_romfs])
 
 
 def _report(line: str) -> None:

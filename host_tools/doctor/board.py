@@ -14,6 +14,10 @@ _LISTEN_S = 4.0
 _LOOK_S = 0.1
 _LAST_ERROR = """\
 try:
+    exec(open("/boot.py").read(), {})  # of a board with ROMFS it says whether the modules are whole there
+except Exception as error:
+    print("last error: %s" % error)
+try:
     with open("/last_error.txt") as file:
         print("last error: " + file.read().strip().split("\\n")[-1])
 except OSError:
@@ -79,6 +83,13 @@ def _of_prompt(port: str) -> list[Finding]:
     if about.device is None or not about.has_identity:
         return [*found, Finding("identity", False, "it has none: flash it with --device NAME")]
     found.append(Finding("identity", True, f"it is {about.device}, a {about.board}"))
+    if about.code is None:
+        says = "its modules are not on it, or not whole: run `fieldpost flash` again, it goes on where it stopped"
+        return [*found, Finding("agent", False, says)]
+    if about.has_romfs:
+        is_there = about.code != "/"
+        says = "the agent's modules lie there" if is_there else "copies in files are in the way: flash it again"
+        found.append(Finding("ROMFS", is_there, says))
     said = mpremote.run(port, ["exec", _LAST_ERROR, "reset"])
     last = next((line for line in said if line.startswith("last error: ")), None)
     says = "the agent did not run; it was restarted" + (f". Its {last}" if last else "")

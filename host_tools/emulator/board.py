@@ -335,6 +335,7 @@ class EmulatedBoard(Watched):
             "flash_bytes": self.shape.flash_bytes,
             "weak": self.flash.weak_span,
             "many": self._is_one_of_many,
+            "romfs": self.shape.has_romfs,
             "partitions": [[row.type, row.subtype, row.offset, row.size, row.label] for row in self.shape.partitions],
             "cause": f"by {cause}",  # no name that one interpreter has in ROM and one has not: heaps begin alike
             "start": start,

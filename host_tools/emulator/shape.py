@@ -42,7 +42,8 @@ class BoardShape:
     partitions: regions of flash that programs may use. rp2 has exactly one, called `storage`; esp32 needs `vfs`.
     The rest of the flash holds the firmware: it reads as zeros.
     bme280_address: of the sensor on the bus; None for no sensor.
-    inputs: GPIO number to the level it starts with.
+    inputs: GPIO number to the level it starts with. has_romfs: whether its firmware mounts what is in partition `romfs`
+    (MicroPython, "Working with ROMFS"); esp32 only.
     """
 
     kind: Literal["esp32", "rp2"]
@@ -53,6 +54,7 @@ class BoardShape:
     bme280_address: int | None = 0x77
     inputs: tuple[tuple[int, int], ...] = ()
     word_bytes: int = 8
+    has_romfs: bool = False
 
     def __post_init__(self) -> None:
         if self.kind not in ("esp32", "rp2"):

@@ -7,7 +7,7 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
-from host_tools.boards import Board
+from host_tools.boards import ROMFS, Board
 from host_tools.errors import UserError
 from host_tools.flash import esp_firmware
 from host_tools.flash.esp_firmware import Piece
@@ -24,7 +24,8 @@ class Work:
     """What has to be done to one board; nothing has been done yet.
 
     missing: pieces to write, of `total`. erase: (offset, size) of regions that must not keep what is in them;
-    erase_all: the whole flash goes first.
+    erase_all: the whole flash goes first. romfs_bytes: of the partition for the agent's modules, 0 for none; if that is
+    for want of room, lacks_room.
     """
 
     chip: Chip
@@ -32,6 +33,8 @@ class Work:
     total: int
     erase: list[tuple[int, int]]
     erase_all: bool
+    romfs_bytes: int = 0
+    lacks_room: bool = False
 
     def lines(self, firmware: Path) -> list[str]:
         """Return the work in words."""
@@ -42,6 +45,10 @@ class Work:
             found.append("make a partition for the ring and a new file system: nothing of fieldpost is there yet")
         else:
             found.append("keep identity, record numbers and unsent readings: their partitions stay where they are")
+        if self.romfs_bytes:
+            found.append(f"give ROMFS a partition of {self.romfs_bytes >> 10} KiB, at the end of the application's")
+        elif self.lacks_room:
+            found.append(f"no partition for ROMFS: the application in {firmware.name} leaves no room for one")
         size = sum(len(piece.data) for piece in self.missing)
         if not self.missing:
             found.append(f"{firmware.name} is in flash already")
@@ -64,11 +71,13 @@ def look(tool: Esptool, board: Board, release: Release, firmware: Path, wipe: bo
         raise UserError(
             f"the board has {chip.flash_bytes >> 20} MiB of flash, {board.title} needs {board.flash_bytes >> 20} MiB"
         )
+    board, lacks_room = _with_romfs(board, firmware, release)
+    romfs_bytes = sum(row.size for row in board.partitions if row.label == ROMFS)
     with tempfile.TemporaryDirectory(prefix="fieldpost-") as work:
         image = esp_firmware.with_ring(firmware, board, release, Path(work)).read_bytes()
     wanted = esp_firmware.pieces(image, release)
     if wipe:
-        return Work(chip, wanted, len(wanted), [], True)
+        return Work(chip, wanted, len(wanted), [], True, romfs_bytes, lacks_room)
     now = esp_firmware.parse_table(tool.read(esp_firmware.TABLE_OFFSET, esp_firmware.TABLE_BYTES))
     erase = [
         (board.partition(label).offset, board.partition(label).size)
@@ -82,7 +91,17 @@ def look(tool: Esptool, board: Board, release: Release, firmware: Path, wipe: bo
         )
     present = tool.present(wanted)
     missing = [piece for piece, is_there in zip(wanted, present, strict=True) if not is_there]
-    return Work(chip, missing, len(wanted), erase, False)
+    return Work(chip, missing, len(wanted), erase, False, romfs_bytes, lacks_room)
+
+
+def _with_romfs(board: Board, firmware: Path, release: Release) -> tuple[Board, bool]:
+    """Return the board with a partition for ROMFS if this firmware mounts one, and whether only room is missing."""
+    if board.romfs_bytes is None or not esp_firmware.has_romfs(firmware):
+        return board, False
+    divided = board.with_romfs()
+    if esp_firmware.application_bytes(firmware, release) > divided.partition("factory").size:
+        return board, True
+    return divided, False
 
 
 def do(tool: Esptool, work: Work, progress: Progress) -> None:

@@ -25,6 +25,8 @@ _ROW = struct.Struct("<HBBII16sI")
 _ROW_MAGIC = 0x50AA
 _TOOL_TIMEOUT_S = 60
 # Which subtype mp-image-tool-esp32 is asked for; files and raw data are marked as FAT by MicroPython.
+# Names that MicroPython has in its table of names only where ROMFS is built in (extmod/modvfs.c).
+_ROMFS_NAMES = (b"VfsRom\0", b"rom_ioctl\0")
 _SUBTYPES = {"nvs": "nvs", "phy_init": "phy", "factory": "factory", "otadata": "ota"}
 
 
@@ -69,17 +71,26 @@ def parse_table(table: bytes) -> list[Partition] | None:
     return rows or None
 
 
+def has_romfs(path: Path) -> bool:
+    """Return whether the firmware in `path` mounts a partition `romfs` and runs code where it lies there."""
+    content = path.read_bytes()
+    return all(name in content for name in _ROMFS_NAMES)
+
+
+def application_bytes(path: Path, release: Release) -> int:
+    """Return how large the application in `path` is."""
+    return path.stat().st_size - (0x10000 - release.offset)
+
+
 def with_ring(firmware: Path, board: Board, release: Release, work: Path) -> Path:
     """Return a copy of `firmware` in `work` whose partition table is the one of `board`, with a place for the ring.
 
     mp-image-tool-esp32 writes it. UserError if it cannot, or if the application does not fit.
     """
-    application_bytes = firmware.stat().st_size - (0x10000 - release.offset)
+    size = application_bytes(firmware, release)
     room = board.partition("factory").size
-    if application_bytes > room:
-        raise UserError(
-            f"{firmware} does not fit: its application has {application_bytes} bytes, partition factory {room}"
-        )
+    if size > room:
+        raise UserError(f"{firmware} does not fit: its application has {size} bytes, partition factory {room}")
     csv = work / "partitions.csv"
     rows = [
         f"{row.label}, {row.type}, {_SUBTYPES.get(row.label, 'fat')}, {row.offset:#x}, {row.size:#x}, 0"

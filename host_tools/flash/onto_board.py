@@ -117,10 +117,23 @@ def _planned(
         plan.append("erase what the board has stored: identity, record numbers and unsent readings go (--wipe)")
     elif work is None:
         plan.append("keep identity, record numbers and unsent readings")
-    plan.append("install the agent as .mpy with mpremote; files that are there already are not sent again")
+    plan += _agent_lines(about, work)
     plan.append("keep the board's identity" if job.identity is None else f"make it {job.identity['device_id']}")
     plan.append("restart it" + (" and wait for the first reading at the hub" if job.wait else ""))
     return Look(device, about, release, firmware, work, plan)
+
+
+def _agent_lines(about: About | None, work: esp32.Work | None) -> list[str]:
+    """Return in words where the agent goes."""
+    if work.romfs_bytes if work is not None else about is not None and about.has_romfs:
+        return [
+            "write the agent's modules into ROMFS with mpremote, unless they are there; the board runs them in flash",
+            "install what starts them and remove copies from the file system",
+        ]
+    lines = ["install the agent as .mpy with mpremote; files that are there already are not sent again"]
+    if work is None and about is not None and about.can_romfs:
+        lines.append("its firmware could run it in flash, which takes 60 KB less heap: --firmware FILE makes a place")
+    return lines
 
 
 def flash(job: Job, found: Look, progress: Progress) -> str:

@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
+from host_tools.boards import ROMFS
 from host_tools.errors import UserError
 from host_tools.flash import board_scripts, mpremote
 
@@ -12,7 +13,9 @@ from host_tools.flash import board_scripts, mpremote
 class About:
     """port: MicroPython's name of the machine. device, board, hub, networks: what the agent was configured with.
 
-    partitions: of an ESP32, label to (offset, size) in bytes; empty elsewhere.
+    partitions: of an ESP32, label to (offset, size) in bytes; empty elsewhere. can_romfs: whether an ESP32's firmware
+    runs code in ROMFS; it has a place for it where there is a partition of that name. code: the folder that the agent's
+    modules would be imported from, None if there are none.
     """
 
     port: str
@@ -23,6 +26,13 @@ class About:
     networks: tuple[str, ...] = ()
     has_identity: bool = False
     partitions: dict[str, tuple[int, int]] = field(default_factory=dict)
+    can_romfs: bool = False
+    code: str | None = None
+
+    @property
+    def has_romfs(self) -> bool:
+        """Whether the agent's modules go to ROMFS."""
+        return self.can_romfs and ROMFS in self.partitions
 
 
 def ask(port: str, attempts: int = 1, patience: float = 1.0) -> About | None:
@@ -54,4 +64,6 @@ def _about(told: dict[str, Any]) -> About:
         networks=tuple(told.get("networks", ())),
         has_identity=told.get("has_identity", False),
         partitions={label: (offset, size) for offset, size, label in told.get("partitions", [])},
+        can_romfs=told.get("can_romfs", False),
+        code=told.get("code"),
     )

@@ -14,7 +14,7 @@ from host_tools.lab.settings import remembered
 def audit_at_rest(folder: LabFolder) -> Finding:
     """Weigh the hub's store against the flash image. Raises UserError if there are none to read."""
     settings = remembered(folder)
-    spec = board_in_shape(settings.board, settings.shape)
+    spec = board_in_shape(settings.board, settings.shape, settings.has_romfs)
 
     async def tails() -> list[RingTail]:
         # It is never switched on, so that it needs neither an interpreter nor a hub.

@@ -7,7 +7,7 @@ from fieldpost.ring.layout import divide
 
 from host_tools import boards
 from host_tools.audit.lent import find_sectors
-from host_tools.boards import Board
+from host_tools.boards import ROMFS, Board
 from host_tools.emulator.board import EmulatedBoard
 from host_tools.emulator.i2c import Device, I2cWires, NotAcknowledged
 from host_tools.emulator.shape import TYPE_APP, TYPE_DATA, BoardShape, I2cBus, Partition
@@ -24,14 +24,17 @@ _CTRL_MEAS = 0xF4
 _MODE = 0x03
 
 
-def board_in_shape(name: str, shape: str | None) -> Board:
-    """Return the emulated board `name` with the hardware of board `shape`. Raises UserError."""
+def board_in_shape(name: str, shape: str | None, has_romfs: bool = False) -> Board:
+    """Return the emulated board `name` with the hardware of board `shape`. Raises UserError.
+
+    has_romfs: whether its firmware runs code in ROMFS, and there is a partition for it.
+    """
     board = boards.load(name)
     if shape is not None:
         board = board.in_shape_of(boards.load(shape))
     if board.port == "linux":
         raise UserError(f"the emulator cannot take on the shape of {shape}: choose esp32 or pico_w")
-    return board
+    return board.with_romfs() if has_romfs else board
 
 
 def board_shape(board: Board, word_bytes: int = 8) -> BoardShape:
@@ -57,6 +60,7 @@ def board_shape(board: Board, word_bytes: int = 8) -> BoardShape:
         i2c=I2cBus(board.i2c["id"], board.i2c["scl"], board.i2c["sda"]),
         bme280_address=board.sensors[0]["address"],
         word_bytes=word_bytes,
+        has_romfs=any(row.label == ROMFS for row in board.partitions),
     )
 
 

@@ -113,7 +113,7 @@ async def running(folder: LabFolder, settings: Settings, report: Report) -> Asyn
 
     report: takes a line for each stage. Raises UserError if a stage fails; what was started is ended.
     """
-    spec = board_in_shape(settings.board, settings.shape)
+    spec = board_in_shape(settings.board, settings.shape, settings.has_romfs)
     folder.claim()
     async with AsyncExitStack() as stack:
         stack.callback(folder.release)

@@ -16,7 +16,8 @@ class Settings:
 
     hub_port: 0 for any free one. seed: of everything that goes wrong on purpose.
     verbose: report every line that the board prints. word_bytes: of the interpreter that is the board, 4 or 8.
-    user_commands: a file with commands of the user's own, for the board.
+    user_commands: a file with commands of the user's own, for the board. has_romfs: whether the board's firmware runs
+    code in ROMFS.
     """
 
     board: str = "emulator"
@@ -27,11 +28,12 @@ class Settings:
     verbose: bool = False
     word_bytes: int = 8
     user_commands: Path | None = None
+    has_romfs: bool = False
 
 
 def remember(folder: LabFolder, settings: Settings) -> None:
     """Note what the flash image in the folder belongs to."""
-    text = json.dumps({"board": settings.board, "shape": settings.shape})
+    text = json.dumps({"board": settings.board, "shape": settings.shape, "romfs": settings.has_romfs})
     partial = folder.path / (_FILE + ".partial")
     partial.write_text(text + "\n", encoding="utf-8")
     partial.replace(folder.path / _FILE)
@@ -42,8 +44,9 @@ def check_same_hardware(folder: LabFolder, settings: Settings) -> None:
     if not (folder.path / _FILE).exists():
         return
     noted = remembered(folder)
-    if (noted.board, noted.shape) != (settings.board, settings.shape):
+    if (noted.board, noted.shape, noted.has_romfs) != (settings.board, settings.shape, settings.has_romfs):
         shape = "no --shape" if noted.shape is None else f"--shape {noted.shape}"
+        shape += " and --romfs" if noted.has_romfs else " and no --romfs" if settings.has_romfs else ""
         raise UserError(f"board '{folder.name}' was made with {shape}: use that again, or choose another --name")
 
 
@@ -52,7 +55,7 @@ def remembered(folder: LabFolder) -> Settings:
     path = folder.path / _FILE
     try:
         noted = json.loads(path.read_text(encoding="utf-8"))
-        return Settings(board=noted["board"], shape=noted["shape"])
+        return Settings(board=noted["board"], shape=noted["shape"], has_romfs=noted.get("romfs", False))
     except FileNotFoundError:
         raise UserError(
             f"there is no board '{folder.name}' on this machine: start it with ./flash.sh emulator"

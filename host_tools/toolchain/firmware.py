@@ -35,8 +35,9 @@ _LIMITS = _SOURCES / "fieldpost" / "limits.py"
 _COMPILE_TIMEOUT_S = 30
 # CPython 3.11 counts the depth of trees for all threads together (cpython#106905), and labs build side by side.
 _parsing = threading.Lock()
-_PLAIN = ("boot.py", "main.py")
+PLAIN = ("boot.py", "main.py")
 _TABLE = "fieldpost/code.bin"
+NOT_IN_ROMFS = (*PLAIN, _TABLE)  # looked for elsewhere, and of use to a Pico W alone
 # Nothing of these may move: a board unloads them when it has started, or they are what moves the rest.
 _LEFT_BEHIND = (
     "config",
@@ -165,7 +166,7 @@ def _texts(sources: dict[str, Path], bundled: bool) -> dict[str, str]:
     foreign = {name: text for name, text in texts.items() if _dotted(name) not in own}
     plans = plan(own, [text for name, text in foreign.items() if name.endswith(".mpy")])
     short = {name: rename(text, plans[name]) for name, text in own.items()}
-    for name in _PLAIN:
+    for name in PLAIN:
         short[name] = foreign.pop(name)
     public = rom_names.public_names(short)
     if bundled:
@@ -194,7 +195,7 @@ def _dotted(path: str) -> str:
 
 def _path(name: str) -> str:
     """Return where a module lies in the tree."""
-    if name in _PLAIN:
+    if name in PLAIN:
         return name
     path = name.replace(".", "/")
     return path + ("/__init__.mpy" if (_SOURCES / path).is_dir() else ".mpy")
@@ -202,7 +203,7 @@ def _path(name: str) -> str:
 
 def _sources(report: Report) -> dict[str, Path]:
     """Return the source of every file of the tree, by its path in the tree."""
-    sources = {name: _SOURCES / name for name in _PLAIN}
+    sources = {name: _SOURCES / name for name in PLAIN}
     for source in sorted([*_SOURCES.glob("fieldpost/**/*.py"), *_SOURCES.glob("lib/**/*.py")]):
         name = source.relative_to(_SOURCES)
         if not name.as_posix().startswith(NOT_FOR_BOARDS):

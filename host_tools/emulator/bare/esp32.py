@@ -59,11 +59,11 @@ class BareEsp32(BareBoard):
             return
         terminal = self._plug()
         try:
-            rows = boot(self._image.read(), self.chip)
+            rows, has_romfs = boot(self._image.read(), self.chip)
         except NotBootable as reason:
             terminal.write(f"{reason}\r\n".encode())
             return
-        await self._run(replace(self._shape, partitions=rows))
+        await self._run(replace(self._shape, partitions=rows, has_romfs=has_romfs))
 
     async def _end(self) -> None:
         self._stop_frame_timer()

@@ -19,6 +19,8 @@ _HEADER_BYTES = 24
 _SEGMENTS_MAX = 16
 _CHECKSUM_SEED = 0xEF
 _SUBTYPE_FAT = 0x81
+# What MicroPython's program holds where ROMFS is built in: names of the module `vfs` (extmod/modvfs.c).
+ROMFS_NAMES = b"VfsRom\0rom_ioctl\0"
 
 
 class NotBootable(Exception):
@@ -74,16 +76,20 @@ def read_table(flash: bytes) -> tuple[Partition, ...]:
     return tuple(rows)
 
 
-def boot(flash: bytes, chip: Chip) -> tuple[Partition, ...]:
-    """Return the partitions that MicroPython finds when `chip` starts from `flash`. Raises NotBootable."""
+def boot(flash: bytes, chip: Chip) -> tuple[tuple[Partition, ...], bool]:
+    """Return the partitions that MicroPython finds when `chip` starts from `flash`, and whether it has ROMFS built in.
+
+    Raises NotBootable.
+    """
     check_image(flash, chip.boot_offset, chip)
     rows = read_table(flash)
     apps = [row for row in rows if row.type == TYPE_APP]
     if not apps:
         raise NotBootable("No bootable app partitions in the partition table")
     check_image(flash, apps[0].offset, chip)
+    has_romfs = ROMFS_NAMES in flash[apps[0].offset : apps[0].offset + apps[0].size]
     if all(row.label != "vfs" for row in rows):
         # MicroPython, ports/esp32/main.c: without a partition for files it takes what the table leaves.
         end = max(row.offset + row.size for row in rows)
         rows += (Partition("vfs", TYPE_DATA, _SUBTYPE_FAT, end, len(flash) - end),)
-    return rows
+    return rows, has_romfs

@@ -32,12 +32,14 @@ def new_board(
     return BareEsp32(directory, name, _ESPS[kind], shape, micropython, upstream)
 
 
-def stand_in_firmware(kind: str, version: int = 1) -> bytes:
-    """Return a firmware file that such a board boots; versions differ in every block.
+def stand_in_firmware(kind: str, version: int = 1, has_romfs: bool = False) -> bytes:
+    """Return a firmware file that such a board boots; versions differ in every block. has_romfs: an ESP32's only.
 
     UserError if there is no such board to emulate.
     """
     check_kind(kind)
+    if has_romfs and kind in _PICOS:
+        raise UserError("the emulated firmware of a Pico has no ROMFS: leave --romfs out")
     if kind in _PICOS:
         return stand_in.pico_firmware(_PICOS[kind], version=version)
-    return stand_in.esp32_firmware(_ESPS[kind], _FLASH_BYTES[kind], version=version)
+    return stand_in.esp32_firmware(_ESPS[kind], _FLASH_BYTES[kind], version=version, has_romfs=has_romfs)

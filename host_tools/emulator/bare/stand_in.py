@@ -8,7 +8,7 @@ import hashlib
 import random
 import struct
 
-from host_tools.emulator.bare.esp_image import TABLE_OFFSET
+from host_tools.emulator.bare.esp_image import ROMFS_NAMES, TABLE_OFFSET
 from host_tools.emulator.bootsel.chips import FLASH_ADDRESS, RpChip, crc32
 from host_tools.emulator.rom_loader import Chip
 from host_tools.emulator.shape import TYPE_APP, TYPE_DATA, Partition
@@ -23,10 +23,13 @@ _SUBTYPE_FAT = 0x81
 _UF2_PAYLOAD_BYTES = 256
 
 
-def esp32_firmware(chip: Chip, flash_bytes: int = 0x40_0000, app_bytes: int = 120_000, version: int = 1) -> bytes:
+def esp32_firmware(
+    chip: Chip, flash_bytes: int = 0x40_0000, app_bytes: int = 120_000, version: int = 1, has_romfs: bool = False
+) -> bytes:
     """Return what MicroPython calls firmware.bin: everything from the ROM's boot offset to the application's end.
 
-    Its partition table is the stock one (MicroPython, ports/esp32/partitions-4MiB.csv).
+    has_romfs: whether it is one with ROMFS built in, as tools and the emulated chip see it. Its partition table is the
+    stock one (MicroPython, ports/esp32/partitions-4MiB.csv).
     """
     rows = (
         Partition("nvs", TYPE_DATA, 0x02, 0x9000, 0x6000),
@@ -43,7 +46,10 @@ def esp32_firmware(chip: Chip, flash_bytes: int = 0x40_0000, app_bytes: int = 12
     )
     table += b"\xeb\xeb" + b"\xff" * 14 + hashlib.md5(table, usedforsecurity=False).digest()
     whole[TABLE_OFFSET : TABLE_OFFSET + len(table)] = table
-    return bytes(whole[chip.boot_offset :]) + _image(chip, flash_bytes, _filling(app_bytes, version + 1000))
+    program = _filling(app_bytes, version + 1000)
+    if has_romfs:
+        program = ROMFS_NAMES + bytes(-len(ROMFS_NAMES) % 4) + program[: -len(ROMFS_NAMES) // 4 * 4]
+    return bytes(whole[chip.boot_offset :]) + _image(chip, flash_bytes, program)
 
 
 def pico_firmware(chip: RpChip, program_bytes: int = 60_000, version: int = 1) -> bytes:

@@ -45,6 +45,11 @@ def read(offset, buffer):
         view[start : start + length] = _wire.reply[1 : 1 + length]
 
 
+# Return a part of the chip where it is mapped, for reading only.
+def mapped(offset, size):
+    return _cells[offset : offset + size]
+
+
 # Let programs read the chip at `address` and after it, over and over, as a chip does that has fewer address lines.
 def map_into_memory(address, size):
     for start in range(address, address + size, len(_cells)):

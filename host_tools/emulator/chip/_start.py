@@ -16,6 +16,8 @@ def _load_port():
         __import__(name)
     sys.modules["utime"] = sys.modules["time"]
     sys.modules["usocket"] = sys.modules["socket"]
+    if _wire.config["romfs"]:
+        import _rom  # it is mounted before everything else
 
 
 # The TLS library of this interpreter takes no room from the heap, so that nothing is gained by collecting early; and
@@ -55,7 +57,7 @@ def main():
     del sys.argv[:]
     if _wire.config["many"]:
         _collect_late()
-    for name in ("_start", "_storage", "_repl", "_flash", "_pin", "_i2c", "_analog", "_wire"):
+    for name in ("_start", "_storage", "_repl", "_rom", "_flash", "_pin", "_i2c", "_analog", "_wire"):
         sys.modules.pop(name, None)
     names = {"__name__": "__main__"}
     _wire.measure_own_heap()

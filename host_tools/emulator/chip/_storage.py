@@ -51,7 +51,8 @@ def _mount_rp2():
 
 def mount(port):
     vfs.umount("/")
-    sys.path[:] = ["", ".frozen", "/lib"]
+    rom = sys.path[-2:] if "/rom" in sys.path else []
+    sys.path[:] = ["", ".frozen"] + rom + ["/lib"]
     if port == "esp32":
         _mount_esp32()
     else:
