@@ -31,6 +31,14 @@ def test_every_shape_becomes_hardware_of_its_kind(shape, kind):
     assert hardware.partition("vfs" if kind == "esp32" else "storage").size > 0
 
 
+def test_only_an_esp32_has_a_place_for_romfs():
+    hardware = board_shape(board_in_shape("emulator", "esp32", True))
+    assert hardware.has_romfs and hardware.partition("romfs").size == 192 * 1024
+    assert not board_shape(board_in_shape("emulator", "esp32")).has_romfs
+    with pytest.raises(UserError, match="has no place for ROMFS"):
+        board_in_shape("emulator", "pico_w", True)
+
+
 def test_a_board_that_is_a_computer_is_no_shape():
     with pytest.raises(UserError, match="raspberry_pi"):
         board_in_shape("emulator", "raspberry_pi")

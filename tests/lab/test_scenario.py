@@ -10,6 +10,9 @@ import sys
 
 import pytest
 
+from host_tools.errors import UserError
+from host_tools.toolchain.micropython import find_or_install_narrow
+
 FIELDPOST = [sys.executable, "-c", "from host_tools.cli import main; main()"]
 KEYS = [
     "sampled",
@@ -190,3 +193,17 @@ def test_ctrl_c_in_the_middle_of_a_scenario_leaves_no_process_behind(home):
     assert process.returncode not in (0, -signal.SIGTERM)
     assert "Traceback" not in err
     assert not os.path.exists(f"/proc/{process.pid}")
+
+
+def test_an_esp32_with_romfs_delivers_through_a_power_cut_on_the_heap_that_it_has(home):
+    try:
+        find_or_install_narrow()
+        words = "4"
+    except UserError:
+        words = "8"
+    made = ["flash", "emulator", "--shape", "esp32", "--romfs", "--words", words, "--seed", "7", "--rate", "5/s"]
+    code, out, err = fieldpost(*made, "--for", "6s", "--power-cut", "3s", "--json")
+    assert code == 0, err
+    outcome = json.loads(out)
+    assert (outcome["missing"], outcome["gaps"], outcome["power_cuts"]) == (0, 0, 1)
+    assert "writing the modules to ROMFS" in err

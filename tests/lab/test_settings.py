@@ -19,6 +19,8 @@ def folder(tmp_path):
 def test_what_was_noted_is_remembered(folder):
     remember(folder, Settings(shape="pico_w", seed=7))
     assert remembered(folder) == Settings(shape="pico_w")
+    remember(folder, Settings(has_romfs=True))
+    assert remembered(folder) == Settings(has_romfs=True)
 
 
 def test_a_board_that_was_never_made_is_unknown(folder):
@@ -32,6 +34,8 @@ def test_other_hardware_than_before_is_refused_with_what_was_before(folder):
     check_same_hardware(folder, Settings(shape="pico_w", seed=3))
     with pytest.raises(UserError, match="made with --shape pico_w: use that again, or choose another --name"):
         check_same_hardware(folder, Settings())
+    with pytest.raises(UserError, match="made with --shape pico_w and no --romfs: use that again"):
+        check_same_hardware(folder, Settings(shape="pico_w", has_romfs=True))
 
 
 def test_a_damaged_note_is_named(folder):
