@@ -2,19 +2,21 @@
 
 import os
 import sys
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, TypeVar
 
 import typer
 
 from host_tools.config import read_secrets, read_settings, settings_text, write_secrets
 from host_tools.config.secrets import ENVIRONMENT
 from host_tools.config.secrets import FILE as SECRETS_FILE
-from host_tools.config.settings import FILE, LOCAL
+from host_tools.config.settings import FILE, LOCAL, check_host, check_interval_ms, check_network
 from host_tools.errors import UserError
 
 _GITIGNORE = ".gitignore"
+_Answer = TypeVar("_Answer", str, int)
 
 
 def run(
@@ -34,11 +36,11 @@ def run(
         raise UserError(f"{path} is there already: change it with an editor, or replace it with --force")
     can_ask = sys.stdin.isatty()
     if hub is None:
-        hub = typer.prompt("Hub: local, or the host name of an Azure IoT hub", default=LOCAL) if can_ask else LOCAL
+        hub = _ask("Hub: local, or the host name of an Azure IoT hub", LOCAL, check_host) if can_ask else LOCAL
     if network is None:
         network = _ask_networks() if can_ask else []
     if interval_ms is None:
-        interval_ms = typer.prompt("Milliseconds between two readings", default=1000, type=int) if can_ask else 1000
+        interval_ms = _ask("Milliseconds between two readings", 1000, check_interval_ms) if can_ask else 1000
     known = read_secrets(Path())
     passwords = dict(known.wifi)
     missing = [ssid for ssid in network if ssid not in passwords]
@@ -55,9 +57,19 @@ def run(
         print(f"network '{ssid}' has no password yet: write it into {SECRETS_FILE} or {ENVIRONMENT}", file=sys.stderr)
 
 
+def _ask(question: str, default: _Answer, check: Callable[[_Answer, str], _Answer]) -> _Answer:
+    """Ask until what is answered is right: a slip costs none of the other answers."""
+    while True:
+        answer = typer.prompt(question, default=default, type=type(default), show_default=default != "")
+        try:
+            return check(answer, "this")
+        except UserError as error:
+            print(f"fieldpost: {error}", file=sys.stderr)
+
+
 def _ask_networks() -> list[str]:
     networks: list[str] = []
-    while ssid := typer.prompt("Wi-Fi network (empty to end)", default="", show_default=False):
+    while ssid := _ask("Wi-Fi network (empty to end)", "", lambda name, where: name and check_network(name, where)):
         networks.append(ssid)
     return networks
 

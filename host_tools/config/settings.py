@@ -25,6 +25,7 @@ _NTP_HOSTS = ("pool.ntp.org", "time.cloudflare.com", "time.windows.com")
 _PORT = Integer(1, 65535)
 _SERVICE = "global.azure-devices-provisioning.net"  # Azure's Device Provisioning Service, wherever the hub is
 TOPICS = ("telemetry", "commands", "status")
+_INTERVAL_MS = Integer(50, 86_400_000, "milliseconds")
 _NETWORK = Text(32, "a network name")
 _IPV4 = Text(15, "an IPv4 address", "0123456789.")
 _ADDRESS = Fields(
@@ -63,7 +64,7 @@ _SHAPE = Fields(
         "readings",
         Optional(
             Fields(
-                ("interval_ms", Optional(Integer(50, 86_400_000, "milliseconds"), 1000)),
+                ("interval_ms", Optional(_INTERVAL_MS, 1000)),
             ),
             {},
         ),
@@ -172,8 +173,22 @@ class Settings:
 
 def check_host(text: str, where: str) -> str:
     """Return a host name that was given in another place than the file. UserError if it is none."""
+    return str(_checked(_HOST, text, where))
+
+
+def check_network(text: str, where: str) -> str:
+    """The same with the name of a Wi-Fi network."""
+    return str(_checked(_NETWORK, text, where))
+
+
+def check_interval_ms(number: int, where: str) -> int:
+    """The same with the time between two readings."""
+    return int(_checked(_INTERVAL_MS, number, where))
+
+
+def _checked(shape: Any, value: object, where: str) -> Any:
     try:
-        return str(_HOST.check(text, where))
+        return shape.check(value, where)
     except Mismatch as error:
         raise UserError(str(error)) from None
 

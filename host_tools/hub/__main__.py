@@ -10,6 +10,7 @@ import ctypes
 import json
 import logging
 import resource
+import shlex
 import signal
 import sys
 from pathlib import Path
@@ -30,7 +31,8 @@ _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 def main() -> None:
     """Run the hub until a signal ends it. What the user can act on is one sentence on stderr and exit 2."""
     given = json.loads(sys.argv[1])
-    if given.pop("ends_with_parent", False):
+    is_for_people = not given.pop("ends_with_parent", False)
+    if not is_for_people:
         ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
     _allow_files()
     wanted = given.pop("devices", [])
@@ -40,7 +42,7 @@ def main() -> None:
     handler.setFormatter(OneLineFormatter("%(asctime)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
     try:
-        uvloop.run(_run(Hub(Path(given.pop("directory")), **given, behaviour=behaviour), wanted))
+        uvloop.run(_run(Hub(Path(given.pop("directory")), **given, behaviour=behaviour), wanted, is_for_people))
     except UserError as error:
         print(f"fieldpost: {error}", file=sys.stderr)
         sys.exit(2)
@@ -53,7 +55,7 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _run(hub: Hub, wanted: list[str]) -> None:
+async def _run(hub: Hub, wanted: list[str], is_for_people: bool) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
@@ -68,11 +70,14 @@ async def _run(hub: Hub, wanted: list[str]) -> None:
         print(f"ready: mqtts {mqtt}, https {https}, amqps {amqp} on {hub.hostname}; root {hub.ca_file}", flush=True)
         for device in made:
             print(connection_string(hub.hostname, device.id, device.primary_key), file=sys.stderr)
-        if sys.stderr.isatty():
-            here = f" --data {hub.directory}"
+        if is_for_people and sys.stderr.isatty():
+            here, ca_file = (
+                f" --data {shlex.quote(str(hub.directory.resolve()))}",
+                shlex.quote(str(hub.ca_file.resolve())),
+            )
             print(
                 "\n  a device:   fieldpost hub device create NAME" + here + "\n"
-                f"  SDKs:       export SSL_CERT_FILE={hub.ca_file} REQUESTS_CA_BUNDLE={hub.ca_file}\n"
+                f"  SDKs:       export SSL_CERT_FILE={ca_file} REQUESTS_CA_BUNDLE={ca_file}\n"
                 "  a back end: fieldpost hub service" + here + "\n"
                 "  messages:   fieldpost hub messages --follow" + here + "\n  Ctrl-C ends it.",
                 file=sys.stderr,

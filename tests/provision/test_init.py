@@ -35,10 +35,12 @@ def test_on_a_terminal_it_asks_and_hides_passwords(tmp_path: Path) -> None:
     os.close(slave)
     said = b""
     for question, answer in (
-        (b"Azure IoT hub", "local"),
+        (b"Azure IoT hub", "https://h.example"),
+        (b"expected a host name", "local"),
         (b"Wi-Fi network", "shed"),
         (b"Wi-Fi network", ""),
-        (b"between two readings", "500"),
+        (b"between two readings", "5"),
+        (b"this is 5: expected an integer from 50", "500"),
         (b"Password of 'shed'", PASSWORD),
     ):
         heard = b""
