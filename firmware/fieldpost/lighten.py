@@ -32,6 +32,7 @@ _MODULES = (
     "records.earlier",
     "ring.recovery",
     "ring.search",
+    "ring.tail",
     "lighten",
 )  # those that were needed, of these
 # A device makes these when it starts, and never again.

@@ -42,7 +42,7 @@ class NorFlash:
         self.violations = 0
         self.sector_erases = [0] * self.sector_count
         self.was_cut = False
-        self._programmed = set() if write_once else None
+        self._programmed = bytearray(len(memory) // unit_bytes) if write_once else None  # a mark for each unit
         self._weak = {}
         self._marginal = {}
         self._marginal_first, self._marginal_last = len(memory), -1  # where they lie, seen since the part was made
@@ -146,11 +146,12 @@ class NorFlash:
         start = sector * self.sector_bytes
         self.memory[start : start + self.sector_bytes] = b"\xff" * self.sector_bytes
         self._weak.pop(sector, None)
-        for index in [index for index in self._marginal if start <= index < start + self.sector_bytes]:
-            del self._marginal[index]
+        if self._marginal:
+            for index in [index for index in self._marginal if start <= index < start + self.sector_bytes]:
+                del self._marginal[index]
         if self._programmed is not None:
             units = self.sector_bytes // self.unit_bytes
-            self._programmed -= set(range(sector * units, (sector + 1) * units))
+            self._programmed[sector * units : (sector + 1) * units] = bytes(units)
 
     def sync(self):
         """Nothing to do: a program or an erase that returned is done."""
@@ -198,10 +199,10 @@ class NorFlash:
     def _write_once(self, offset, length):
         if self._programmed is None:
             return
-        for unit in range(offset // self.unit_bytes, (offset + length) // self.unit_bytes):
-            if unit in self._programmed:
-                raise ValueError("unit %d was already written since its erase" % unit)
-            self._programmed.add(unit)
+        first, end = offset // self.unit_bytes, (offset + length) // self.unit_bytes
+        if any(self._programmed[first:end]):
+            raise ValueError("one of the units %d to %d was already written since its erase" % (first, end - 1))
+        self._programmed[first:end] = b"\x01" * (end - first)
 
     def _erase_partly(self, sector):
         """Leave one of the pictures that interrupted erases are known for."""

@@ -32,8 +32,7 @@ class SimulatedFlash(NorFlash):
         self._view = memoryview(self.memory)
         self._erases_until_cut = -1
         self._is_late = False
-        self._marginal_count = 0
-        self._marginal_in_page: dict[int, list[int]] = {}
+        self._uncertain: dict[int, list[int]] = {}  # by page that may read otherwise each time: its marginal bytes
         self._stuck: dict[int, int] = {}
 
     def cut_late_at(self, operation: int) -> None:
@@ -70,24 +69,26 @@ class SimulatedFlash(NorFlash):
         if offset < 0 or end > self._size:
             raise ValueError(f"bytes {offset} to {end} of {self._size}")
         buffer[:] = self._view[offset:end]
-        if self._weak or self._marginal:
-            self._flip_uncertain_bits(offset, end, buffer)
+        if self._uncertain:
+            first, last = offset // self.page_bytes, (end - 1) // self.page_bytes
+            if first in self._uncertain or last in self._uncertain or last - first > 1:
+                self._flip_uncertain_bits(offset, end, buffer)
 
     def _flip_uncertain_bits(self, offset: int, end: int, buffer: memoryview) -> None:
-        if self._weak:
-            for sector in range(offset // self.sector_bytes, (end - 1) // self.sector_bytes + 1):
-                if sector in self._weak:
-                    self._flip_weak_bits(sector, offset, buffer)
+        for sector in range(offset // self.sector_bytes, (end - 1) // self.sector_bytes + 1):
+            if sector in self._weak:
+                self._flip_weak_bits(sector, offset, buffer)
         for page in range(offset // self.page_bytes, (end - 1) // self.page_bytes + 1):
-            for index in self._marginal_in_page.get(page, ()):
+            for index in self._uncertain.get(page, ()):
                 if offset <= index < end:
                     buffer[index - offset] ^= self._marginal[index] & self._next_random()
 
     def program(self, offset: int, data: memoryview) -> None:
         try:
             super().program(offset, data)
-        finally:
-            self._note_marginal_bits()
+        except PowerCut:
+            self._note_uncertain_pages()
+            raise
         if self._stuck:
             for index, bits in self._stuck.items():
                 if offset <= index < offset + len(data):
@@ -98,8 +99,11 @@ class SimulatedFlash(NorFlash):
             self._erases_until_cut -= 1
             if self._erases_until_cut < 0:
                 self.cut_at(0)
-        super().erase(sector)
-        self._note_marginal_bits()
+        try:
+            super().erase(sector)
+        finally:
+            if self._uncertain or self._weak:
+                self._note_uncertain_pages()
 
     def erase_count(self, first_sector: int, last_sector: int) -> int:
         """Return how often the sectors from the first to before the last have been erased."""
@@ -128,20 +132,20 @@ class SimulatedFlash(NorFlash):
     def _write_once(self, offset: int, length: int) -> None:
         """A unit whose program was cut before it had cleared a bit is blank: nobody can tell that it was tried."""
         if self._programmed is not None:
-            for unit in range(offset // self.unit_bytes, (offset + length) // self.unit_bytes):
-                start = unit * self.unit_bytes
-                if self.memory[start : start + self.unit_bytes].count(0xFF) == self.unit_bytes:
-                    self._programmed.discard(unit)
+            first, end = offset // self.unit_bytes, (offset + length) // self.unit_bytes
+            if any(self._programmed[first:end]):
+                blank = b"\xff" * self.unit_bytes
+                for unit in range(first, end):
+                    if self.memory.startswith(blank, unit * self.unit_bytes):
+                        self._programmed[unit] = 0
         super()._write_once(offset, length)
 
-    def _note_marginal_bits(self) -> None:
-        """Sort the marginal bits by page, so that a read looks at its own only."""
-        if len(self._marginal) == self._marginal_count:
-            return
-        self._marginal_count = len(self._marginal)
-        self._marginal_in_page = {}
+    def _note_uncertain_pages(self) -> None:
+        """Sort by page what may read otherwise each time, so that a read looks at its own only."""
+        pages = self.sector_bytes // self.page_bytes
+        self._uncertain = {page: [] for sector in self._weak for page in range(sector * pages, (sector + 1) * pages)}
         for index in self._marginal:
-            self._marginal_in_page.setdefault(index // self.page_bytes, []).append(index)
+            self._uncertain.setdefault(index // self.page_bytes, []).append(index)
 
     def _erase_partly(self, sector: int) -> None:
         if self._next_random() % 2:

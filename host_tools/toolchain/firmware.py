@@ -46,6 +46,7 @@ _LEFT_BEHIND = (
     "records.earlier",
     "ring.recovery",
     "ring.search",
+    "ring.tail",
     "start",
     "ports.code_in_flash",
     "ports.heap",

@@ -29,7 +29,8 @@ _CORE = _GROUND | {
 FIRMWARE = {
     **dict.fromkeys(_GROUND, _GROUND),
     "ring": _GROUND,
-    "records": _GROUND,
+    # A start asks a ring, whose records it cannot know yet, about the boots before it.
+    "records": _GROUND | {"ring.tail"},
     "hubs": _GROUND | {"records"},
     "uplink": _GROUND | {"ring", "records"},
     "commands": _GROUND | {"ring", "records"},

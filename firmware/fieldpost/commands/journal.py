@@ -20,7 +20,7 @@ more than a hundred others.
 import hashlib
 
 from fieldpost.compat import const
-from fieldpost.limits import JOURNAL_ENTRIES_MAX, RECORD_BYTES_MAX
+from fieldpost.limits import JOURNAL_ENTRIES_MAX
 
 NEW = const(0)  # never a record: what `state` says of an id that is not known
 BEGUN = const(1)
@@ -108,19 +108,17 @@ class Journal:
 
     def _read_back(self):
         reader = self._ring.reader()
-        payload = memoryview(bytearray(RECORD_BYTES_MAX))
-        while True:
-            length = reader.next(payload)
-            if length < 0:
-                return
-            status_index = payload[_DIGEST_BYTES]
-            if length == _LONG_NOTE_BYTES and reader.kind == BEGUN:
-                place = bytes(payload[_NOTE_BYTES : _NOTE_BYTES + _PIN_BYTES])
-                self._newest[place] = int.from_bytes(payload[_NOTE_BYTES + _PIN_BYTES : length], "little")
+        length = reader.next()
+        while length >= 0:
+            note, kind = reader.payload, reader.kind
+            if length == _LONG_NOTE_BYTES and kind == BEGUN:
+                place = bytes(note[_NOTE_BYTES : _NOTE_BYTES + _PIN_BYTES])
+                self._newest[place] = int.from_bytes(note[_NOTE_BYTES + _PIN_BYTES :], "little")
                 length = _NOTE_BYTES
             # What a later version may have noted in another shape is nothing that this one can judge.
-            if length == _NOTE_BYTES and BEGUN <= reader.kind <= DONE and status_index < len(STATUSES):
-                self._remember(reader.kind, bytes(payload[:_DIGEST_BYTES]), status_index)
+            if length == _NOTE_BYTES and BEGUN <= kind <= DONE and note[_DIGEST_BYTES] < len(STATUSES):
+                self._remember(kind, bytes(note[:_DIGEST_BYTES]), note[_DIGEST_BYTES])
+            length = reader.next()
 
     def _remember(self, state, key, status_index):
         slot = self._find(key)

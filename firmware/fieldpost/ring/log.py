@@ -134,19 +134,31 @@ class Ring:
         self.open_page = self.pages_per_sector
         self._offset = 0
 
-    def drop_oldest_sector(self):
-        """Erase the oldest sector but never the open one; return whether there was one to erase.
+    def drop_sector(self, sequence):
+        """Erase a sector behind the open one; return whether it was one. OSError if the flash refused.
 
-        What was not forgotten in it is lost, and reported as whatever overflows is.
+        What was not forgotten in it is lost, and reported as whatever overflows is. To drop several, begin with the
+        newest of them, and say `begin_at` in the end.
         """
-        if self.first_kept == self.next_number or self.oldest_sector == self.newest:
+        if not self.oldest_sector <= sequence < self.newest:
             return False
-        place = self.oldest_sector % self.sectors
-        self.oldest_sector += 1  # also if the flash refuses: a part of it may be gone
+        first, after = 0, sequence
+        while first == 0 and after < self.newest:
+            after += 1
+            first = first_number(self, after, self._page)
+        first = first or self.next_number
         self._first_kept = self._doomed_last = 0
-        self.region.erase(place)
+        self.region.erase(sequence % self.sectors)
+        # It has a header all the same: whoever looks for the newest sector takes a gap for the end of a lap. The first
+        # number is that of what comes behind, so that a start finds at once what waits.
+        self._program_header(sequence, max(self._age - (self.newest - sequence), 0), first, min(self.cursor, first - 1))
         self.region.sync()
         return True
+
+    def begin_at(self, sequence):
+        """All sectors before that of `sequence` have been dropped."""
+        self.oldest_sector = max(self.oldest_sector, min(sequence, self.newest))
+        self._first_kept = self._doomed_last = 0
 
     def reader(self):
         """Return a Reader placed at the oldest record kept."""
@@ -174,11 +186,6 @@ class Ring:
     def pending(self):
         """How many records wait: appended, not lost, not forgotten."""
         return self.next_number - self.oldest
-
-    @property
-    def newest_start(self):
-        """The number of the first record in the open sector, 0 if nothing whole is in it."""
-        return 0 if self.newest < 0 else first_number(self, self.newest, self._page)
 
     def search_start(self, number):
         """Return a number at most one sector and at least all of its own sector before `number`."""
@@ -262,11 +269,14 @@ class Ring:
         if not self._is_erased_ahead:
             self._erase(sequence)
         self._is_erased_ahead = False
+        return self._program_header(sequence, age, self.next_number, self.cursor)
+
+    def _program_header(self, sequence, age, first, cursor):
         length = frame.aligned(sector.HEADER_BYTES, self.align)
         for index in range(sector.HEADER_BYTES, length):
             self._page[index] = 0xFF
         head = self._page[: sector.HEADER_BYTES]
-        sector.pack(head, self.sectors, age, self.ring_id, self.lost, sequence, self.next_number, self.cursor)
+        sector.pack(head, self.sectors, age, self.ring_id, self.lost, sequence, first, cursor)
         return self._program(sequence % self.sectors * self.region.sector_bytes, length)
 
     def _erase(self, sequence):

@@ -30,7 +30,8 @@ class Reader:
         self._from = number
         self._loaded = False
         if self._ring.newest >= 0:
-            self._enter(sector_of(self._ring, number, self._page))
+            # Before what is kept there may be many sectors of which nothing is left.
+            self._enter(sector_of(self._ring, max(number, self._ring.first_kept), self._page))
 
     @property
     def payload(self):
@@ -77,7 +78,8 @@ class Reader:
                 return -1
             length = walk.length
             if buffer is not None:
-                buffer[:length] = self.payload
+                start = offset + frame.HEAD_BYTES
+                buffer[:length] = self._page[start : start + length]
             self.number = number
             self.kind = kind
             self._from = number + 1

@@ -70,14 +70,14 @@ class ListReader:
         self._records = records
         self.number = 0
         self.kind = 0
+        self.payload = b""
 
-    def next(self, buffer):
+    def next(self):
         if self.number == len(self._records):
             return -1
-        self.kind, payload = self._records[self.number]
+        self.kind, self.payload = self._records[self.number]
         self.number += 1
-        buffer[: len(payload)] = payload
-        return len(payload)
+        return len(self.payload)
 
 
 class Boot:

@@ -126,6 +126,7 @@ def main():
     unload("fieldpost.ring.search")
     schemas, timeline = Schemas(), Timeline()
     recorder = Recorder(ring, last_boot(ring) + 1, clock, timeline)
+    unload("fieldpost.ring.tail")
     reading_schema = ReadingSchema(_SCHEMA)
     schemas.add(reading_schema)
     recorder.use(reading_schema)
