@@ -1,5 +1,6 @@
 """The `fieldpost` command: one module for each verb, each of which only parses, calls and prints."""
 
+import errno
 import os
 import sys
 from collections.abc import Iterable
@@ -33,6 +34,8 @@ _COMMANDS = (
     "top",
 )
 _GROUPS = ("hub", "bench", "queue", "service")
+# Of these no program is to blame, wherever they come from.
+_OF_THE_MACHINE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EMFILE, errno.ENFILE)
 VERBS = (*_COMMANDS, *_GROUPS)
 
 
@@ -81,4 +84,10 @@ def _run() -> None:
         _app((asked,) if asked in VERBS else VERBS)()
     except UserError as error:
         print(f"fieldpost: {error}", file=sys.stderr)
+        sys.exit(2)
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"fieldpost: {where}{error.strerror}", file=sys.stderr)
         sys.exit(2)

@@ -92,7 +92,10 @@ def run(
 
 def _run_fleet(count: int, rate: float, seconds: float, as_json: bool) -> None:
     folder = state_folder() / "fleet"
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"cannot use the folder {folder}: {error.strerror}") from error
     with tempfile.TemporaryDirectory(dir=folder, prefix="run-") as made:
         outcome = uvloop.run(_fleet(Path(made), count, round(1000 / rate), seconds))
     if as_json:

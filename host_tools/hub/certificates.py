@@ -49,7 +49,11 @@ class Certificates:
             is_good = self._is_good("server", "ca", now + datetime.timedelta(days=_RENEW_DAYS))
             if not is_good or not self._is_for_names():
                 self._make_server(now)
-        except (OSError, ValueError) as error:
+        except OSError as error:
+            raise UserError(
+                f"the hub cannot use {error.filename or directory}: {error.strerror}; make room, or choose another"
+            ) from error
+        except ValueError as error:
             raise UserError(
                 f"the hub cannot use the certificates in {directory}: {error}; "
                 "move ca.* and server.* away (boards must then be flashed anew), or choose another folder"

@@ -1,6 +1,5 @@
 """The devices that this user has provisioned and flashed, in SQLite, in a file that only this user can read."""
 
-import os
 import sqlite3
 import time
 from collections.abc import Iterator
@@ -9,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from host_tools.errors import UserError
+from host_tools.private_file import make_private
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS devices (
@@ -100,8 +100,9 @@ class Inventory:
     def _opened(self) -> Iterator[sqlite3.Connection]:
         try:
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-            os.close(os.open(self._path, os.O_RDWR | os.O_CREAT, 0o600))
+            make_private(self._path)
             with closing(sqlite3.connect(self._path, timeout=30)) as connection, connection:
                 yield connection
         except (OSError, sqlite3.Error) as error:
-            raise UserError(f"cannot use the inventory {self._path}: {error}") from error
+            reason = error.strerror if isinstance(error, OSError) else error
+            raise UserError(f"cannot use the inventory {self._path}: {reason}") from error

@@ -148,6 +148,13 @@ def test_who_reads_may_go(home):
     assert (done.returncode, done.stderr) == (1, "")
 
 
+@pytest.mark.parametrize("arguments", [["emulate", "pico_w"], ["emulate", "--boards", "2"], ["provision", "--list"]])
+def test_a_state_folder_that_cannot_be_is_one_sentence(arguments):
+    shown = fieldpost(*arguments, XDG_STATE_HOME="/dev/null")
+    assert (shown.returncode, shown.stderr.count("\n")) == (2, 1), shown.stderr
+    assert "/dev/null/fieldpost" in shown.stderr and "Not a directory" in shown.stderr
+
+
 def test_every_verb_explains_itself():
     for verb in ("flash", "send", "method", "twin", "outage", "power", "sensor", "audit", "status", "boards"):
         shown = fieldpost(verb, "--help")

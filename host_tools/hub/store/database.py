@@ -6,15 +6,14 @@ documentation, "PRAGMA synchronous").
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import sqlite3
 from pathlib import Path
 from typing import Final
 
 from host_tools.errors import UserError
 from host_tools.hub.store import event_packet
+from host_tools.private_file import make_private
 
 FILE_NAME: Final = "hub.sqlite3"
 VERSION: Final = 3
@@ -99,7 +98,7 @@ def open_for_writing(directory: Path) -> sqlite3.Connection:
     """
     path = directory / FILE_NAME
     try:
-        _make_private(path)
+        make_private(path)
         connection = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         version = connection.execute("PRAGMA user_version").fetchone()[0]
         if version > VERSION:
@@ -118,17 +117,6 @@ def open_for_writing(directory: Path) -> sqlite3.Connection:
     except (OSError, sqlite3.Error) as error:
         raise UserError(f"the hub cannot use {path}: {error}; move that file away or choose another folder") from error
     return connection
-
-
-def _make_private(path: Path) -> None:
-    """Make the file if it is not there: SQLite gives its own files the mode of this one, and device keys are in it.
-
-    One that is there is not even opened: with any descriptor of it that closes, all locks of this process go, SQLite's
-    too, and the next process that closes the store takes the log away that the hub writes to (fcntl(2); SQLite
-    documentation, "How To Corrupt An SQLite Database File", section 2.2).
-    """
-    with contextlib.suppress(FileExistsError):
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600))
 
 
 def _as_packet(device_id: str, system: str, properties: str, duplicate: int, body: bytes) -> bytes:
