@@ -8,8 +8,10 @@ partition `romfs` as MicroPython's esp32 port does, and the makers' own tools.
 import asyncio
 import hashlib
 import subprocess
+from collections.abc import Coroutine
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -68,6 +70,14 @@ async def _install(port: Path, tree: Path, keeps: bool = True) -> list[str]:
     return said.lines
 
 
+async def _runs_after(board: EmulatedBoard, install_it: Coroutine[Any, Any, list[str]]) -> list[str]:
+    """Install, and return what was told once the agent has run: it does not like the identity, which is made up."""
+    started = asyncio.create_task(board.wait_line("not started: identity.json", 120))
+    said = await install_it
+    await started
+    return said
+
+
 async def _ask(port: Path, program: str) -> str:
     return "\n".join(await asyncio.to_thread(mpremote.run, str(port), ["exec", program])).strip()
 
@@ -110,8 +120,7 @@ async def test_power_that_fails_while_it_is_written_leaves_an_idle_board_that_th
         await asyncio.to_thread(mpremote.run, str(board.serial_port), words)
         board.cut_power_at(operation)
         first = asyncio.create_task(_install(board.serial_port, tree, keeps=False))
-        async with asyncio.timeout(60):
-            await board.wait_off()
+        await board.wait_off(120)
     finally:
         await board.close()  # its port goes as well
     with pytest.raises(UserError):
@@ -128,8 +137,7 @@ async def test_power_that_fails_while_it_is_written_leaves_an_idle_board_that_th
 async def test_what_is_not_whole_is_not_run_and_says_so(tmp_path: Path, micropython: Path, tree: Path) -> None:
     board = await _board(tmp_path / "board", micropython)
     try:
-        await _install(board.serial_port, tree, keeps=False)
-        await board.wait_line("not started: identity.json")
+        await _runs_after(board, _install(board.serial_port, tree, keeps=False))
         await board.power_off()
         image = tmp_path / "board" / "flash.bin"
         place = ESP32.with_romfs().partition("romfs").offset + 70_000
@@ -142,8 +150,8 @@ async def test_what_is_not_whole_is_not_run_and_says_so(tmp_path: Path, micropyt
         await board.wait_line("ImportError: the agent is not whole in ROMFS: put it on this board again")
         found = {one.about: one for one in await asyncio.to_thread(doctor.look, str(board.serial_port))}
         assert found["agent"].is_good is False and "not whole in ROMFS" in found["agent"].says
-        assert any("writing the modules to ROMFS" in line for line in await _install(board.serial_port, tree))
-        await board.wait_line("not started: identity.json")
+        said = await _runs_after(board, _install(board.serial_port, tree))
+        assert any("writing the modules to ROMFS" in line for line in said)
     finally:
         await board.close()
 
@@ -155,8 +163,7 @@ async def test_what_is_not_whole_is_not_run_and_says_so(tmp_path: Path, micropyt
         assert about is not None and not about.has_romfs and about.code is None and about.has_identity
         found = {one.about: one for one in await asyncio.to_thread(doctor.look, str(board.serial_port))}
         assert found["agent"].is_good is False and "run `fieldpost flash` again" in found["agent"].says
-        await _install(board.serial_port, tree)
-        await board.wait_line("not started: identity.json")
+        await _runs_after(board, _install(board.serial_port, tree))
         assert (await _ask(board.serial_port, WHERE)).startswith(IN_FILES)
     finally:
         await board.close()
