@@ -74,7 +74,7 @@ class FrontDoor(asyncio.Protocol):
         if begun.startswith(_AMQP):
             return AmqpConnection(self._hub)
         if ord("A") <= begun[0] <= ord("Z"):
-            return HttpConnection(self._hub, ServiceApi(self._hub).answer)
+            return HttpConnection(self._hub, ServiceApi(self._hub))
         return Connection(self._hub)
 
     def _leave(self) -> None:

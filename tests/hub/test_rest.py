@@ -19,18 +19,23 @@ async def ask(tmp_path):
     hub = Hub(tmp_path / "hub")
     await hub.start()
 
-    async def ask(method, path, body=None, policy="iothubowner", token=None, query=None, **headers):
+    def request_of(method, path, body=None, policy="iothubowner", token=None, query=None, **headers):
         expiry = str(int(time.time()) + 60)
         signature = quote(sas.sign(hub.policies.primary_key(policy), "localhost", expiry), safe="")
         good = f"SharedAccessSignature sr=localhost&sig={signature}&se={expiry}&skn={policy}"
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         data = body if isinstance(body, bytes) else b"" if body is None else json.dumps(body).encode()
         path = tuple(path.strip("/").split("/"))
-        request = Request(method, path, query or {}, {"authorization": good if token is None else token, **named}, data)
-        response = await ServiceApi(hub).answer(request)
+        return Request(method, path, query or {}, {"authorization": good if token is None else token, **named}, data)
+
+    async def ask(*call, **keys):
+        response = await ServiceApi(hub).answer(request_of(*call, **keys))
         return response.status, response.headers, json.loads(response.body) if response.body else None
 
-    ask.hub = hub
+    def is_known(policy="iothubowner", token=None):
+        return ServiceApi(hub).is_known(request_of("GET", "/devices", policy=policy, token=token))
+
+    ask.hub, ask.request_of, ask.is_known = hub, request_of, is_known
     yield ask
     await hub.stop()
 
@@ -48,6 +53,7 @@ async def ask(tmp_path):
 async def test_a_policy_gives_what_it_says_and_no_more(ask, policy, allowed):
     ask.hub.devices.create("d1")
     calls = {"list": ("GET", "/devices"), "create": ("PUT", "/devices/d2", {}), "twin": ("GET", "/twins/d1")}
+    assert ask.is_known(policy)
     statuses = {name: (await ask(*call, policy=policy))[0] for name, call in calls.items()}
     assert statuses == {name: 200 if name in allowed else 401 for name in calls}
 
@@ -66,6 +72,7 @@ async def test_a_policy_gives_what_it_says_and_no_more(ask, policy, allowed):
 )
 async def test_no_token_no_answer(ask, token):
     assert (await ask("GET", "/devices", token=token))[0] == 401
+    assert not ask.is_known(token=token)
 
 
 async def test_a_device_shows_when_it_was_heard_of(ask):
@@ -99,6 +106,16 @@ async def test_identities_in_bulk_are_taken_one_by_one(ask):
     assert [(device.id, device.status) for device in ask.hub.devices.list()] == [("b", "enabled")]
     assert (await ask("POST", "/devices", [{"id": "b", "importMode": "create"}]))[2]["errors"]
     assert (await ask("POST", "/devices", [{"id": str(n)} for n in range(101)]))[0] == 400
+
+
+async def test_a_long_body_is_taken_from_who_shows_a_token(ask):
+    body = json.dumps([{"id": "a", "statusReason": "x" * 100}] * 1000).encode()
+    given = ask.request_of("POST", "/devices").headers["authorization"]
+    head = f"POST /devices HTTP/1.1\r\nAuthorization: {given}\r\nContent-Length: {len(body)}\r\n\r\n"
+    raw = await RawDevice.dial(ask.hub)
+    raw.send(head.encode() + body)
+    answer = await asyncio.wait_for(raw.reader.readuntil(b"\r\n\r\n"), 30)
+    assert len(body) > 64 * 1024 and answer.startswith(b"HTTP/1.1 400 ")  # a hundred at once: it was read
 
 
 async def test_pages_of_a_query(ask):

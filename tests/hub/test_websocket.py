@@ -120,7 +120,21 @@ def test_a_frame_that_breaks_the_rules_closes_with_a_reason(run, tmp_path, data,
             device.raw.send(data)
             opcode, reason = await device.frame()
             assert (opcode, int.from_bytes(reason, "big")) == (8, code)
+            assert await device.raw.is_closed()
             await until(lambda: not hub.is_connected("dev1"))
+
+    run(scenario())
+
+
+def test_a_frame_of_a_stranger_is_short(run, tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            raw = await RawDevice.dial(hub)
+            raw.send(UPGRADE.encode() + masked(2, bytes(64 * 1024 + 1))[:100])
+            await raw.reader.readuntil(b"\r\n\r\n")
+            opcode, reason = await WebDevice(raw).frame()
+            assert (opcode, reason) == (8, (1009).to_bytes(2, "big"))
+            assert await raw.is_closed()
 
     run(scenario())
 
@@ -134,6 +148,7 @@ def test_a_frame_that_breaks_the_rules_closes_with_a_reason(run, tmp_path, data,
         ("GET / HTTP/1.1 x\r\n\r\n", 400),
         ("GET / HTTP/1.1\r\nno colon\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nContent-Length: 99999999\r\n\r\n", 413),
+        ("POST / HTTP/1.1\r\nContent-Length: 65537\r\n\r\n", 401),  # a stranger's, and its body is not waited for
         ("POST / HTTP/1.1\r\nContent-Length: -1\r\n\r\n", 400),
         ("POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", 411),
         ("GET / HTTP/1.1\r\n" + "a: b\r\n" * 20_000, 431),

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, cast
 
@@ -32,6 +33,8 @@ UNCOMMITTED_MAX: Final = 1000
 UNCOMMITTED_BYTES_MAX: Final = 1024 * 1024
 # Written at once beyond this, so that a peer that does not read is noticed within one burst of its packets.
 _OUTGOING_BYTES_MAX: Final = 64 * 1024
+# What is no plain telemetry is acted upon for so long, before others are heard: a device may ask for much in few bytes.
+_TURN_S: Final = 0.01
 # A timer for longer than this is set in pieces: event loops refuse very long ones.
 _TIMER_S_MAX: Final = 86_400.0
 # Microsoft, "Communicate with an IoT hub using the MQTT protocol": the hub waits no longer, whatever is asked for.
@@ -40,6 +43,22 @@ KEEP_ALIVE_S_MAX: Final = 1767.0
 
 # What the network has brought, until it is in a decoder: for all connections, since each is done with it at once.
 _INCOMING: Final = memoryview(bytearray(128 * 1024))
+
+
+class _Gone(asyncio.Transport):
+    """Instead of a transport that is lost: nobody hears, and nothing more comes."""
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def pause_reading(self) -> None:
+        pass
+
+    def resume_reading(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
 
 
 class Connection(asyncio.BufferedProtocol):
@@ -57,8 +76,12 @@ class Connection(asyncio.BufferedProtocol):
         self._uncommitted = 0
         self._uncommitted_bytes = 0
         self._is_writable = True
+        # What has come is acted upon; the transport may follow later.
         self._is_reading = True
+        self._is_paused = False
         self._outgoing = bytearray()
+        # Why the connection has ended while there was something left to act upon.
+        self._lost: str | None = None
 
     # --- asyncio.Protocol ---
 
@@ -85,19 +108,19 @@ class Connection(asyncio.BufferedProtocol):
         if decoder.is_empty and isinstance(session, Session) and self._transport and session.take_repeated(data):
             return
         decoder.feed(data)
-        try:
-            while self._transport is not None and not decoder.is_empty:
-                if isinstance(self.session, Session) and self.session.take_telemetry(decoder):
-                    continue
-                packet = decoder.next_packet()
-                if packet is None:
-                    return
-                self._handle(packet)
-        except (codec.ProtocolError, property_bag.BagMalformed, Throttled) as error:
-            self.close(str(error), logging.WARNING)
+        self._proceed()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.close(f"connection lost{f': {exc}' if exc else ''}")
+        reason = f"connection lost{f': {exc}' if exc else ''}"
+        if self._transport is None or self._decoder.is_empty:
+            self.close(reason)
+            return
+        # What it said before it went still counts: DISCONNECT may be among it.
+        self._lost, self._transport, self._is_writable = reason, _Gone(), True
+        if self._is_reading:
+            self._proceed()
+        else:
+            self._choose_reading()
 
     def pause_writing(self) -> None:
         self._is_writable = False
@@ -170,6 +193,33 @@ class Connection(asyncio.BufferedProtocol):
 
     # --- inside ---
 
+    def _proceed(self) -> None:
+        """Act on what has come. While it is not to be read, or others wait, the rest stays in the decoder."""
+        decoder = self._decoder
+        began = time.monotonic()
+        try:
+            while self._transport is not None and self._is_reading and not decoder.is_empty:
+                if isinstance(self.session, Session) and self.session.take_telemetry(decoder):
+                    continue
+                packet = decoder.next_packet()
+                if packet is None:
+                    break
+                self._handle(packet)
+                if time.monotonic() - began > _TURN_S and not decoder.is_empty:
+                    self._pause_reading()
+                    self._loop.call_soon(self._choose_reading)
+            if self._lost is not None and self._is_reading:
+                self.close(self._lost)
+        except (codec.ProtocolError, property_bag.BagMalformed, Throttled) as error:
+            self.close(str(error), logging.WARNING)
+
+    def _catch_up(self) -> None:
+        """Act on what was left, then hear more: the end of the connection, too, comes behind it."""
+        self._proceed()
+        if self._transport is not None and self._is_reading and self._is_paused:
+            self._is_paused = False
+            self._transport.resume_reading()
+
     def _handle(self, packet: codec.Packet) -> None:
         if isinstance(packet, codec.Disconnect):
             self.close("disconnected", is_graceful=True)
@@ -222,13 +272,18 @@ class Connection(asyncio.BufferedProtocol):
         fullness = max(self._uncommitted / UNCOMMITTED_MAX, self._uncommitted_bytes / UNCOMMITTED_BYTES_MAX)
         if self._transport is None:
             return
-        if self._is_reading and (fullness >= 1 or not self._is_writable):
-            self._is_reading = False
-            self._transport.pause_reading()
+        if fullness >= 1 or not self._is_writable:
+            self._pause_reading()
         elif not self._is_reading and fullness <= 0.5 and self._is_writable:
             self._is_reading = True
             self._last_heard = self._loop.time()  # it could not be heard until now
-            self._transport.resume_reading()
+            self._loop.call_soon(self._catch_up)
+
+    def _pause_reading(self) -> None:
+        self._is_reading = False
+        if not self._is_paused and self._transport is not None:
+            self._is_paused = True
+            self._transport.pause_reading()
 
     def _watch_token(self, expires_s: float) -> None:
         left_s = expires_s - self._hub.clock()

@@ -29,6 +29,8 @@ log = logging.getLogger("fieldpost.hub")
 MESSAGE_BYTES_MAX: Final = 256 * 1024
 # Stored together at most, so that a reader has a row of them at once.
 TELEMETRY_AT_ONCE_MAX: Final = 256
+# Until it is on disk a change of a few bytes has the whole twin, metadata and all, wait in memory.
+_TWIN_CHANGE_BYTES: Final = 64 * 1024
 
 
 class SessionWire(Wire, Protocol):
@@ -219,13 +221,16 @@ class Session:
         if not self._hub.throttle.allows(Kind.TWIN_UPDATES):
             self._twin_response(429, request_id)
             return
+
+        def answer(status: int, version: int | None = None) -> None:
+            self._wire.let_go(_TWIN_CHANGE_BYTES)
+            self._twin_response(status, request_id, version=version)
+
         try:
             self._hub.twins.report(
-                self.device_id,
-                strict_json.loads(payload),
-                lambda version: self._twin_response(204, request_id, version=version),
-                lambda: self._twin_response(500, request_id),
+                self.device_id, strict_json.loads(payload), lambda version: answer(204, version), lambda: answer(500)
             )
+            self._wire.hold(_TWIN_CHANGE_BYTES)
         except (DocumentRefused, ValueError) as error:
             log.warning("%s: reported properties refused: %s", self.device_id, error)
             self._twin_response(400, request_id, json.dumps({"errorCode": 400004, "message": str(error)}).encode())

@@ -58,7 +58,7 @@ class AdminApi:
     async def start(self) -> None:
         """Listen, and write the file. The hub is started."""
         loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: HttpConnection(self._hub, self.answer), "127.0.0.1", 0)
+        self._server = await loop.create_server(lambda: HttpConnection(self._hub, self), "127.0.0.1", 0)
         port = self._server.sockets[0].getsockname()[1]
         path = self._hub.directory / FILE_NAME
         path.unlink(missing_ok=True)
@@ -73,8 +73,7 @@ class AdminApi:
 
     async def answer(self, request: Request) -> Response:
         """Act on a request; HttpError if it cannot be."""
-        given = request.headers.get("authorization", "").removeprefix("Bearer ")
-        if not hmac.compare_digest(given.encode(), self._token.encode()):
+        if not self.is_known(request):
             raise HttpError(401, f"the token of {FILE_NAME} in the hub's folder is expected as Bearer authorization")
         try:
             return await self._route(request)
@@ -85,6 +84,11 @@ class AdminApi:
             raise HttpError(429, str(error)) from error
         except (UserError, DocumentRefused) as error:
             raise HttpError(400, str(error)) from error
+
+    def is_known(self, request: Request) -> bool:
+        """Whether the request holds the token."""
+        given = request.headers.get("authorization", "").removeprefix("Bearer ")
+        return hmac.compare_digest(given.encode(), self._token.encode())
 
     async def _route(self, request: Request) -> Response:
         hub = self._hub

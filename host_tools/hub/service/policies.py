@@ -52,18 +52,33 @@ class Policies:
 
     def check(self, token: str, permission: str) -> float:
         """Return until when (Unix seconds) the token gives the permission; raises SasRefused if it does not."""
-        found = _POLICY_NAME.search(token)
-        policy = found[1] if found else ""
-        if policy not in _POLICIES:
-            raise sas.SasRefused("skn names no policy of this hub")
+        policy = _policy(token)
         if permission not in _POLICIES[policy]:
             raise sas.SasRefused(f"policy {policy} does not give {permission}")
+        return self._check(token, policy)
+
+    def is_known(self, token: str) -> bool:
+        """Whether the token is a good one of any policy."""
+        try:
+            self._check(token, _policy(token))
+        except sas.SasRefused:
+            return False
+        return True
+
+    def _check(self, token: str, policy: str) -> float:
         scope = _SCOPE.search(token)
         resource = sas.resource(scope[1]) if scope else ""
         host = resource.partition("/")[0].rpartition(":")[0] or resource.partition("/")[0]
         if host.lower() not in self._names():
             raise sas.SasRefused(f"token is for {host!r}, not for this hub")
         return sas.check(token, self._keys[policy], resource, self._now_s())
+
+
+def _policy(token: str) -> str:
+    found = _POLICY_NAME.search(token)
+    if found is None or found[1] not in _POLICIES:
+        raise sas.SasRefused("skn names no policy of this hub")
+    return found[1]
 
 
 def _new_key() -> str:

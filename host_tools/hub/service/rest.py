@@ -62,6 +62,10 @@ class ServiceApi:
         except (UserError, DocumentRefused) as error:
             return self._refusal(request, ServiceError(400004, "ArgumentInvalid", str(error)))
 
+    def is_known(self, request: Request) -> bool:
+        """Whether the request holds a token of one of the policies."""
+        return self._hub.policies.is_known(request.headers.get("authorization", ""))
+
     async def _route(self, request: Request) -> Response:
         path = [segment.lower() if index == 0 else segment for index, segment in enumerate(request.path)]
         match request.method, *path:

@@ -1,11 +1,10 @@
-"""One HTTP connection: requests one after the other, answered by `answer`; or the way to a WebSocket."""
+"""One HTTP connection: requests one after the other, answered by an api; or the way to a WebSocket."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
 from host_tools.hub.web import mqtt_upgrade
 from host_tools.hub.web.message import Decoder, HttpError, Request, Response
@@ -20,16 +19,24 @@ _REQUEST_S: Final = 30.0
 # Requests that wait behind one that is being answered; beyond that the socket is not read.
 _WAITING_MAX: Final = 16
 
-Answer = Callable[[Request], Awaitable[Response]]
+
+class Api(Protocol):
+    """What is behind a connection."""
+
+    async def answer(self, request: Request) -> Response:
+        """Make the response; HttpError of it becomes one, any other exception 500."""
+
+    def is_known(self, request: Request) -> bool:
+        """Whether the head of a request holds a good token."""
 
 
 class HttpConnection(asyncio.Protocol):
-    """answer: makes the response; HttpError of it becomes one, any other exception 500."""
+    """One peer's requests to an api."""
 
-    def __init__(self, hub: Hub, answer: Answer) -> None:
+    def __init__(self, hub: Hub, api: Api) -> None:
         self._hub = hub
-        self._answer = answer
-        self._decoder = Decoder()
+        self._api = api
+        self._decoder = Decoder(api.is_known)
         self._transport: asyncio.Transport | None = None
         self._peer = "?"
         self._waiting: list[Request] = []
@@ -104,7 +111,7 @@ class HttpConnection(asyncio.Protocol):
 
     async def _response(self, request: Request) -> Response:
         try:
-            return await self._answer(request)
+            return await self._api.answer(request)
         except HttpError as error:
             return Response.of_json({"message": str(error)}, error.status)
         except Exception:

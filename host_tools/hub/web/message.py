@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from typing import Any, Final
@@ -13,6 +13,8 @@ from host_tools.hub import strict_json
 
 HEAD_BYTES_MAX: Final = 32 * 1024
 BODY_BYTES_MAX: Final = 4 * 1024 * 1024
+# Of a request without a good token, which is refused when it is whole: a stranger shall not make the hub keep much.
+STRANGERS_BODY_BYTES_MAX: Final = 64 * 1024
 
 
 class HttpError(Exception):
@@ -72,9 +74,13 @@ class Response:
 
 
 class Decoder:
-    """Takes bytes as they come and gives whole requests; bounded by HEAD_BYTES_MAX and BODY_BYTES_MAX."""
+    """Takes bytes as they come and gives whole requests; bounded by HEAD_BYTES_MAX and BODY_BYTES_MAX.
 
-    def __init__(self) -> None:
+    is_known: whether a request, of which there is only the head, comes from somebody who may send a long body.
+    """
+
+    def __init__(self, is_known: Callable[[Request], bool] = lambda _: True) -> None:
+        self._is_known = is_known
         self._buffer = bytearray()
         self._head: Request | None = None
         self._body_bytes = 0
@@ -98,6 +104,8 @@ class Decoder:
                     return
                 self._head, self._body_bytes = _head(bytes(self._buffer[:end]))
                 del self._buffer[: end + 4]
+                if self._body_bytes > STRANGERS_BODY_BYTES_MAX and not self._is_known(self._head):
+                    raise HttpError(401, f"a body of {self._body_bytes} bytes without a good token")
             if len(self._buffer) < self._body_bytes:
                 return
             request, self._head = self._head, None

@@ -46,17 +46,20 @@ class WebSocketLink(asyncio.Protocol):
 
     def __init__(self, hub: Hub, transport: Any) -> None:
         self._transport = transport
-        self._decoder = websocket.Decoder()
+        self._decoder = websocket.Decoder(websocket.STRANGERS_FRAME_BYTES_MAX)
         self._mqtt = Connection(hub)
-        self._mqtt.connection_made(_Framed(transport))
+        self._framed = _Framed(transport)
+        self._mqtt.connection_made(self._framed)
 
     def data_received(self, data: bytes) -> None:
         self._decoder.feed(data)
         try:
             for frame in self._decoder.frames():
                 self._take(frame)
+                if self._mqtt.session is not None:
+                    self._decoder.frame_bytes_max = websocket.FRAME_BYTES_MAX
         except websocket.FrameError as error:
-            self._transport.write(websocket.frame(websocket.CLOSE, error.code.to_bytes(2, "big")))
+            self._framed.close_code = error.code
             self._mqtt.close(f"WebSocket: {error}", logging.WARNING)
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -79,10 +82,11 @@ class WebSocketLink(asyncio.Protocol):
 
 
 class _Framed(asyncio.Transport):
-    """What the MQTT connection writes to."""
+    """What the MQTT connection writes to. close_code: what the peer is told at the end (RFC 6455 section 7.4.1)."""
 
     def __init__(self, transport: Any) -> None:
         super().__init__()
+        self.close_code = 1000
         self._transport = transport
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
@@ -99,5 +103,5 @@ class _Framed(asyncio.Transport):
 
     def close(self) -> None:
         if not self._transport.is_closing():
-            self._transport.write(websocket.frame(websocket.CLOSE, (1000).to_bytes(2, "big")))
+            self._transport.write(websocket.frame(websocket.CLOSE, self.close_code.to_bytes(2, "big")))
         self._transport.close()

@@ -21,6 +21,8 @@ PONG: Final = 10
 
 # Enough for the largest MQTT packet; a larger frame could only be cut into packets.
 FRAME_BYTES_MAX: Final = 512 * 1024
+# Before MQTT has admitted anybody.
+STRANGERS_FRAME_BYTES_MAX: Final = 64 * 1024
 _CONTROL_BYTES_MAX: Final = 125  # 5.5
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
@@ -42,9 +44,13 @@ class Frame:
 
 
 class Decoder:
-    """Takes bytes as they come and gives whole frames; keeps at most one incomplete frame between calls."""
+    """Takes bytes as they come and gives whole frames; keeps at most one incomplete frame between calls.
 
-    def __init__(self) -> None:
+    frame_bytes_max: limit of the payload of the frames still to come; may be changed at any time.
+    """
+
+    def __init__(self, frame_bytes_max: int = FRAME_BYTES_MAX) -> None:
+        self.frame_bytes_max = frame_bytes_max
         self._buffer = bytearray()
 
     def feed(self, data: bytes) -> None:
@@ -53,7 +59,7 @@ class Decoder:
 
     def frames(self) -> Iterator[Frame]:
         """Yield every whole frame, in order; raises FrameError when it comes to what is none."""
-        while (head := _head(self._buffer)) is not None:
+        while (head := _head(self._buffer, self.frame_bytes_max)) is not None:
             start, length = head
             if start + length > len(self._buffer):
                 return
@@ -64,7 +70,7 @@ class Decoder:
             yield Frame(opcode, data)
 
 
-def _head(buffer: bytearray) -> tuple[int, int] | None:
+def _head(buffer: bytearray, length_max: int) -> tuple[int, int] | None:
     """Return (start, length) of the payload of the frame at the start, or None if its head is incomplete."""
     if len(buffer) < 2:
         return None
@@ -85,8 +91,8 @@ def _head(buffer: bytearray) -> tuple[int, int] | None:
             return None
         length = int.from_bytes(buffer[at : at + size], "big")
         at += size
-    if length > FRAME_BYTES_MAX:
-        raise FrameError(1009, f"frame of {length} bytes, limit {FRAME_BYTES_MAX}")
+    if length > length_max:
+        raise FrameError(1009, f"frame of {length} bytes, limit {length_max}")
     return (at + 4, length) if len(buffer) >= at + 4 else None
 
 
