@@ -175,12 +175,11 @@ def _check_hub(hub):
     hub["topics"] = hub["topics"] or {}
     for key, default in _TOPICS:
         hub["topics"][key] = topic = hub["topics"].get(key) or default
-        _check_topic(topic, "hub.topics." + key)
-    if "{message_id}" not in hub["topics"]["telemetry"]:
-        raise Mismatch("hub.topics.telemetry lacks {message_id}: nothing else tells a repeat from a new message")
+        check_topic(topic, "hub.topics." + key)
 
 
-def _check_topic(topic, where):
+def check_topic(topic, where):
+    """Raise Mismatch for a topic of a plain broker that cannot be one. where: its dotted name, hub.topics.telemetry."""
     plain = topic.replace("{device_id}", "")
     if where.endswith("telemetry"):
         plain = plain.replace("{message_id}", "")
@@ -189,6 +188,8 @@ def _check_topic(topic, where):
             raise mismatch(where, topic, "a topic without wildcards, in which {device_id} may stand")
     if topic.startswith("$"):
         raise mismatch(where, topic, "a topic that does not begin with $, which brokers keep to themselves")
+    if where.endswith("telemetry") and "{message_id}" not in topic:
+        raise Mismatch(where + " lacks {message_id}: nothing else tells a repeat from a new message")
 
 
 def _check_ring(config):
@@ -218,9 +219,14 @@ def _check_wifi(networks):
             raise Mismatch(where + "gateway is missing: expected it beside the static address")
         network["dns"] = network["dns"] or network["gateway"]
         for key in ("address", "netmask", "gateway", "dns"):
-            parts = network[key].split(".")
-            if len(parts) != 4 or [part for part in parts if not part or int(part) > 255]:
-                raise mismatch(where + key, network[key], "an IPv4 address, such as 192.168.1.9")
+            check_address(network[key], where + key)
+
+
+def check_address(text, where):
+    """Raise Mismatch unless a text of digits and dots is an IPv4 address."""
+    parts = text.split(".")
+    if len(parts) != 4 or [part for part in parts if not part or int(part) > 255]:
+        raise mismatch(where, text, "an IPv4 address, such as 192.168.1.9")
 
 
 def _check_led(led, pins):

@@ -44,6 +44,9 @@ def run(
     group: Annotated[
         str | None, typer.Option(help=f"A DPS group; keys are derived from its key ({GROUP_KEY}, or a new one).")
     ] = None,
+    replaces: Annotated[
+        bool, typer.Option("--replace", help="Keys become certificates, or the other way; flash those boards anew.")
+    ] = False,
     out: Annotated[Path, typer.Option(help="Where files for Azure go.")] = Path("provisioning"),
     config: Annotated[Path | None, typer.Option(help="Instead of fieldpost.toml in this folder.")] = None,
     list_: Annotated[bool, typer.Option("--list", help="Show the inventory.")] = False,
@@ -63,11 +66,11 @@ def run(
     rows = _rows(devices or [], pattern, count, first, csv)
     authority_folder = state_folder() / "authority" if certificates else None
     if settings.kind == PLAIN:
-        made, done = _for_broker(rows, settings, authority_folder, group)
+        made, done = _for_broker(rows, settings, authority_folder, group, replaces)
     elif settings.hub_host is None:
-        made, done = _at_local_hub(rows, settings, authority_folder, group)
+        made, done = _at_local_hub(rows, settings, authority_folder, group, replaces)
     else:
-        made, done = _for_azure(rows, settings.hub_host, settings, authority_folder, group, out)
+        made, done = _for_azure(rows, settings.hub_host, settings, authority_folder, group, out, replaces)
     if as_json:
         print(
             json.dumps({"devices": [entry.device for entry in made.entries], "new": sorted(made.fresh), "done": done})
@@ -89,11 +92,11 @@ def _rows(devices: list[str], pattern: str | None, count: int, first: int, csv: 
 
 
 def _at_local_hub(
-    rows: list[Row], settings: Settings, authority_folder: Path | None, group: str | None
+    rows: list[Row], settings: Settings, authority_folder: Path | None, group: str | None, replaces: bool
 ) -> tuple[Made, str]:
     hub = LocalHub(settings.hub_data or state_folder() / "hub")
     key = None if group is None else (group, hub.group_key(group))
-    made = make(rows, hub.host, inventory(), authority_folder, key)
+    made = make(rows, hub.host, inventory(), authority_folder, key, replaces)
     if authority_folder is not None:
         hub.trust(_AUTHORITY, Authority(authority_folder).pem)
     for entry in made.entries:
@@ -107,22 +110,28 @@ def _at_local_hub(
 
 
 def _for_broker(
-    rows: list[Row], settings: Settings, authority_folder: Path | None, group: str | None
+    rows: list[Row], settings: Settings, authority_folder: Path | None, group: str | None, replaces: bool
 ) -> tuple[Made, str]:
     if authority_folder is None or group is not None:
         raise UserError(
             "a plain broker knows no keys: give --certificates, or write its user and password into "
             "fieldpost.secrets.toml under [broker] and flash without provisioning"
         )
-    made = make(rows, str(settings.hub_host), inventory(), authority_folder, None)
+    made = make(rows, str(settings.hub_host), inventory(), authority_folder, None, replaces)
     return made, f"let {settings.hub_host} trust {Authority(authority_folder).certificate_file}"
 
 
 def _for_azure(
-    rows: list[Row], host: str, settings: Settings, authority_folder: Path | None, group: str | None, out: Path
+    rows: list[Row],
+    host: str,
+    settings: Settings,
+    authority_folder: Path | None,
+    group: str | None,
+    out: Path,
+    replaces: bool,
 ) -> tuple[Made, str]:
     key = None if group is None else (group, _group_key())
-    made = make(rows, host, inventory(), authority_folder, key)
+    made = make(rows, host, inventory(), authority_folder, key, replaces)
     opened = os.environ.get(registry.ENVIRONMENT)
     if opened:
         service = registry.Registry(opened, settings.root_certificate)

@@ -5,9 +5,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from fieldpost.config import batch_fields, command_fields, link_fields
+from fieldpost.config import batch_fields, check_address, check_topic, command_fields, link_fields
 from fieldpost.errors import Mismatch
-from fieldpost.shapes import Choice, Fields, Integer, ListOf, MapOf, Optional, Text
+from fieldpost.shapes import Choice, Fields, Integer, ListOf, MapOf, Optional, Text, mismatch
 
 from host_tools.config.toml_file import read_toml
 from host_tools.errors import UserError
@@ -34,6 +34,19 @@ _ADDRESS = Fields(
     ("gateway", _IPV4),
     ("dns", Optional(_IPV4)),
 )
+
+
+class _Gpio:
+    """A pin by its number, or the light on the board."""
+
+    expected = 'the number of a GPIO, 0 to 63, or "LED"'
+
+    def check(self, value: object, where: str) -> object:
+        if value == "LED" or (type(value) is int and 0 <= value <= 63):
+            return value
+        raise mismatch(where, value, self.expected)
+
+
 _SHAPE = Fields(
     (
         "hub",
@@ -84,7 +97,7 @@ _SHAPE = Fields(
     ),
     (
         "status_led",
-        Optional(Fields(("gpio", Choice("LED", *range(64))), ("inverted", Optional(Choice(True, False), False)))),
+        Optional(Fields(("gpio", _Gpio()), ("inverted", Optional(Choice(True, False), False)))),
     ),
     ("time", Optional(Fields(("servers", Optional(ListOf(_HOST, 4, 1), _NTP_HOSTS))), {})),
 )
@@ -211,9 +224,15 @@ def _check_hub(values: dict[str, Any]) -> None:
             "hub.host is missing: expected the hub's host name, such as NAME.azure-devices.net, or for Azure "
             "provisioning.id_scope of the service that assigns it"
         )
-    for ssid in values["wifi"]["addresses"]:
+    for ssid, found in values["wifi"]["addresses"].items():
         if ssid not in values["wifi"]["networks"]:
             raise Mismatch(f"wifi.addresses.{ssid} is for no network: expected one of wifi.networks")
+        for key, text in found.items():
+            if text is not None:
+                check_address(text, f"wifi.addresses.{ssid}.{key}")
+    for key, topic in (values["hub"]["topics"] or {}).items():
+        if topic is not None:
+            check_topic(topic, f"hub.topics.{key}")
     if values["hub"]["kind"] != PLAIN:
         if not values["hub"]["tls"]:
             raise Mismatch("hub.tls is false: expected true, for only kind plain may go without")

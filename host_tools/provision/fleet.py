@@ -1,9 +1,10 @@
 """Makes the identities of a fleet. Again, it changes nothing: a device keeps what it was given."""
 
-from collections.abc import Iterable
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from host_tools.errors import UserError
 from host_tools.provision.authority import Authority
 from host_tools.provision.inventory import CERTIFICATE, KEY, Entry, Inventory
 from host_tools.provision.keys import derive_key, new_key
@@ -19,20 +20,24 @@ class Made:
 
 
 def make(
-    rows: Iterable[Row],
+    rows: Sequence[Row],
     hub: str,
     inventory: Inventory,
     authority_folder: Path | None = None,
     group: tuple[str, str] | None = None,
+    replaces: bool = False,
 ) -> Made:
     """Give every device of `rows` an identity at `hub`, and keep it in the inventory.
 
     authority_folder: certificates by the authority there, instead of keys. group: its name and its key, from which
-    the devices' keys are derived. UserError if it cannot be done.
+    the devices' keys are derived. replaces: whether a device that proves itself in the other way at this hub gets a
+    new identity: its board is not let in any more until it is flashed. UserError if it may not, or it cannot be done.
     """
     authority = None if authority_folder is None else Authority(authority_folder)
     known = {entry.device: entry for entry in inventory.all()}
     auth = KEY if authority is None else CERTIFICATE
+    if not replaces:
+        _check_keeps(rows, hub, auth, known)
     entries, fresh = [], set()
     for row in rows:
         entry = known.get(row.device)
@@ -42,6 +47,18 @@ def make(
         entries.append(entry)
     inventory.add(*(entry for entry in entries if entry.device in fresh))  # one transaction, not a thousand
     return Made(entries, fresh)
+
+
+def _check_keeps(rows: Sequence[Row], hub: str, auth: str, known: Mapping[str, Entry]) -> None:
+    old = [known[row.device] for row in rows if row.device in known]
+    others = [entry.device for entry in old if entry.hub == hub and entry.auth != auth]
+    if others:
+        way, option = ("a key", "without") if auth == CERTIFICATE else ("a certificate", "with")
+        more = f" and {len(others) - 1} more" if others[1:] else ""
+        raise UserError(
+            f"{others[0]}{more} at {hub} has {way} already: call it {option} --certificates, or --replace gives a new "
+            "identity, and the board is let in again when it has been flashed with it"
+        )
 
 
 def _new(row: Row, hub: str, authority: Authority | None, group: tuple[str, str] | None) -> Entry:

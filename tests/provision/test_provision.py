@@ -20,7 +20,7 @@ from host_tools.hub.service.admin import AdminApi
 from host_tools.provision import azure_files, documents, names
 from host_tools.provision.authority import Authority
 from host_tools.provision.fleet import make
-from host_tools.provision.inventory import Inventory
+from host_tools.provision.inventory import KEY, Inventory
 from host_tools.provision.keys import derive_key, new_key
 from host_tools.provision.names import Row
 from host_tools.provision.registry import Registry
@@ -43,6 +43,19 @@ async def hub(tmp_path: Path) -> AsyncIterator[Hub]:
     yield hub
     await api.stop()
     await hub.stop()
+
+
+def test_a_device_that_proves_itself_in_another_way_is_not_locked_out_by_mistake(tmp_path: Path) -> None:
+    inventory = Inventory(tmp_path / "inventory.db")
+    authority = tmp_path / "ca"
+    make(ROWS[:3], "h", inventory)
+    with pytest.raises(UserError, match="and 1 more at h has a key already: call it without --certificates"):
+        make(ROWS[1:4], "h", inventory, authority)
+    assert {entry.auth for entry in inventory.all()} == {KEY}, "nothing has changed"
+    assert make(ROWS[1:2], "h", inventory, authority, replaces=True).fresh == {ROWS[1].device}
+    with pytest.raises(UserError, match="has a certificate already: call it with --certificates"):
+        make(ROWS[:3], "h", inventory)
+    assert make(ROWS[:3], "elsewhere", inventory).fresh == {row.device for row in ROWS[:3]}
 
 
 def test_a_groups_keys_are_those_of_microsofts_example() -> None:

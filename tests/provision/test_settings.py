@@ -201,6 +201,13 @@ def test_a_broker_an_assignment_and_addresses_reach_the_device(tmp_path: Path) -
             '[hub]\nkind = "local"\n[wifi]\naddresses.a = { address = "1.1.1.1", gateway = "1.1.1.2"}\n',
             "for no net",
         ),
+        (
+            '[hub]\nkind = "local"\n[wifi]\nnetworks = ["a"]\naddresses.a = {address="1.1.1.256", gateway="1.1.1.2"}\n',
+            "line 5: wifi.addresses.a.address is .*: expected an IPv4 address",
+        ),
+        ('[hub]\nkind = "plain"\nhost = "h"\ntopics.status = "s/#"\n', "line 4: hub.topics.status is .*without wildc"),
+        ('[hub]\nkind = "plain"\nhost = "h"\ntopics.telemetry = "s"\n', "line 4: hub.topics.telemetry lacks"),
+        ('[hub]\nkind = "local"\n[status_led]\ngpio = 64\n', 'line 4: status_led.gpio is 64: .* 0 to 63, or "LED"'),
     ):
         with pytest.raises(UserError, match=said):
             _settings(tmp_path, text)
