@@ -55,17 +55,17 @@ def is_whole_json(text):
     """
     depth = 0
     in_string = escaped = False
-    for character in text:
+    for byte in text.encode():  # by its characters, MicroPython would keep each different one for ever (py/objstr.c)
         if in_string:
-            in_string = escaped or character != '"'
-            escaped = character == "\\" and not escaped
-        elif character == '"':
+            in_string = escaped or byte != 0x22
+            escaped = byte == 0x5C and not escaped
+        elif byte == 0x22:
             in_string = True
-        elif character in "{[":
+        elif byte in b"{[":
             depth += 1
             if depth > _JSON_DEPTH_MAX:
                 return False
-        elif character in "}]":
+        elif byte in b"}]":
             depth -= 1
     return depth == 0
 

@@ -340,7 +340,7 @@ def _config_shape():
     port = Integer(1, 65535)
     yes_or_no = Choice(True, False)
     gpio = Integer(0, 63)
-    address = Text(15, "an IPv4 address", "0123456789.")
+    address = Text(15, "an IPv4 address", b"0123456789.")
     return Fields(
         ("device", name(64)),
         ("board", name(64)),

@@ -12,7 +12,7 @@ from fieldpost.compat import const
 from fieldpost.errors import Mismatch
 
 _SHOWN_CHARS_MAX = const(24)  # of a wrong value; the rest of it helps nobody and may fill a log
-_NAME_CHARS = "abcdefghijklmnopqrstuvwxyz0123456789_-"
+_NAME_CHARS = b"abcdefghijklmnopqrstuvwxyz0123456789_-"
 
 
 class Integer:
@@ -69,7 +69,10 @@ class Choice:
 
 
 class Text:
-    """A string of 1 to `chars_max` printable characters; `secret` keeps it out of messages."""
+    """A string of 1 to `chars_max` printable characters, of the ASCII ones in `chars` if given.
+
+    secret: keeps it out of messages.
+    """
 
     def __init__(self, chars_max, what="text", chars=None, secret=False):
         self._chars_max = chars_max
@@ -79,8 +82,8 @@ class Text:
 
     def check(self, value, where):
         if isinstance(value, str) and 1 <= len(value) <= self._chars_max:
-            for character in value:
-                if ord(character) < 0x20 or (self._chars is not None and character not in self._chars):
+            for byte in value.encode("utf-8", "surrogatepass"):  # a board keeps each character that it iterates over
+                if byte < 0x20 or (self._chars is not None and byte not in self._chars):
                     break
             else:
                 return value

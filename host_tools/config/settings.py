@@ -20,14 +20,14 @@ TCP = "tcp"
 WEBSOCKETS = "websockets"
 
 # RFC 1035 section 2.3.4; the underscore is for names that only a local network knows.
-_HOST = Text(253, "a host name (no scheme, no port)", string.ascii_letters + string.digits + "-._")
+_HOST = Text(253, "a host name (no scheme, no port)", (string.ascii_letters + string.digits + "-._").encode())
 _NTP_HOSTS = ("pool.ntp.org", "time.cloudflare.com", "time.windows.com")
 _PORT = Integer(1, 65535)
 _SERVICE = "global.azure-devices-provisioning.net"  # Azure's Device Provisioning Service, wherever the hub is
 TOPICS = ("telemetry", "commands", "status")
 _INTERVAL_MS = Integer(50, 86_400_000, "milliseconds")
 _NETWORK = Text(32, "a network name")
-_IPV4 = Text(15, "an IPv4 address", "0123456789.")
+_IPV4 = Text(15, "an IPv4 address", b"0123456789.")
 _ADDRESS = Fields(
     ("address", _IPV4),
     ("netmask", Optional(_IPV4, "255.255.255.0")),

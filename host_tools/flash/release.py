@@ -26,7 +26,7 @@ _STAGE = "fetching MicroPython"
 _SHAPE = Fields(
     ("version", Text(16, "a version")),
     ("file", Text(128, "the name of a file")),
-    ("sha256", Optional(Text(64, "64 hexadecimal digits", "0123456789abcdef"))),
+    ("sha256", Optional(Text(64, "64 hexadecimal digits", b"0123456789abcdef"))),
     ("chip", Choice("esp32", "esp32s3", "esp32c3", "rp2040", "rp2350")),
     ("offset", Optional(Integer(0, 0x10000, "bytes"), 0)),
 )

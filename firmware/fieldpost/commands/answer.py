@@ -61,26 +61,37 @@ def escaped(text, bytes_max):
     kept = bytearray()
     room = bytes_max - len("...")
     length = 0  # of what leaves room for the dots
-    for character in text:
-        piece = _escaped_character(character)
+    code = more = 0
+    # By its characters, MicroPython would keep each different one for ever (py/objstr.c).
+    for byte in text.encode("utf-8", "surrogatepass"):
+        if byte < 0x80:
+            code = byte
+        elif byte < 0xC0:
+            code = code << 6 | byte & 0x3F
+            more -= 1
+        else:
+            more = 1 if byte < 0xE0 else 2 if byte < 0xF0 else 3
+            code = byte & 0x3F >> more
+        if more:
+            continue
+        piece = _escaped_character(code)
         if len(kept) + len(piece) > bytes_max:
             return str(kept[:length], "ascii") + "..."
-        kept.extend(piece.encode())
+        kept.extend(piece)
         if len(kept) <= room:
             length = len(kept)
     return str(kept, "ascii")
 
 
-def _escaped_character(character):
-    code = ord(character)
-    if character == '"' or character == "\\":
-        return "\\" + character
+def _escaped_character(code):
+    if code == 0x22 or code == 0x5C:
+        return bytes((0x5C, code))
     if 0x20 <= code < 0x7F:
-        return character
+        return bytes((code,))
     if code < 0x10000:
-        return "\\u%04x" % code
+        return b"\\u%04x" % code
     code -= 0x10000
-    return "\\u%04x\\u%04x" % (0xD800 | code >> 10, 0xDC00 | code & 0x3FF)
+    return b"\\u%04x\\u%04x" % (0xD800 | code >> 10, 0xDC00 | code & 0x3FF)
 
 
 def _members(result, room):
