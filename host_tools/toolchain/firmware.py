@@ -27,6 +27,7 @@ from host_tools.toolchain import Report, code_table, rom_names, umqtt
 from host_tools.toolchain.bundle import CORE, bundle
 from host_tools.toolchain.inline_limits import inline, read_limits
 from host_tools.toolchain.kept_texts import kept_or_made
+from host_tools.toolchain.one_interpreter import for_micropython
 from host_tools.toolchain.process import ProgramFailed, run
 from host_tools.toolchain.short_names import plan, rename
 
@@ -175,7 +176,7 @@ def _texts(sources: dict[str, Path], bundled: bool) -> dict[str, str]:
         short[CORE] = core
     limits = read_limits(_LIMITS)
     del short["fieldpost.limits"]
-    short = {name: inline(text, limits, name) for name, text in short.items()}
+    short = {name: for_micropython(inline(text, limits, name)) for name, text in short.items()}
     if bundled:
         others = {name: text for name, text in foreign.items() if name.endswith(".mpy")}
         new_names = rom_names.plan(short, others, public)
