@@ -40,9 +40,11 @@ _TAKEN = {*dir(builtins), "args", "errno", "value"}
 def public_names(sources: Mapping[str, str]) -> set[str]:
     """Return the names that a user's own commands may use. sources: of our modules, by dotted name."""
     found = set(_PUBLIC_OF_AGENT_AND_RING)
-    found.update(node.name for node in ast.walk(ast.parse(sources[_OUTPUTS])) if isinstance(node, ast.FunctionDef))
+    for node in ast.parse(sources[_OUTPUTS]).body:
+        if isinstance(node, ast.ClassDef) and not node.name.startswith("_"):
+            found.update(inner.name for inner in ast.walk(node) if isinstance(inner, ast.FunctionDef))
     for name in _PUBLIC:
-        found |= _names(sources[name])
+        found.update(word for word in _names(sources[name]) if word.startswith("__") or not word.startswith("_"))
     return found
 
 

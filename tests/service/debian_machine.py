@@ -67,6 +67,8 @@ class Machine:
             self.until_true(
                 lambda: self.run("systemctl", "is-system-running", check=False).strip() in ("running", "degraded")
             )
+            # The machine that lends its root may have been in the middle of an installation.
+            self.run("dpkg", "--configure", "-a")
         except (AssertionError, NoMachine):
             self.stop()
             raise
