@@ -73,9 +73,20 @@ def main() -> None:
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
-        # Who reads has gone, as `| head` does (Python, "signal", "Note on SIGPIPE").
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # who reads has gone, as `| head` does
         sys.exit(1)
+    except OSError as error:
+        if error.errno not in _OF_THE_MACHINE:
+            raise
+        _drop_output()
+        where = f"{error.filename}: " if error.filename else ""
+        print(f"fieldpost: {where}{error.strerror}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _drop_output() -> None:
+    """Let nothing be written any more to where nothing can be (Python, "signal", "Note on SIGPIPE")."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _run() -> None:
@@ -84,10 +95,4 @@ def _run() -> None:
         _app((asked,) if asked in VERBS else VERBS)()
     except UserError as error:
         print(f"fieldpost: {error}", file=sys.stderr)
-        sys.exit(2)
-    except OSError as error:
-        if error.errno not in _OF_THE_MACHINE:
-            raise
-        where = f"{error.filename}: " if error.filename else ""
-        print(f"fieldpost: {where}{error.strerror}", file=sys.stderr)
         sys.exit(2)

@@ -155,6 +155,13 @@ def test_a_state_folder_that_cannot_be_is_one_sentence(arguments):
     assert "/dev/null/fieldpost" in shown.stderr and "Not a directory" in shown.stderr
 
 
+def test_a_full_disk_behind_the_output_is_one_sentence(home):
+    command = [sys.executable, "-c", "from host_tools.cli import main; main()", "boards"]
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+    assert (done.returncode, done.stderr) == (2, "fieldpost: No space left on device\n")
+
+
 def test_every_verb_explains_itself():
     for verb in ("flash", "send", "method", "twin", "outage", "power", "sensor", "audit", "status", "boards"):
         shown = fieldpost(verb, "--help")
