@@ -8,7 +8,7 @@ import sqlite3
 from host_tools.hub.mqtt import connection
 from tests.hub.hub_bench import EVENTS, running, until
 from tests.hub.raw_device import RawDevice, packet, publish
-from tests.hub.raw_topics import publish_0, subscribe_all, take_event
+from tests.hub.raw_topics import publish_0, resumed, subscribe_all, take_event
 
 
 async def twin_device(hub, **keys):
@@ -58,6 +58,25 @@ def test_changes_of_a_twin_wait_in_bounded_memory_for_the_disk(run, tmp_path):
             for number in range(300):
                 wanted = f"$iothub/twin/res/204/?$rid={number}&$version={number + 2}"
                 assert take_event(await greedy.receive()) == (wanted, b"")
+            assert server_side._uncommitted == server_side._uncommitted_bytes == 0
+
+    run(scenario())
+
+
+def test_subscriptions_that_are_kept_wait_in_bounded_memory_too(run, tmp_path):
+    async def scenario():
+        async with running(tmp_path) as hub:
+            greedy, _ = await resumed(hub, "greedy")
+            blocker = sqlite3.connect(tmp_path / "hub.sqlite3", isolation_level=None)
+            blocker.execute("BEGIN IMMEDIATE")
+            count = 2 * connection.UNCOMMITTED_MAX
+            greedy.send(b"".join(subscribe_all("$iothub/twin/res/#", packet_id=1 + n) for n in range(count)))
+            server_side = hub.presence.get("greedy")
+            await until(lambda: not server_side._is_reading, 30)
+            blocker.execute("ROLLBACK")
+            blocker.close()
+            for number in range(count):
+                assert await greedy.receive() == (0x90, (1 + number).to_bytes(2, "big") + b"\x01")
             assert server_side._uncommitted == server_side._uncommitted_bytes == 0
 
     run(scenario())

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -31,6 +32,7 @@ MESSAGE_BYTES_MAX: Final = 256 * 1024
 TELEMETRY_AT_ONCE_MAX: Final = 256
 # Until it is on disk a change of a few bytes has the whole twin, metadata and all, wait in memory.
 _TWIN_CHANGE_BYTES: Final = 64 * 1024
+_SUBSCRIPTIONS_BYTES: Final = 1024
 
 
 class SessionWire(Wire, Protocol):
@@ -268,10 +270,7 @@ class Session:
                 self._hub.methods.arrived(self.device_id)
             self._delivery.deliver()
 
-        if self._is_clean:
-            remembered()
-        else:
-            self._hub.sessions.keep(self.device_id, self._subscriptions, remembered)
+        self._remember(remembered)
 
     def _grant(self, topic: str, qos: int) -> int:
         if topic not in self._filters:
@@ -288,7 +287,17 @@ class Session:
             if topic == self._delivery.topic_filter:
                 self._delivery.unsubscribe()
         answer = codec.unsuback(unsubscribe.packet_id)
+        self._remember(lambda: self._wire.write(answer))
+
+    def _remember(self, done: Callable[[], None]) -> None:
+        """Keep the subscriptions if the device wants its session kept, then call back."""
         if self._is_clean:
-            self._wire.write(answer)
-        else:
-            self._hub.sessions.keep(self.device_id, self._subscriptions, lambda: self._wire.write(answer))
+            done()
+            return
+
+        def durable() -> None:
+            self._wire.let_go(_SUBSCRIPTIONS_BYTES)
+            done()
+
+        self._wire.hold(_SUBSCRIPTIONS_BYTES)
+        self._hub.sessions.keep(self.device_id, self._subscriptions, durable)
