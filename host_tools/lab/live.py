@@ -4,6 +4,8 @@ Where the output is no terminal it becomes a line every few seconds, so that a l
 """
 
 import asyncio
+import sys
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group, RenderableType
@@ -46,13 +48,14 @@ def hints(board: str) -> Text:
     """Return what can be typed in a second terminal."""
     commands = (
         f"send {board} gpio.set pin=relay value=1",
+        f"twin {board} set settings.sample_interval_ms=200",
         f"outage {board} 20s",
         f"power {board} cycle",
         f"sensor {board} temperature=31.5",
         f"audit {board}",
     )
     lines = [Text("In a second terminal:", style="dim")]
-    lines += [Text(f"  .venv/bin/fieldpost {command}") for command in commands]
+    lines += [Text(f"  {_program()} {command}") for command in commands]
     return Text("\n").join([*lines, Text("Ctrl-C ends it; the board keeps its readings.", style="dim")])
 
 
@@ -63,7 +66,7 @@ def summary(view: dict[str, Any]) -> str:
     still = "" if waiting is None else f", {waiting} waiting in the ring"
     return (
         f"{hub['records']} records arrived in {hub['messages']} messages, "
-        f"{hub['lost']} reported as lost{still}; `fieldpost audit {view['board']}` proves it"
+        f"{hub['lost']} reported as lost{still}; `{_program()} audit {view['board']}` proves it"
     )
 
 
@@ -75,6 +78,14 @@ def sparkline(values: list[float]) -> str:
     if high == low:
         return _BARS[0] * len(values)
     return "".join(_BARS[int((value - low) / (high - low) * (len(_BARS) - 1))] for value in values)
+
+
+def _program() -> str:
+    """Return how the user can call the command: a clone's lies in its .venv, which need not be on PATH."""
+    program = Path(sys.argv[0])
+    if program.name != "fieldpost" or ".venv" not in program.parts:
+        return "fieldpost"
+    return str(program.relative_to(Path.cwd()) if program.is_relative_to(Path.cwd()) else program)
 
 
 def _rows(view: dict[str, Any]) -> list[tuple[str, RenderableType]]:

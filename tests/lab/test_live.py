@@ -1,11 +1,12 @@
 """The screen for a person: every state of a board can be drawn, on narrow terminals too."""
 
 import copy
+import os
 
 import pytest
 from rich.console import Console
 
-from host_tools.lab.live import screen, sparkline, summary
+from host_tools.lab.live import hints, screen, sparkline, summary
 from host_tools.lab.snapshot import line, state
 
 VIEW = {
@@ -72,3 +73,16 @@ def test_a_sparkline_runs_from_the_lowest_to_the_highest_bar():
     assert sparkline([]) == ""
     assert sparkline([5, 5]) == "▁▁"
     assert sparkline([1, 2, 3, 2]) == "▁▄█▄"
+
+
+@pytest.mark.parametrize(
+    ("called", "shown"),
+    [
+        ("{here}/.venv/bin/fieldpost", ".venv/bin/fieldpost"),
+        ("/elsewhere/.venv/bin/fieldpost", "/elsewhere/.venv/bin/fieldpost"),
+        ("/home/me/.local/bin/fieldpost", "fieldpost"),
+    ],
+)
+def test_the_hints_can_be_typed_as_they_stand(monkeypatch, called, shown):
+    monkeypatch.setattr("sys.argv", [called.format(here=os.getcwd()), "flash"])
+    assert f"\n  {shown} audit kitchen\n" in hints("kitchen").plain
