@@ -74,7 +74,8 @@ def _sums(report: Report) -> str:
     faults = sum(report.faults.values())
     return (
         f"{report.seeds} lives, {report.device_years:.2f} device-years, {faults} faults "
-        f"({report.faults_per_s:.0f} a second), {report.power_cuts} power cuts"
+        f"({report.faults_per_s:.0f} a second, {report.faults_per_cpu_s:.0f} in one of a processor), "
+        f"{report.power_cuts} power cuts"
     )
 
 

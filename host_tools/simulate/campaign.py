@@ -20,7 +20,7 @@ _GC_THRESHOLD = 50_000
 class Report:
     """Sums over all seeds. failures: the outcomes that broke the promise. mutants: by name, who caught it.
 
-    lives_s, wall_s: how long the lives took, and the lives and the hunt for mutants.
+    lives_s, cpu_s: how long the lives took, and of the processor. wall_s: the lives and the hunt for mutants.
     """
 
     seeds: int = 0
@@ -34,6 +34,7 @@ class Report:
     failures: list[Outcome] = field(default_factory=list)
     mutants: dict[str, Outcome | None] = field(default_factory=dict)
     lives_s: float = 0.0
+    cpu_s: float = 0.0
     wall_s: float = 0.0
 
     def add(self, outcome: Outcome) -> None:
@@ -42,6 +43,7 @@ class Report:
         self.device_years += outcome.device_ms / YEAR_MS
         self.faults += outcome.faults
         self.power_cuts += outcome.power_cuts
+        self.cpu_s += outcome.cpu_s
         self.delivered += outcome.delivered
         self.lost += outcome.lost
         self.repeated += outcome.repeated
@@ -60,6 +62,11 @@ class Report:
         return sum(self.faults.values()) / self.lives_s if self.lives_s else 0.0
 
     @property
+    def faults_per_cpu_s(self) -> float:
+        """Faults in a second of one processor's time: what else the machine does matters little to it."""
+        return sum(self.faults.values()) / self.cpu_s if self.cpu_s else 0.0
+
+    @property
     def is_whole(self) -> bool:
         """Whether no promise was broken and every mutant was caught."""
         return not self.failures and self.mutants_caught == len(self.mutants)
@@ -71,6 +78,7 @@ class Report:
             "device_years": round(self.device_years, 3),
             "faults": sum(self.faults.values()),
             "faults_per_s": round(self.faults_per_s),
+            "faults_per_cpu_s": round(self.faults_per_cpu_s),
             "power_cuts": self.power_cuts,
             "failures": len(self.failures),
             "mutants": len(self.mutants),

@@ -76,9 +76,10 @@ class Hub:
             self._connection.close_hub_end()
 
     def start(self) -> None:
-        """It comes back with its store."""
-        self._starts += 1
-        self.is_running = True
+        """It comes back with its store, unless it has since another restart."""
+        if not self.is_running:
+            self._starts += 1
+            self.is_running = True
 
     def _accept(self, connection: Connection) -> bool:
         if not self.is_running:

@@ -1,5 +1,6 @@
 """One simulated life: storms of faults, then calm in which everything must come to rest, and storms again."""
 
+import time
 import traceback
 from collections import Counter
 from collections.abc import Callable
@@ -42,6 +43,7 @@ class Outcome:
     repeated: int = 0
     commands: int = 0
     failure: str | None = None
+    cpu_s: float = field(default=0.0, compare=False)  # processor time that it took
 
 
 class Life:
@@ -57,7 +59,10 @@ class Life:
         self.settings = _drawn_settings(world)
         self.flash_may_rot = world.chance(0.25)
         unit_bytes = world.random.choice((1, 1, 4, 16))
-        sector_bytes = world.random.choice((1024, 1024, 1024, 1024, 1024, 1024, 2048, 4096))
+        # Small ones are full sooner: more sectors are opened, given away and erased in the same time.
+        sector_bytes = world.random.choice((512, 512, 512, 1024, 1024, 1024, 2048, 4096))
+        if sector_bytes < 1024:
+            self.settings.journal_sectors *= 2  # it holds more ids than commands can pass one by
         self.flash = SimulatedFlash(
             (self.settings.journal_sectors + self.settings.urgent_sectors + self.settings.queue_sectors) * sector_bytes,
             sector_bytes,
@@ -222,6 +227,7 @@ def live(seed: int, years: float, on_trace: Callable[[str], None] | None = None)
     """Live one life of `years` and tell what became of it; a broken promise ends it."""
     life = Life(seed, on_trace)
     outcome = Outcome(seed)
+    began = time.process_time()
     storm = Storm(life)
     try:
         life.power_on()
@@ -232,6 +238,7 @@ def live(seed: int, years: float, on_trace: Callable[[str], None] | None = None)
         outcome.failure = f"{clock_text(life.world.now_ms)}: {broken}"
     except Exception:
         outcome.failure = f"{clock_text(life.world.now_ms)}: the core raised\n{traceback.format_exc()}"
+    outcome.cpu_s = time.process_time() - began
     outcome.device_ms = life.world.now_ms
     outcome.faults = life.world.faults
     outcome.power_cuts = life.power_cuts

@@ -14,15 +14,15 @@ from fieldpost.ring import frame, log, recovery
 from fieldpost.ring import sector as sector_header
 from fieldpost.uplink import ahead, batch, lane
 
-from host_tools.simulate.life import Outcome, live
+from host_tools.simulate.life import YEAR_MS, Outcome, live
 
 SEEDS = range(1, 121)  # one of these lives must catch the mutant
 YEARS = 0.0015
 # What needs a rare coincidence is looked for first where it was found last; any change of the world may move it.
 LIKELY_SEEDS = {
-    "what has arrived ahead lets what lies before it be forgotten": 10,
-    "a batch that is still to leave again counts as overdue": 48,
-    "what waits is sent newest first": 3,
+    "what has arrived ahead lets what lies before it be forgotten": 3,
+    "a batch that is still to leave again counts as overdue": 3,
+    "what waits is sent newest first": 2,
 }
 
 # Where to patch, what, and what to put there: made from what stands there.
@@ -227,7 +227,7 @@ def caught(name: str) -> Outcome | None:
     for seed in SEEDS if likely is None else (likely, *SEEDS):
         with applied(name):
             outcome = live(seed, YEARS)
-        # A life that fails without the mutant as well shows nothing.
-        if outcome.failure is not None and live(seed, YEARS).failure is None:
+        # A life that fails without the mutant as well, up to then, shows nothing.
+        if outcome.failure is not None and live(seed, outcome.device_ms / YEAR_MS).failure is None:
             return outcome
     return None

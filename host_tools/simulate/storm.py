@@ -16,9 +16,10 @@ from host_tools.simulate.sensor import SCHEMAS
 if TYPE_CHECKING:
     from host_tools.simulate.life import Life
 
-STRIKES_MAX = 200  # of one storm: calm, in which everything has to settle, costs as much as many of them
+STRIKES_MAX = 300  # of one storm: calm, in which everything has to settle, costs as much as many of them
 COMMANDS_OPEN_MAX = 8
 STUCK_BITS_MAX = 3  # the smallest part has 32 pages, and each such bit costs one
+_BUNCHED = 0.65  # so many strikes come with the one before: what coincides finds most, and costs least
 _BUNCHED_MS_MAX = 50
 LASTING_MS_MAX = 24 * 3600 * 1000
 
@@ -74,7 +75,7 @@ class Storm:
             _, strike = draw.choices(self._kinds, weights)[0]
             strike()
             # Troubles rarely come alone.
-            life.run_until(world.now_ms + world.spread(1, _BUNCHED_MS_MAX if world.chance(0.5) else self._pace_ms))
+            life.run_until(world.now_ms + world.spread(1, _BUNCHED_MS_MAX if world.chance(_BUNCHED) else self._pace_ms))
         self._end()
 
     def _end(self) -> None:

@@ -13,7 +13,7 @@ from host_tools.simulate.judges.stream import Stream
 from host_tools.simulate.life import live
 from host_tools.simulate.mutants import MUTANTS
 
-YEARS = 0.0004
+YEARS = 0.0003
 
 
 def test_no_life_breaks_the_promise_and_every_mutant_is_caught() -> None:
