@@ -87,7 +87,7 @@ def test_a_chip_refuses_what_is_damaged_absent_or_for_another() -> None:
     chip = CHIPS["esp32"]
     whole = b"\xff" * chip.boot_offset + esp32_firmware(chip)
     whole += b"\xff" * (FLASH_BYTES["esp32"] - len(whole))
-    assert [row.label for row in boot(whole, chip)] == ["nvs", "phy_init", "factory", "vfs"]
+    assert [row.label for row in boot(whole, chip)[0]] == ["nvs", "phy_init", "factory", "vfs"]
     for offset, said in [
         (0x1000, "invalid header"),
         (0x1100, "Checksum failed"),

@@ -37,6 +37,21 @@ def sector_of(ring, number, page):
     return low
 
 
+def damaged_pages(ring, sequence, page):
+    """Return how many pages of the sector of `sequence` hold what is neither whole nor blank. page: as above."""
+    walk = Walk(page, ring.align)
+    crc_seed = frame.seed(ring.ring_id, sequence)
+    start = sequence % ring.sectors * ring.region.sector_bytes
+    found = 0
+    for index in range(ring.pages_per_sector):
+        ring.region.read(start + index * ring.region.page_bytes, page)
+        walk.begin(0 if index else frame.aligned(sector.HEADER_BYTES, ring.align), crc_seed)
+        while walk.next():
+            pass
+        found += walk.damage_end > walk.damage_start
+    return found
+
+
 def _first_in_frames(ring, sequence, start, page):
     walk = Walk(page, ring.align)
     crc_seed = frame.seed(ring.ring_id, sequence)

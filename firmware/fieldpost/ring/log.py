@@ -17,7 +17,7 @@ from fieldpost.compat import const
 from fieldpost.errors import RecordTooLarge, RegionUnusable
 from fieldpost.limits import RECORD_BYTES_MAX, RING_SECTORS_MAX, RING_SECTORS_MIN
 from fieldpost.ring import frame, sector
-from fieldpost.ring.directory import first_number, sector_of
+from fieldpost.ring.directory import damaged_pages, first_number, sector_of
 from fieldpost.ring.reader import Reader
 
 _LOST_MAX = const(0xFFFF_FFFF)  # the field's; a device that gets there knows what "many" is
@@ -179,7 +179,9 @@ class Ring:
             if self._first_kept == 0:
                 if self.oldest_sector == self.newest:
                     return self.next_number
-                self.oldest_sector += 1  # nothing in it can be read any more
+                # Nothing in it can be read any more, and nobody will go there.
+                self.damaged += damaged_pages(self, self.oldest_sector, self._page)
+                self.oldest_sector += 1
         return self._first_kept
 
     @property
