@@ -36,7 +36,7 @@ round trip; they take turns, medians count. `--json` prints the figures as one o
 - *azure-iot-device* {sdk} sends a reading a message, once one by one, once with {window} under way.
 - TCP_NODELAY for both on MicroPython: umqtt.simple writes a packet in pieces and would wait 40 ms more for each.
 
-On {machine}, Python {python}, other work on the machine meanwhile:
+On {machine}, Python {python}:
 
 | | per second | {heads} |
 | --- | --- | {rules} |
