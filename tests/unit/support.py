@@ -99,13 +99,10 @@ def numbers(published):
 
 def checked_numbers(ring):
     """Return the numbers of all records of a ring, each of which begins with its own number in 20 characters."""
-    payload = memoryview(bytearray(RECORD_BYTES_MAX))
-    reader = ring.reader()
-    found = []
-    while reader.next(payload) >= 0:
-        assert payload[:20] == b"%20d" % reader.number
-        found.append(reader.number)
-    return found
+    found = records_of(ring)
+    for number, payload in found:
+        assert payload[:20] == b"%20d" % number
+    return [number for number, _ in found]
 
 
 def ring_of(records, sectors=4):
@@ -167,3 +164,15 @@ class LfsDevice:
             operation(*arguments)
         except PowerCut:
             return -EIO
+
+
+def records_of(ring):
+    """Return (number, payload) of every record that a ring keeps and nobody has forgotten."""
+    reader = ring.reader()
+    buffer = memoryview(bytearray(RECORD_BYTES_MAX))
+    found = []
+    while True:
+        length = reader.next(buffer)
+        if length < 0:
+            return found
+        found.append((reader.number, bytes(buffer[:length])))

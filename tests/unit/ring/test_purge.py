@@ -5,9 +5,9 @@ next and what waits, and reads no more than ever. Method: rings of few and many 
 with the flash cut or refusing in every operation of the purge.
 """
 
-from fieldpost.limits import RECORD_BYTES_MAX
 from fieldpost.ring.directory import first_number
 from fieldpost.ring.log import Ring
+from support import records_of
 
 from host_tools.emulator.nor_flash import NorFlash, PowerCut
 
@@ -36,15 +36,10 @@ def purge(ring):
 
 
 def numbers(ring):
-    reader = ring.reader()
-    buffer = memoryview(bytearray(RECORD_BYTES_MAX))
-    found = []
-    while True:
-        length = reader.next(buffer)
-        if length < 0:
-            return found
-        assert buffer[:length] == payload(reader.number)
-        found.append(reader.number)
+    """Return what can be read; all of it must be what was stored."""
+    found = records_of(ring)
+    assert all(stored == payload(number) for number, stored in found)
+    return [number for number, _ in found]
 
 
 def test_a_start_after_a_purge_finds_what_it_left():

@@ -4,8 +4,8 @@ Goal: the append that raised is the only one that may be missing; its number is 
 refuses its n-th operation, for every n of a workload with overflow, on plain parts and on parts that write units once.
 """
 
-from fieldpost.limits import RECORD_BYTES_MAX
 from fieldpost.ring.log import Ring
+from support import records_of
 
 from host_tools.emulator.nor_flash import NorFlash, PowerCut
 
@@ -32,17 +32,6 @@ class Refusing(NorFlash):
         except PowerCut:
             self.power_up()
             raise OSError(5) from None
-
-
-def records(ring):
-    reader = ring.reader()
-    buffer = memoryview(bytearray(RECORD_BYTES_MAX))
-    found = []
-    while True:
-        length = reader.next(buffer)
-        if length < 0:
-            return found
-        found.append((reader.number, bytes(buffer[:length])))
 
 
 def live(flash):
@@ -80,5 +69,5 @@ def test_only_the_append_that_was_refused_may_be_missing():
             assert len(refused) <= 1, where
             for now in (ring, Ring(flash)):
                 kept = [(number, appended[number]) for number in range(now.oldest, RECORDS + 1) if number in appended]
-                assert records(now) == kept and len(kept) > 8, where
+                assert records_of(now) == kept and len(kept) > 8, where
                 assert now.next_number == RECORDS + 1, where
