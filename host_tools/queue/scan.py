@@ -194,7 +194,7 @@ class _Scan:
         for start in range(0, SECTOR_BYTES, PAGE_BYTES):
             page = memoryview(content)[start : start + PAGE_BYTES]
             walk = Walk(page, align)
-            walk.begin(0 if start else frame.aligned(sector.HEADER_BYTES, align), crc_seed)
+            walk.begin(start, crc_seed)
             while walk.next():
                 _note_damage(part, walk, at + start)
                 offset, end = walk.offset, walk.offset + frame.HEAD_BYTES + walk.length

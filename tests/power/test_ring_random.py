@@ -25,9 +25,13 @@ ROTTEN_BITS_MAX = 3
 
 
 class Flash(SimulatedFlash):
-    """Raises OSError in the operations of `refused`, half done, or before it has done anything."""
+    """Raises OSError in the operations of `refused`, half done, or before it has done anything.
+
+    After that many operations in all as `last` says there is no power any more: nothing of the next one is done.
+    """
 
     refused = -1
+    last = -1
 
     def program(self, offset, data):
         self._try(super().program, offset, data, done_bytes=len(data) // 2)
@@ -38,6 +42,8 @@ class Flash(SimulatedFlash):
     def _try(self, operate, *arguments, done_bytes):
         if self.operations != self.refused:
             operate(*arguments)
+            if self.operations == self.last:
+                self.cut_off()
             return
         self.cut_at(0, done_bytes)
         try:
@@ -52,7 +58,7 @@ class Life:
 
     def __init__(self, seed):
         self.draw = draw = random.Random(seed)
-        sectors = draw.choice((3, 3, 4, 5, 9, 17))
+        sectors = draw.choice((3, 3, 4, 5, 9, 17, 33))
         sector_bytes = draw.choice((512, 512, 1024, 4096))
         unit_bytes = draw.choice((1, 4, 16, 32, 256))
         self.is_rotting = draw.random() < 0.2
@@ -151,13 +157,15 @@ class Life:
         self.judge()
 
     def cut(self):
-        operation, way = self.draw.randrange(12), self.draw.randrange(4)
+        operation, way = self.draw.randrange(12), self.draw.randrange(5)
         if way == 0:
             self.flash.cut_late_at(operation)
         elif way == 1:
             self.flash.cut_at_erase(operation % 3)
+        elif way == 2:
+            self.flash.last = self.flash.operations + 1 + operation
         else:
-            self.flash.cut_at(operation, scattered=way == 2)
+            self.flash.cut_at(operation, scattered=way == 3)
 
     def refuse(self):
         self.flash.refused = self.flash.operations + self.draw.randrange(12)

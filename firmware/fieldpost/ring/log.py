@@ -17,7 +17,7 @@ from fieldpost.compat import const
 from fieldpost.errors import RecordTooLarge, RegionUnusable
 from fieldpost.limits import RECORD_BYTES_MAX, RING_SECTORS_MAX, RING_SECTORS_MIN
 from fieldpost.ring import frame, sector
-from fieldpost.ring.directory import damaged_pages, first_number, sector_of
+from fieldpost.ring.directory import damaged_pages, first_number, first_number_from, sector_of
 from fieldpost.ring.reader import Reader
 
 _LOST_MAX = const(0xFFFF_FFFF)  # the field's; a device that gets there knows what "many" is
@@ -60,7 +60,7 @@ class Ring:
         self._seed = frame.seed(self.ring_id, max(self.newest, 0))
         self.oldest_sector = max(self.newest - min(state.age, self.sectors - 1), 0)  # its sequence number
         self._first_kept = 0  # 0: not looked up
-        self._doomed_last = 0  # the last number in the sector that goes next, 0: not looked up
+        self._doomed_last = -1  # the last number in the sector that goes next, -1: not looked up
         self._is_erased_ahead = False
         # The page that the last boot touched may hold marginal bits: begin on one that nothing touched.
         self.open_page = state.tail_page
@@ -142,23 +142,26 @@ class Ring:
         """
         if not self.oldest_sector <= sequence < self.newest:
             return False
-        first, after = 0, sequence
-        while first == 0 and after < self.newest:
-            after += 1
-            first = first_number(self, after, self._page)
-        first = first or self.next_number
-        self._first_kept = self._doomed_last = 0
-        self.region.erase(sequence % self.sectors)
-        # It has a header all the same: whoever looks for the newest sector takes a gap for the end of a lap. The first
-        # number is that of what comes behind, so that a start finds at once what waits.
-        self._program_header(sequence, max(self._age - (self.newest - sequence), 0), first, min(self.cursor, first - 1))
+        lowest = sequence
+        while lowest > self.oldest_sector and self._is_headerless(lowest - 1):
+            lowest -= 1  # a cut has left it so: come to a third in a row, and no start sees across the gap
+        for dropped in range(lowest, sequence + 1):
+            _, first = first_number_from(self, dropped + 1, self.newest, self._page)
+            first = first or self.next_number
+            self._first_kept, self._doomed_last = 0, -1
+            self.region.erase(dropped % self.sectors)
+            # It has a header all the same: whoever looks for the newest sector takes a gap for the end of a lap. The
+            # first number is that of what comes behind, so that a start finds at once what waits.
+            self._program_header(
+                dropped, max(self._age - (self.newest - dropped), 0), first, min(self.cursor, first - 1)
+            )
         self.region.sync()
         return True
 
     def begin_at(self, sequence):
         """All sectors before that of `sequence` have been dropped."""
         self.oldest_sector = max(self.oldest_sector, min(sequence, self.newest))
-        self._first_kept = self._doomed_last = 0
+        self._first_kept, self._doomed_last = 0, -1
 
     def reader(self):
         """Return a Reader placed at the oldest record kept."""
@@ -261,7 +264,7 @@ class Ring:
             raise OSError("no sector of the ring can be opened: the part is worn out or write-protected")
         self.newest = sequence
         self.oldest_sector = max(self.oldest_sector, sequence - min(self._age, self.sectors - 1))
-        self._first_kept = self._doomed_last = 0
+        self._first_kept, self._doomed_last = 0, -1
         self._seed = frame.seed(self.ring_id, sequence)
         self.open_page = 0
         self._offset = frame.aligned(sector.HEADER_BYTES, self.align)
@@ -281,6 +284,11 @@ class Ring:
         sector.pack(head, self.sectors, age, self.ring_id, self.lost, sequence, first, cursor)
         return self._program(sequence % self.sectors * self.region.sector_bytes, length)
 
+    def _is_headerless(self, sequence):
+        head = self._page[: sector.HEADER_BYTES]
+        self.region.read(sequence % self.sectors * self.region.sector_bytes, head)
+        return sector.unpack(head) is None
+
     def _erase(self, sequence):
         """Give the oldest sector away, if it stands where `sequence` will stand."""
         if self.oldest_sector <= sequence - self.sectors:
@@ -297,13 +305,10 @@ class Ring:
         doomed = self.newest + 1 - self.sectors
         if doomed < self.oldest_sector:
             return False
-        sequence = doomed
-        while self._doomed_last == 0 and sequence < self.newest:
-            sequence += 1
+        if self._doomed_last < 0:
             # The last record in it is the one before the next sector's first.
-            self._doomed_last = first_number(self, sequence, self._page) - 1
-            if self._doomed_last < 0:
-                self._doomed_last = 0
+            _, first = first_number_from(self, doomed + 1, self.newest, self._page)
+            self._doomed_last = (first or self.next_number) - 1
         return self._doomed_last > self.cursor
 
 

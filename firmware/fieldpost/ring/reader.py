@@ -4,7 +4,7 @@ A reader keeps its own place and one page of RAM. It never stops at damage: what
 and counted, and the jump in the numbers tells the caller what is missing.
 """
 
-from fieldpost.ring import frame, sector
+from fieldpost.ring import frame
 from fieldpost.ring.directory import sector_of
 from fieldpost.ring.walk import Walk
 
@@ -91,8 +91,7 @@ class Reader:
             if self._sector == self._ring.newest:
                 return False
             self._enter(self._sector + 1)
-        first = 0 if self._page_index else frame.aligned(sector.HEADER_BYTES, self._ring.align)
-        self._walk.begin(first, self._seed)
+        self._walk.begin(self._page_index, self._seed)
         self._load()
         return True
 

@@ -65,6 +65,9 @@ def recover(region, page):
             scan.is_next_spoiled = False
             scan.sector(sequence)
             state.tail_page = region.sector_bytes // region.page_bytes
+    if state.next_number == 1:
+        # Nothing was ever stored, so a cut may have left this header half held, and no other one tells of the ring.
+        state.tail_page = region.sector_bytes // region.page_bytes
     scan.numbers_without_header(state.newest + 1)
     if scan.is_next_spoiled:
         state.tail_page = region.sector_bytes // region.page_bytes
@@ -161,8 +164,7 @@ class _Scan:
             sequence % self._state.sectors * region.sector_bytes + index * region.page_bytes,
             self._page,
         )
-        start = 0 if index else frame.aligned(sector.HEADER_BYTES, self._align)
-        self._walk.begin(start, frame.seed(self._state.ring_id, sequence))
+        self._walk.begin(index, frame.seed(self._state.ring_id, sequence))
 
     def _frame(self):
         state = self._state

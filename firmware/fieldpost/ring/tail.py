@@ -1,8 +1,7 @@
 """What a start asks of a ring about the boots before it; a board takes this off the heap afterwards."""
 
-from fieldpost.ring import frame, sector
-from fieldpost.ring.directory import first_number, sector_of
-from fieldpost.ring.walk import Walk
+from fieldpost.ring import frame
+from fieldpost.ring.directory import first_number, sector_of, walks
 
 
 def newest_payload(ring):
@@ -10,24 +9,17 @@ def newest_payload(ring):
 
     Reads backwards from the page where the ring goes on: a supply that fluttered may have left nothing whole there.
     """
-    region = ring.region
-    page = memoryview(bytearray(region.page_bytes))
-    walk = Walk(page, ring.align)
-    index = min(ring.open_page, ring.pages_per_sector - 1)
+    page = memoryview(bytearray(ring.region.page_bytes))
+    newest = length = -1
+    last_page = min(ring.open_page, ring.pages_per_sector - 1)
     for sequence in range(ring.newest, ring.oldest_sector - 1, -1):
-        crc_seed = frame.seed(ring.ring_id, sequence)
-        start = sequence % ring.sectors * region.sector_bytes
-        while index >= 0:
-            region.read(start + index * region.page_bytes, page)
-            walk.begin(0 if index else frame.aligned(sector.HEADER_BYTES, ring.align), crc_seed)
-            newest = length = -1
+        for walk in walks(ring, sequence, page, range(last_page, -1, -1)):
             while walk.next():
                 if page[walk.offset] != frame.KIND_ACK:
                     newest, length = walk.offset + frame.HEAD_BYTES, walk.length
             if newest >= 0:
                 return page[newest : newest + length]
-            index -= 1
-        index = ring.pages_per_sector - 1
+        last_page = ring.pages_per_sector - 1
     return None
 
 

@@ -2,7 +2,7 @@
 
 from binascii import crc32
 
-from fieldpost.ring import frame
+from fieldpost.ring import frame, sector
 
 _BLANK = b"\xff" * 256
 
@@ -17,6 +17,7 @@ class Walk:
     def __init__(self, page, align):
         self._page = page
         self._align = align
+        self._after_header = frame.aligned(sector.HEADER_BYTES, align)
         self._seed = 0
         self._at = 0
         self.offset = 0
@@ -24,9 +25,9 @@ class Walk:
         self.damage_start = 0
         self.damage_end = 0
 
-    def begin(self, offset, crc_seed):
-        """Start anew at `offset` of the page, which the caller has filled."""
-        self._at = offset
+    def begin(self, index, crc_seed):
+        """Start anew in the page of that index (0: after the header) in a sector of that seed; the caller fills it."""
+        self._at = 0 if index else self._after_header
         self._seed = crc_seed
 
     def again(self):

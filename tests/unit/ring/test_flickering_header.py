@@ -5,8 +5,9 @@ it; recovery must find the records behind it in whatever order it reads. Found b
 """
 
 from fieldpost.ring.log import Ring
+from support import raises
 
-from host_tools.emulator.nor_flash import NorFlash
+from host_tools.emulator.nor_flash import NorFlash, PowerCut
 
 SECTOR_BYTES = 1024
 
@@ -64,3 +65,23 @@ def test_a_header_that_was_cut_and_reads_as_valid_one_boot_later_hides_nothing()
             again = Ring(flash)
             assert again.next_number == number + 1, (records, byte)
             assert again.ring_id == ring.ring_id
+
+
+def test_the_first_headers_of_a_ring_are_not_trusted_with_records_after_a_cut():
+    """Goal: the same, when no other header tells of the ring.
+
+    Method: the first two headers were both cut late, and read as valid at first and as rotten afterwards.
+    """
+    for sectors_opened in (0, 1):
+        flash = FlickeringFlash(6 * SECTOR_BYTES, sector_bytes=SECTOR_BYTES)
+        flash.cut_at(2 * sectors_opened + 1, after_bytes=44)
+        with raises(PowerCut):
+            Ring(flash).append(1, bytes(20))
+        flash.power_up()
+        ring = Ring(flash)
+        assert ring.newest == sectors_opened
+        assert [ring.append(1, bytes(20)) for _ in range(9)] == list(range(1, 10))
+        for place in range(sectors_opened + 1):
+            flash.memory[place * SECTOR_BYTES + 9] ^= 0x10
+        after = Ring(flash)
+        assert (after.ring_id, after.next_number, after.pending) == (ring.ring_id, 10, 9), sectors_opened

@@ -7,7 +7,7 @@ with the flash cut or refusing in every operation of the purge.
 
 from fieldpost.ring.directory import first_number
 from fieldpost.ring.log import Ring
-from support import records_of
+from support import raises, records_of
 
 from host_tools.emulator.nor_flash import NorFlash, PowerCut
 
@@ -20,7 +20,11 @@ def payload(number):
 
 def filled(sectors, opened, unit_bytes=1):
     """Return a ring whose open sector is the one of sequence number `opened`, with some records in it."""
-    ring = Ring(NorFlash(sectors * SECTOR_BYTES, SECTOR_BYTES, unit_bytes=unit_bytes, write_once=True))
+    return fill(NorFlash(sectors * SECTOR_BYTES, SECTOR_BYTES, unit_bytes=unit_bytes, write_once=True), opened)
+
+
+def fill(flash, opened):
+    ring = Ring(flash)
     while ring.newest < opened:
         ring.append(1, payload(ring.next_number))
     for _ in range(5):
@@ -107,6 +111,39 @@ def test_a_purge_may_be_cut_anywhere_and_come_again():
                 if not is_cut:
                     break
                 operation += 1
+
+
+class CutBetween(NorFlash):
+    """Loses its power before the program that comes after `erases_left` erases, nothing of it done."""
+
+    erases_left = 0
+
+    def erase(self, sector):
+        NorFlash.erase(self, sector)
+        self.erases_left -= 1
+        if self.erases_left == 0:
+            self.cut_off()
+
+
+def test_purges_cut_between_erase_and_header_at_neighbouring_sectors_leave_no_gap():
+    """The worst that cuts can do in the first lap: sector after sector blank, upwards and downwards."""
+    for sectors, opened, drops in ((16, 5, 1), (16, 9, 4), (16, 12, 7), (33, 20, 1), (33, 20, 6), (16, 40, 4)):
+        for sectors_between in (0, 1):
+            flash = CutBetween(sectors * SECTOR_BYTES, SECTOR_BYTES)
+            ring = fill(flash, opened)
+            for turn in range(6):
+                where = (sectors, opened, drops, sectors_between, turn)
+                # Each comes to the sector above the one where the last purge was cut.
+                flash.erases_left = max(1, drops - (0 if sectors_between else turn))
+                with raises(PowerCut):
+                    purge(ring)
+                flash.power_up()
+                expected = ring.newest, ring.next_number
+                ring = Ring(flash)
+                assert (ring.newest, ring.next_number) == expected, where
+                assert numbers(ring)[-1] == ring.next_number - 1, where
+                while ring.newest < expected[0] + sectors_between:
+                    ring.append(1, payload(ring.next_number))
 
 
 def test_a_drop_that_the_flash_refuses_is_told_and_may_be_asked_again():
