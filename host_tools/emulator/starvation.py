@@ -1,13 +1,14 @@
 """How much of a board's time its host took: what a watchdog must not blame on the program.
 
-A busy machine lets a process wait for a processor, and the kernel counts that (Linux, sched-stats.rst). It is read when
-a watchdog is looked at, every few seconds, and not when it is fed: so what is told may be too much by the starvation
-between the look before the feed and the feed, and a watchdog that late by it. It is never too little.
+A busy machine lets a process wait for a processor, and the kernel counts that (Linux, sched-stats.rst). So it does with
+what the host of a virtual machine takes from all of it. Both are read when a watchdog is looked at, every few seconds,
+and not when it is fed: so what is told may be too much by the starvation between the look before the feed and the feed,
+and a watchdog that late by it. It is never too little.
 """
 
 import os
 
-from host_tools.emulator.process import schedule
+from host_tools.emulator.process import schedule, stolen_s
 
 
 class Starvation:
@@ -27,9 +28,14 @@ class Starvation:
         if feed_ms > self._looked_ms:
             self._before_feed_s = self._total_s
         self._looked_ms = now_ms
-        self._total_s = board_s + _own_s()
+        self._total_s = taken_s(board_s)
         return min(now_ms - feed_ms, int((self._total_s - self._before_feed_s) * 1000))
 
 
+def taken_s(board_s: float) -> float:
+    """Return for how many seconds this machine has kept a board from going on, at the most; see Starvation.since."""
+    return board_s + _own_s()
+
+
 def _own_s() -> float:
-    return schedule(os.getpid())[1]
+    return schedule(os.getpid())[1] + stolen_s()

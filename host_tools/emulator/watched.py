@@ -11,6 +11,8 @@ from host_tools.emulator.shape import BoardShape
 from host_tools.errors import UserError
 
 _LINES_SHOWN = 15
+# How long is waited for what a board does within a second, on a machine that has much else to do.
+WAIT_S = 120.0
 _UNIT_BYTES = {"esp32": 4, "rp2": 1}
 
 
@@ -67,7 +69,7 @@ class Watched:
         """
         return self.region("queue" if self.shape.kind == "esp32" else "storage")
 
-    async def wait_state(self, wanted: str | Callable[[Status], bool], timeout_s: float = 30.0) -> Status:
+    async def wait_state(self, wanted: str | Callable[[Status], bool], timeout_s: float = WAIT_S) -> Status:
         """Return the first status, the last one included, whose `state` is `wanted` or for which it is true.
 
         TimeoutError, with what the board printed last, if none comes.
@@ -81,14 +83,14 @@ class Watched:
         found: Status = await self._wait_for(self._console.on_status, matches, f"state {wanted}", timeout_s)
         return found
 
-    async def wait_line(self, text: str, timeout_s: float = 30.0) -> str:
+    async def wait_line(self, text: str, timeout_s: float = WAIT_S) -> str:
         """Return the next line that holds `text`; TimeoutError if none comes."""
         found: str = await self._wait_for(
             self._console.on_line, lambda line: text in line, f"a line with {text!r}", timeout_s
         )
         return found
 
-    async def wait_off(self, timeout_s: float = 30.0) -> None:
+    async def wait_off(self, timeout_s: float = WAIT_S) -> None:
         """Return when the board has no power any more, e.g. after `cut_power_at`; TimeoutError."""
         try:
             async with asyncio.timeout(timeout_s):

@@ -14,7 +14,7 @@ from typing import Final
 
 from host_tools.errors import UserError
 
-_START_S: Final = 30.0
+_START_S: Final = 120.0
 _STOP_S: Final = 30.0
 
 

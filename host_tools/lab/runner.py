@@ -26,7 +26,7 @@ _DRAIN_POLL_S = 0.2
 _QUIET_POLL_S = 0.02
 # How long a cut waits for commands under way: a pulse that is cut off is, by design, not made up for (plan.py).
 QUIET_S_MAX = 2.0
-FLASH_CUT_S_MAX = 60.0  # a board that samples gets to its next operations long before
+FLASH_CUT_S_MAX = 180.0  # a board that samples gets to its next operations long before
 _FLASH_CUTS_PER_REPORT = 20
 PULSE_PIN, LEVEL_PIN = "relay", "led"
 PULSE_MS = 60

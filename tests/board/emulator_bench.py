@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from host_tools.emulator import BoardShape, EmulatedBoard
+from host_tools.emulator.watched import WAIT_S
 
 NOWHERE = ("127.0.0.1", 9)
 
@@ -46,7 +47,7 @@ async def put(board: EmulatedBoard, name: str, text: str) -> None:
     await run(board, f"f = open({name!r}, 'wb')\nf.write({text.encode()!r})\nf.close()")
 
 
-async def run(board: EmulatedBoard, program: str, timeout_s: float = 30) -> list[str]:
+async def run(board: EmulatedBoard, program: str, timeout_s: float = WAIT_S) -> list[str]:
     """Run `program` at the board's raw prompt, without a reset before; return the lines it printed."""
     lines: list[str] = []
     board.on_line(lines.append)
@@ -62,7 +63,7 @@ async def run(board: EmulatedBoard, program: str, timeout_s: float = 30) -> list
     return [line.removeprefix(">OK") for line in lines[:-1] if line not in ("", ">OK")]
 
 
-async def mpremote(board: EmulatedBoard, *arguments: str, timeout_s: float = 60) -> tuple[int, str]:
+async def mpremote(board: EmulatedBoard, *arguments: str, timeout_s: float = 300) -> tuple[int, str]:
     """Run mpremote, unmodified; return its exit code and what it printed."""
     process = await asyncio.create_subprocess_exec(
         sys.executable,

@@ -69,7 +69,7 @@ async def test_a_backlog_arrives_whole_at_the_hubs_pace_while_live_readings_flow
             stdout=asyncio.subprocess.PIPE,
             stderr=sys.stderr,
         )
-        output, _ = await asyncio.wait_for(process.communicate(), 240)
+        output, _ = await asyncio.wait_for(process.communicate(), 600)
     finally:
         await hub.stop()
     assert process.returncode == 0, output.decode()

@@ -25,6 +25,7 @@ from host_tools.provision import device_identity
 from host_tools.provision.authority import Authority
 from host_tools.provision.inventory import CERTIFICATE, Entry
 from tests.board.agent_bench import SSID, board_with_agent, identity
+from tests.ports import free_port
 
 DEVICE = "shed-1"
 STATUS = f"fieldpost/{DEVICE}/status"
@@ -38,7 +39,7 @@ class Broker:
         self.folder = folder
         self.certificates = Certificates(folder / "tls")
         self.authority = Authority(folder / "authority")
-        self.port, self._own_port = _free_ports(2)
+        self.port, self._own_port = free_port(), free_port()
         self.heard: list[tuple[str, bytes, bool]] = []
         self._lock = threading.Lock()
         self.client = paho.Client(paho.CallbackAPIVersion.VERSION2, "listener")
@@ -91,15 +92,7 @@ class Broker:
             self.heard.append((message.topic, bytes(message.payload), message.retain))
 
 
-def _free_ports(count: int) -> list[int]:
-    sockets = [socket.create_server(("127.0.0.1", 0)) for _ in range(count)]
-    ports = [one.getsockname()[1] for one in sockets]
-    for one in sockets:
-        one.close()
-    return ports
-
-
-async def until(condition: Callable[[], object], timeout_s: float = 40) -> None:
+async def until(condition: Callable[[], object], timeout_s: float = 120) -> None:
     async with asyncio.timeout(timeout_s):
         while not condition():
             await asyncio.sleep(0.05)
@@ -123,9 +116,12 @@ async def test_a_board_serves_a_broker(tmp_path: Path, micropython: Path, mosqui
         board_with_agent(tmp_path, micropython, broker.port, who, hub, keepalive_s=5) as board,
     ):
         await until(lambda: len(broker.records()) >= 10)
-        await until(lambda: broker.said(STATUS) == [b"online"])
+        await until(lambda: broker.said(STATUS)[-1:] == [b"online"])
         numbers = [record["n"] for record in broker.records() if "temperature" in record]
-        assert numbers == sorted(set(numbers))
+        first_seen = list(dict.fromkeys(numbers))
+        assert first_seen == sorted(first_seen)
+        # On one connection nothing comes twice; a busy machine may let the broker give up one.
+        assert numbers == first_seen or broker.said(STATUS) != [b"online"]
         if asks_for == "nothing":
             assert any("warning: hub.tls is false" in line for line in board.console)
         else:
@@ -159,7 +155,7 @@ def _retained(broker: Broker, topic: str) -> bytes:
     late.on_connect = lambda client, *_: client.subscribe(topic, 1)
     late.on_message = lambda client, data, message: heard.append(bytes(message.payload)) if message.retain else None
     late.connect("127.0.0.1", broker._own_port)
-    for _ in range(200):
+    for _ in range(2400):
         late.loop(0.05)
         if heard:
             break

@@ -27,7 +27,7 @@ async def test_a_board_delivers_and_obeys_with_a_certificate(hub: Hub, tmp_path:
         while hub.pending("shed-1"):
             await asyncio.sleep(0.05)
         assert board.pins[26].level == 1
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             while not any(message_id.encode() in message.body for message in hub.messages("shed-1")):
                 await asyncio.sleep(0.05)
 

@@ -50,13 +50,13 @@ def a_pico_w(tmp_path, micropython, hub):
 
 async def has_delivered(board, after=0):
     """Wait until it has delivered something in a boot after number `after`."""
-    await board.wait_state(lambda status: status["boot"] > after and status["acked"] > 2, 90)
+    await board.wait_state(lambda status: status["boot"] > after and status["acked"] > 2)
 
 
 async def ask(board, after=0):
     """Return what the interpreter tells, the numbers of the blocks that hold code first. It stops the agent."""
     await has_delivered(board, after)
-    lines = [line for line in await run(board, ASK, 60) if line]
+    lines = [line for line in await run(board, ASK) if line]
     counts = next(line for line in lines if line[:1].isdigit())
     blocks = bytes(eval(next(line for line in lines if line.startswith("blocks"))[6:]))
     return list(struct.unpack(f"<{len(blocks) // 2}H", blocks)), [int(word) for word in counts.split()]
@@ -95,7 +95,7 @@ async def test_code_lies_in_flash_and_is_mended_there(tmp_path, micropython, hub
 async def test_a_cut_while_code_is_written_costs_nothing(tmp_path, micropython, hub, operation):
     async with a_pico_w(tmp_path, micropython, hub) as board:
         board.cut_power_at(operation)
-        await board.wait_off(60)
+        await board.wait_off()
         await board.power_on()
         _, counts = await ask(board)
         assert_in_flash(counts)

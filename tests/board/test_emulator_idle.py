@@ -39,10 +39,14 @@ while True:
 
             assert board._process is not None
             board._process._on_message = counted
-            before = wake_ups(board._process.pid)
-            await board.wait_line("round")
+            # The quietest of some rounds: a busy machine may show us the end of one late, when the next has begun.
+            woken = []
+            for _ in range(6):
+                before = wake_ups(board._process.pid)
+                await board.wait_line("round")
+                woken.append(wake_ups(board._process.pid) - before)
             # 20 sleeps; sleeping in the interpreter's own way would wake up some 500 times.
-            assert wake_ups(board._process.pid) - before <= 60
+            assert 0 < sorted(woken)[2] <= 60, woken
             assert messages == 0, "sleeping and feeding the watchdog woke the supervisor"
 
     asyncio.run(count())
@@ -52,10 +56,11 @@ def test_a_prompt_that_waits_does_not_wake(tmp_path, micropython):
     async def count() -> None:
         async with running_board(tmp_path, micropython) as board:
             await board.wait_line("help()")
-            await asyncio.sleep(0.05)
             assert board._process is not None
-            before = wake_ups(board._process.pid)
-            await asyncio.sleep(0.3)
-            assert wake_ups(board._process.pid) == before
+            before = -1
+            async with asyncio.timeout(120):  # it has to come to its prompt first
+                while (now := wake_ups(board._process.pid)) != before:
+                    before = now
+                    await asyncio.sleep(0.3)
 
     asyncio.run(count())

@@ -96,7 +96,7 @@ def test_output_that_nobody_reads_neither_stops_the_board_nor_confuses_the_next_
     async def ask() -> None:
         async with running_board(tmp_path, micropython, {"main.py": talk}) as board:
             assert board.serial_port.exists()
-            await board.wait_line("talked", timeout_s=60)
+            await board.wait_line("talked")
             assert await mpremote(board, "exec", "print(7)") == (0, "7\n")
 
     asyncio.run(ask())

@@ -248,7 +248,7 @@ def test_no_board_outlives_its_supervisor(tmp_path, micropython):
         cwd=Path(__file__).parents[2],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         check=False,
     )
     assert done.returncode == -9, done.stderr

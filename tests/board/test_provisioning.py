@@ -42,12 +42,12 @@ async def test_a_board_asks_for_its_hub(hub: Hub, tmp_path: Path, micropython: P
     )
     about = {"provisioning": service}
     async with board_with_agent(tmp_path, micropython, hub.port, who, about) as board:
-        await board.wait_state(lambda status: status["acked"] >= 5, 60)
+        await board.wait_state(lambda status: status["acked"] >= 5)
         assert registered == ["shed-1"] and any(True for _ in hub.messages(device))
 
         # The answer is kept.
         await board.power_cycle(off_s=0)
-        await board.wait_state(lambda status: status["boot"] >= 2 and status["acked"] >= 5, 60)
+        await board.wait_state(lambda status: status["boot"] >= 2 and status["acked"] >= 5)
         assert registered == ["shed-1"]
 
 
@@ -56,7 +56,7 @@ async def test_a_board_asks_again_when_its_hub_refuses_it(hub: Hub, tmp_path: Pa
     who = _enrolled(hub, "group", tmp_path)
     about = {"provisioning": {"id_scope": hub.provisioning.id_scope, "host": "localhost", "port": hub.port}}
     async with board_with_agent(tmp_path, micropython, hub.port, who, about) as board:
-        await board.wait_state(lambda status: status["acked"] >= 5, 60)
+        await board.wait_state(lambda status: status["acked"] >= 5)
         hub.devices.delete("shed-1")
         await board.power_cycle(off_s=0)
         await board.wait_state(lambda status: status["boot"] >= 2 and status["acked"] >= 5, 200)

@@ -20,7 +20,7 @@ async def test_a_board_follows_its_hub_to_another_root(tmp_path: Path, micropyth
     who = identity("shed-1", [first.ca_der], key=key)
     try:
         async with board_with_agent(tmp_path, micropython, first.port, who, {"roll_roots": True}) as board:
-            await board.wait_state(lambda status: status["acked"] >= 5, 60)
+            await board.wait_state(lambda status: status["acked"] >= 5)
             order = {"command": "hub.root", "arguments": {"der": base64.b64encode(second.ca_der).decode()}}
             await first.send("shed-1", json.dumps(order).encode(), {})
             while first.pending("shed-1"):
@@ -29,11 +29,11 @@ async def test_a_board_follows_its_hub_to_another_root(tmp_path: Path, micropyth
             await first.stop()
             second.port = port
             await second.start()
-            await board.wait_state(lambda status: status["error"].startswith("certificate not accepted"), 60)
+            await board.wait_state(lambda status: status["error"].startswith("certificate not accepted"))
             await board.wait_state("ready", 150)
             boot = int(board.status["boot"])
             await board.power_cycle(off_s=0)
-            await board.wait_state(lambda status: status["boot"] == boot + 1 and status["state"] == "ready", 60)
+            await board.wait_state(lambda status: status["boot"] == boot + 1 and status["state"] == "ready")
             assert list(second.messages("shed-1"))
     finally:
         await first.stop() if first.is_open else None

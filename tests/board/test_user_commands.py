@@ -9,7 +9,7 @@ from host_tools.lab.folder import LabFolder
 from host_tools.lab.lab import Lab, running
 from host_tools.lab.settings import Settings
 
-ANSWER_S_MAX = 60.0
+ANSWER_S_MAX = 180.0
 WORDS = """
 from fieldpost.commands.word import command
 from fieldpost.shapes import Integer

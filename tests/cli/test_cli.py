@@ -15,7 +15,7 @@ def fieldpost(*arguments, **environment):
         [sys.executable, "-c", "from host_tools.cli import main; main()", *arguments],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=300,
         env=os.environ | environment,
     )
 
@@ -143,7 +143,7 @@ def test_who_reads_may_go(home):
     reads, writes = os.pipe()
     os.close(reads)
     command = [sys.executable, "-c", "from host_tools.cli import main; main()", "provision", "--list", "--json"]
-    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, timeout=60)
+    done = subprocess.run(command, stdout=writes, stderr=subprocess.PIPE, text=True, timeout=300)
     os.close(writes)
     assert (done.returncode, done.stderr) == (1, "")
 
@@ -158,7 +158,7 @@ def test_a_state_folder_that_cannot_be_is_one_sentence(arguments):
 def test_a_full_disk_behind_the_output_is_one_sentence(home):
     command = [sys.executable, "-c", "from host_tools.cli import main; main()", "boards"]
     with open("/dev/full", "w") as full:
-        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=60)
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, text=True, timeout=300)
     assert (done.returncode, done.stderr) == (2, "fieldpost: No space left on device\n")
 
 

@@ -16,6 +16,7 @@ from cryptography.x509.oid import NameOID
 
 from tests.contract.links import Runner
 from tests.contract.scripted_peer import server_context
+from tests.ports import free_port
 
 _PEM = serialization.Encoding.PEM
 
@@ -87,12 +88,7 @@ class Mosquitto:
 @pytest.fixture(scope="session")
 def broker(mosquitto, authority, tmp_path_factory):
     folder = tmp_path_factory.mktemp("mosquitto")
-    ports = []
-    with contextlib.ExitStack() as held:
-        for _ in range(3):
-            free = held.enter_context(socket.socket())
-            free.bind(("127.0.0.1", 0))
-            ports.append(free.getsockname()[1])
+    ports = [free_port() for _ in range(3)]
     certificate, key = authority.server()
     secure = f"cafile {authority.ca_file}\ncertfile {certificate}\nkeyfile {key}\nallow_anonymous true\n"
     user = f"user {os.environ.get('USER') or 'root'}\n" if os.geteuid() == 0 else ""
@@ -110,11 +106,11 @@ def broker(mosquitto, authority, tmp_path_factory):
         yield Mosquitto(*ports)
     finally:
         process.terminate()
-        process.wait(10)
+        process.wait(60)
 
 
 def _wait_for(port, process):
-    for _ in range(400):
+    for _ in range(2400):
         assert process.poll() is None, "mosquitto did not start"
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
             return

@@ -4,9 +4,10 @@
 
 What is asked: link ("umqtt" or "paho"), host, port, ca (base64 DER; None for plain TCP), path (of a WebSocket, or
 None), id, dialect ("azure" with `key`, or "plain"), records, keepalive_s, seconds (at most), speed (of the clock that
-link and session are given), errors (end after so many different ones; None: end when everything has arrived),
-clock_s (what is added to the time of day), commands (wait for so many), live_ms (0, or append a record so often
-until a command has come), full (so many commands find no room at first). What is found is one JSON object.
+link and session are given; of a long turn in a busy machine only a part counts), errors (end after so many different
+ones; None: end when everything has arrived), clock_s (what is added to the time of day), commands (wait for so many),
+live_ms (0, or append a record so often until a command has come), full (so many commands find no room at first), told
+(None, or a file to make at the first error). What is found is one JSON object.
 """
 
 import gc
@@ -29,6 +30,8 @@ from fieldpost.uplink.session import CONNECTING, Session
 from host_tools.emulator.nor_flash import NorFlash
 
 RECORDS_PER_BATCH = 4
+WAIT_MS = 20
+TURN_MS_MAX = 2 * WAIT_MS
 TOPICS = {
     "telemetry": "{device_id}/events/{message_id}",
     "commands": "{device_id}/commands",
@@ -106,15 +109,19 @@ def run(asked):
     last = compat.ticks_ms()
     while elapsed_ms < asked["seconds"] * 1000:
         now = compat.ticks_ms()
-        elapsed_ms += compat.ticks_diff(now, last)
+        turn_ms = compat.ticks_diff(now, last)
+        elapsed_ms += turn_ms
         last = now
-        now_ms = elapsed_ms * asked["speed"]
+        now_ms += min(turn_ms, TURN_MS_MAX) * asked["speed"]
         session.step(now_ms)
         turns += 1
         if session.state == CONNECTING:
             connecting_turns += 1
         if session.last_error and session.last_error not in errors:
             errors.append(session.last_error)
+            if asked["told"] and len(errors) == 1:
+                with open(asked["told"], "w"):
+                    pass
         if asked["live_ms"] and now_ms >= live_ms and not sink.commands:
             live_ms = now_ms + asked["live_ms"]
             ring.append(1, b"x" * 15)
@@ -123,7 +130,7 @@ def run(asked):
                 break
         elif len(errors) >= asked["errors"]:
             break
-        link.wait(20)
+        link.wait(WAIT_MS)
     found = {
         "pending": ring.pending,
         "records": ring.next_number - 1,

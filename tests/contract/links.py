@@ -28,13 +28,14 @@ DEFAULTS = {
     "key": "",
     "records": 120,
     "keepalive_s": 30,
-    "seconds": 30,
+    "seconds": 120,
     "speed": 1,
     "errors": None,
     "clock_s": 0,
     "commands": 0,
     "live_ms": 0,
     "full": 0,
+    "told": None,
 }
 
 
@@ -81,7 +82,7 @@ class Runner:
             stdout=asyncio.subprocess.PIPE,
         )
         try:
-            output, _ = await asyncio.wait_for(process.communicate(), asked["seconds"] + 30)
+            output, _ = await asyncio.wait_for(process.communicate(), asked["seconds"] + 60)
         finally:
             if process.returncode is None:
                 process.kill()

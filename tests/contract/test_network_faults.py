@@ -54,7 +54,7 @@ class MosquittoServer:
         self._client.on_subscribe = lambda *_: loop.call_soon_threadsafe(self._subscribed.set)
         await asyncio.to_thread(self._client.connect, "127.0.0.1", self._broker.plain)
         self._client.loop_start()
-        await asyncio.wait_for(self._subscribed.wait(), 30)
+        await asyncio.wait_for(self._subscribed.wait(), 120)
 
     async def stop(self):
         self._client.disconnect()
@@ -68,7 +68,7 @@ class MosquittoServer:
 
     async def arrived(self, name, count):
         """As above; Mosquitto acknowledges before it has passed on."""
-        for _ in range(400):
+        for _ in range(6000):
             found = numbers(m.payload for m in self._messages if m.topic.startswith(f"dev-{name}/events/"))
             if len(set(found)) >= count:
                 break
@@ -176,13 +176,16 @@ async def test_an_outage_of_the_server_costs_nothing_and_wakes_nobody(runner, tm
             "path": "/$iothub/websocket",
             "port": port,
             "speed": 4,
+            "told": str(tmp_path / name),
         }
         running.append(name)
         found = await runner.run(name, **asked)
         assert found["pending"] == 0 and found["errors"] == ["nobody listens there"]
 
     devices = asyncio.create_task(runner.on_every_link(scenario))
-    await asyncio.sleep(1)
+    while not all((tmp_path / name).exists() for name in LINKS):
+        assert not devices.done(), devices.result()
+        await asyncio.sleep(0.02)
     hub = Hub(tmp_path / "hub", port=port)
     await hub.start()
     try:

@@ -23,7 +23,7 @@ def _image(board: BareBoard) -> bytes:
 
 
 async def _settled(board: BareBoard, state: str) -> None:
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(120):
         while board.state != state:
             await asyncio.sleep(0.01)
         await board.wait_change()
@@ -64,7 +64,7 @@ async def test_what_is_not_for_this_chip_is_passed_over_and_the_drive_stays(tmp_
         far = bytearray(UF2[:512])
         far[12:16] = (0x10000000 + 2 * 1024 * 1024).to_bytes(4, "little")
         (board.drive.path / "far.uf2").write_bytes(far)
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while len(board.drive.passed_over) < len(UF2) // 512 + 2:
                 await asyncio.sleep(0.01)
         assert {"family 0xe48bff59", "no UF2 block", "address 0x10200000, 256 bytes"} == set(board.drive.passed_over)

@@ -24,7 +24,7 @@ async def test_a_board_is_there_until_ctrl_c(
     )
     try:
         assert process.stdout is not None
-        async with asyncio.timeout(60):
+        async with asyncio.timeout(120):
             ready = await process.stdout.readline()
         told = json.loads((folder / "usb.json").read_text())
         assert ready.decode() == f"ready: {state}, at {told['drive'] or told['port']}; kept in {folder}\n"

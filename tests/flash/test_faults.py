@@ -71,7 +71,7 @@ def _store(image: Path, seed: int) -> None:
 
 
 async def _until_off(board: BareEsp32) -> None:
-    async with asyncio.timeout(60):
+    async with asyncio.timeout(120):
         while board.state != "off":
             await asyncio.sleep(0.02)
         await board.wait_change()

@@ -38,7 +38,7 @@ def _on_board(port: str, expression: str) -> object:
     """Return what an expression is on the board, by way of JSON."""
     command = ["connect", port, "exec", f"import json, os; print(json.dumps({expression}))"]
     done = subprocess.run(
-        [sys.executable, "-m", "mpremote", *command], capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-m", "mpremote", *command], capture_output=True, text=True, check=True, timeout=300
     )
     return json.loads(done.stdout)
 

@@ -97,7 +97,7 @@ async def test_mip_installs_the_agent(tmp_path: Path, micropython: Path) -> None
     async with on_the_table("pico_w", tmp_path / "board", micropython) as board:
         assert isinstance(board, BarePico)
         (board.drive.path / "fw.uf2").write_bytes((tmp_path / "fw.uf2").read_bytes())
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while board.state != "running":
                 await asyncio.sleep(0.02)
         port = ["connect", board.serial_port]

@@ -20,7 +20,7 @@ async def running(directory, **keys):
         await hub.stop()
 
 
-async def until(condition, seconds=5.0):
+async def until(condition, seconds=120.0):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, "it never came true"

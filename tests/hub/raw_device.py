@@ -84,7 +84,7 @@ class RawDevice:
     def send(self, data: bytes) -> None:
         self.writer.write(data)
 
-    async def receive(self, timeout: float = 30) -> tuple[int, bytes] | None:
+    async def receive(self, timeout: float = 120) -> tuple[int, bytes] | None:
         try:
             first = await asyncio.wait_for(self.reader.readexactly(1), timeout)
             length = shift = 0

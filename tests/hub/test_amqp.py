@@ -1,6 +1,7 @@
 """AMQP on the wire: who may do what, limits, and what a hub does about peers that break the rules."""
 
 import asyncio
+import os
 import random
 import ssl
 import time
@@ -50,7 +51,7 @@ class Peer:
 
     async def heard(self):
         """Return the next header or frame, None at the end."""
-        async with asyncio.timeout(30):
+        async with asyncio.timeout(120):
             while not self._heard:
                 data = await self._reader.read(65536)
                 if not data:
@@ -219,15 +220,17 @@ async def test_a_bad_password_ends_it(hub, peer, response):
 async def test_a_token_that_expires_ends_the_connection(hub, peer, monkeypatch):
     monkeypatch.setattr("host_tools.hub.amqp.connection._CHECK_S", 0.05)
     known = await peer()
-    assert await known.opens("PLAIN", f"\0x\0{token(hub, seconds=1.2)}".encode())
+    assert await known.opens("PLAIN", f"\0x\0{token(hub, seconds=600)}".encode())
+    clock = hub.clock
+    hub.clock = lambda: clock() + 601
     assert await known.ended() == "amqp:unauthorized-access"
 
 
 async def test_who_never_shows_a_token_is_let_go(hub, peer, monkeypatch):
     monkeypatch.setattr("host_tools.hub.amqp.connection._CHECK_S", 0.05)
-    monkeypatch.setattr("host_tools.hub.amqp.connection._TOKEN_TIMEOUT_S", 0.1)
     stranger = await peer()
     await stranger.opens()
+    monkeypatch.setattr("host_tools.hub.amqp.connection._TOKEN_TIMEOUT_S", 0.1)
     assert await stranger.ended() == "amqp:unauthorized-access"
 
 
@@ -344,7 +347,7 @@ async def test_a_reader_that_does_not_read_is_not_written_to(hub, peer):
     assert await known.attaches(performatives.RECEIVER, address, 2) is None
     known.say(Flow(UInt(0), UInt(1_000_000), UInt(0), UInt(1000), UInt(2), UInt(0), UInt(1000)))
     (server_side,) = hub.connections
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while server_side.is_writable:
             await asyncio.sleep(0.01)
     assert server_side._transport.get_write_buffer_size() < 1 << 20
@@ -385,7 +388,7 @@ async def test_what_breaks_the_protocol_ends_the_connection_and_no_other(hub, pe
     context = ssl.create_default_context(cadata=hub.ca_pem)
     reader, writer = await asyncio.open_connection("127.0.0.1", hub.port, ssl=context, server_hostname="localhost")
     writer.write(broken)
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         await reader.read()
     writer.close()
     assert await other.attaches(performatives.SENDER, "messages/devicebound") is None
@@ -393,7 +396,7 @@ async def test_what_breaks_the_protocol_ends_the_connection_and_no_other(hub, pe
 
 async def test_random_frames_never_hurt_the_hub(hub, peer, caplog):
     """Well-formed performatives in any order, with handles, channels and payloads at random."""
-    seed = random.randrange(2**32)
+    seed = int(os.environ.get("FIELDPOST_FUZZ_SEED", "1"))
     chance = random.Random(seed)
     hub.devices.create("d1")
     addresses = ["$cbs", "messages/devicebound", "messages/servicebound/feedback", "$management", "x"]
@@ -427,7 +430,9 @@ async def test_random_frames_never_hurt_the_hub(hub, peer, caplog):
             said = performative()
             known.say(said, chance.choice(payloads) if isinstance(said, Transfer) else b"", chance.choice([0, 0, 1]))
         known.close()
-    await asyncio.sleep(0.2)
+    async with asyncio.timeout(120):
+        while hub.connections:
+            await asyncio.sleep(0.05)
     errors = [record for record in caplog.records if record.exc_info or record.levelname == "ERROR"]
     assert not errors, (seed, errors)
     last = await trusted(hub, peer)

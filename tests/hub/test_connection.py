@@ -62,7 +62,7 @@ def with_a_device(scenario, **keys):
 
 
 async def until(condition):
-    async with asyncio.timeout(30):
+    async with asyncio.timeout(120):
         while not condition():
             await asyncio.sleep(0.01)
 
@@ -101,12 +101,12 @@ async def test_a_few_large_publishes_wait_for_the_disk(hub, link, transport):
 
 @with_a_device
 async def test_answers_leave_together_and_within_a_burst(hub, link, transport):
-    link.data_received(b"\xc0\x00" * 10)
-    assert transport.written == b""
-    await asyncio.sleep(0)
-    assert transport.written == b"\xd0\x00" * 10
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(connection, "_TURN_S", 60.0)
+        link.data_received(b"\xc0\x00" * 10)
+        assert transport.written == b""
+        await asyncio.sleep(0)
+        assert transport.written == b"\xd0\x00" * 10
         link.data_received(b"\xc0\x00" * 40_000)
     assert len(transport.written) > 65_536, "a long burst must reach the transport, which tells when it is full"
     link.close("enough")

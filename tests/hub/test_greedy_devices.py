@@ -32,8 +32,8 @@ def test_others_are_heard_while_one_asks_for_its_twin_again_and_again(run, tmp_p
 
             listening = asyncio.create_task(listen())
             greedy.send(b"".join(publish_0(f"$iothub/twin/GET/?$rid={number}") for number in range(600)))
-            good.send(publish("devices/good/messages/events/", b"x", 1))
-            assert await good.receive() == (0x40, b"\x00\x01")
+            good.send(b"\xc0\x00")  # not a message: that would be answered when the disk has it, which may take longer
+            assert await good.receive() == (0xD0, b"")
             assert len(answers) < 600, "everybody had to wait for one"
             await listening
             assert answers == [f"$iothub/twin/res/200/?$rid={number}" for number in range(600)]
@@ -50,7 +50,7 @@ def test_changes_of_a_twin_wait_in_bounded_memory_for_the_disk(run, tmp_path):
             topic = "$iothub/twin/PATCH/properties/reported/?$rid="
             greedy.send(b"".join(publish_0(f"{topic}{number}", b'{"n": %d}' % number) for number in range(300)))
             server_side = hub.presence.get("greedy")
-            await until(lambda: not server_side._is_reading, 30)
+            await until(lambda: not server_side._is_reading)
             await asyncio.sleep(0.1)
             assert 0 < hub.twins.get("greedy").reported.version <= 2 + connection.UNCOMMITTED_BYTES_MAX // (64 * 1024)
             blocker.execute("ROLLBACK")
@@ -72,7 +72,7 @@ def test_subscriptions_that_are_kept_wait_in_bounded_memory_too(run, tmp_path):
             count = 2 * connection.UNCOMMITTED_MAX
             greedy.send(b"".join(subscribe_all("$iothub/twin/res/#", packet_id=1 + n) for n in range(count)))
             server_side = hub.presence.get("greedy")
-            await until(lambda: not server_side._is_reading, 30)
+            await until(lambda: not server_side._is_reading)
             blocker.execute("ROLLBACK")
             blocker.close()
             for number in range(count):
@@ -94,8 +94,8 @@ def test_the_end_of_a_connection_comes_behind_what_was_said_before_it(run, tmp_p
             greedy.send(asked + last + packet(0xE0, b""))
             with socket.socket(fileno=os.dup(greedy.writer.get_extra_info("socket").fileno())) as its:
                 its.shutdown(socket.SHUT_WR)  # it still takes the answers, and no reset overtakes anything
-            await until(lambda: not hub.is_connected("greedy"), 30)
-            await until(lambda: list(hub.messages()), 30)
+            await until(lambda: not hub.is_connected("greedy"))
+            await until(lambda: list(hub.messages()))
             await asyncio.sleep(0.1)
             assert [message.body for message in hub.messages()] == [b"the last"]
 

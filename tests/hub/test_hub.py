@@ -175,15 +175,15 @@ def test_a_silent_device_is_closed_and_its_will_is_stored(run, tmp_path):
 
 
 def test_a_patient_hub_waits_for_devices_whose_seconds_are_long(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.2)
     patient = Behaviour(patience=1000)
 
     async def scenario():
         async with running(tmp_path / "usual") as usual, running(tmp_path / "patient", behaviour=patient) as other:
+            devices = [await RawDevice.connected(hub, "dev1", keep_alive=1) for hub in (other, usual)]
+            monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.2)  # from the end of a handshake on
             strangers = [await RawDevice.dial(hub) for hub in (other, usual)]
             for stranger in strangers:
                 stranger.send(b"\x10")
-            devices = [await RawDevice.connected(hub, "dev1", keep_alive=1) for hub in (other, usual)]
             assert await strangers[1].is_closed() and await devices[1].is_closed()
             devices[0].send(b"\xc0\x00")
             assert await devices[0].receive() == (0xD0, b"")
@@ -316,10 +316,9 @@ def test_a_stranger_cannot_make_the_hub_keep_much(run, tmp_path):
 
 
 def test_a_connection_that_never_says_connect_is_closed(run, tmp_path, monkeypatch):
-    monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.2)
-
     async def scenario():
         async with running(tmp_path) as hub:
+            monkeypatch.setattr(connection, "CONNECT_TIMEOUT_S", 0.2)  # from the end of the handshake on
             stranger = await RawDevice.dial(hub)
             stranger.send(b"\x10")
             assert await stranger.is_closed()
@@ -372,7 +371,7 @@ async def main():
     hub.devices.create("dev1")
     await hub.start()
     print(hub.port, flush=True)
-    await asyncio.sleep(60)
+    await asyncio.sleep(3600)
 asyncio.run(main())
 """
 

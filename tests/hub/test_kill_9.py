@@ -12,6 +12,7 @@ import json
 import random
 import signal
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -30,6 +31,7 @@ class World:
     def __init__(self, directory, seed):
         self.directory = directory
         self.random = random.Random(seed)
+        self.moments = random.Random(seed)  # of its own: how often the other one is asked depends on the machine
         self.next_event = 1
         self.acknowledged = set()
         self.next_command = 0
@@ -71,13 +73,13 @@ class World:
 
         The others are counted in what has happened, since a busy machine needs longer for it.
         """
-        if self.random.random() < 0.2:
-            await asyncio.sleep(self.random.uniform(0, 0.3))
+        if self.moments.random() < 0.2:
+            await asyncio.sleep(self.moments.uniform(0, 0.3))
             return
-        events = len(self.acknowledged) + self.random.randint(1, 300)
-        commands = len(self.promised) + self.random.randint(1, 12)
-        reported = self.reported + self.random.randint(0, 4)
-        async with asyncio.timeout(60):
+        events = len(self.acknowledged) + self.moments.randint(1, 300)
+        commands = len(self.promised) + self.moments.randint(1, 12)
+        reported = self.reported + self.moments.randint(0, 4)
+        async with asyncio.timeout(300):
             while len(self.acknowledged) < events or len(self.promised) < commands or self.reported < reported:
                 await asyncio.sleep(0.001)
 
@@ -149,22 +151,27 @@ class World:
         try:
             device, _ = await resumed(hub, "dev1")
             device.send(subscribe_all("devices/dev1/messages/devicebound/#"))
-            async with asyncio.timeout(60):
-                while hub.pending("dev1") or len(hub.feedback) == 0:
-                    received = await device.receive()
-                    if received[0] & 0xF2 == 0x32:
-                        _, number, packet_id, _ = take_publish(received)
-                        self.received.append(int(number))
-                        device.send(puback(packet_id))
-                        await asyncio.sleep(0.005)
-            await asyncio.sleep(0.1)
-            told, after = set(), 0
-            while (batch := hub.feedback.batch(after)) is not None:
-                after = batch.through
-                told |= {int(record["originalMessageId"]) for record in batch.records}
+            taking = asyncio.create_task(self._take_all(device))
+            deadline = time.monotonic() + 120
+            told = set()
+            # What became of the last one is told when that is on the disk.
+            while (hub.pending("dev1") or not set(self.promised) <= told) and time.monotonic() < deadline:
+                await asyncio.sleep(0.02)
+                told, after = set(), 0
+                while (batch := hub.feedback.batch(after)) is not None:
+                    after = batch.through
+                    told |= {int(record["originalMessageId"]) for record in batch.records}
+            taking.cancel()
             return told
         finally:
             await hub.stop()
+
+    async def _take_all(self, device):
+        while (received := await device.receive(timeout=600)) is not None:
+            if received[0] & 0xF2 == 0x32:
+                _, number, packet_id, _ = take_publish(received)
+                self.received.append(int(number))
+                device.send(puback(packet_id))
 
 
 async def live(directory, seed, rounds):

@@ -89,7 +89,7 @@ def test_a_call_waits_for_the_device_if_it_is_told_to(run, tmp_path):
     async def scenario():
         async with running(tmp_path) as hub:
             hub.devices.create("dev1")
-            call = asyncio.create_task(hub.invoke_method("dev1", "m", connect_timeout_s=5))
+            call = asyncio.create_task(hub.invoke_method("dev1", "m", connect_timeout_s=120))
             await asyncio.sleep(0.05)
             device = await subscribed(hub, METHODS)
             topic, _ = take_event(await device.receive())
@@ -297,7 +297,7 @@ def test_a_resumed_session_gets_its_commands_with_the_packet_ids_that_it_knows(r
                 await hub.send("dev1", b"%d" % index, {})
                 first.append((await device.receive())[1])
             device.send(b"\x40\x02" + _packet_id(first[0]))
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(120):
                 while hub.pending("dev1") != 2:
                     await asyncio.sleep(0.01)
             device.close()

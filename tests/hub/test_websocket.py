@@ -61,7 +61,7 @@ class WebDevice:
             self.raw.send(masked(2 if start == 0 else 0, piece, final=start + size >= len(data)))
 
     async def frame(self):
-        first, second = await asyncio.wait_for(self.raw.reader.readexactly(2), 30)
+        first, second = await asyncio.wait_for(self.raw.reader.readexactly(2), 120)
         length = second
         if length == 126:
             length = int.from_bytes(await self.raw.reader.readexactly(2), "big")
@@ -159,7 +159,7 @@ def test_an_http_request_that_breaks_the_rules_is_told_so(run, tmp_path, request
         async with running(tmp_path) as hub:
             raw = await RawDevice.dial(hub)
             raw.send(request_text.encode())
-            head = await asyncio.wait_for(raw.reader.readuntil(b"\r\n\r\n"), 30)
+            head = await asyncio.wait_for(raw.reader.readuntil(b"\r\n\r\n"), 120)
             assert head.startswith(f"HTTP/1.1 {status} ".encode())
 
     run(scenario())

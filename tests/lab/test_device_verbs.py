@@ -32,7 +32,7 @@ async def lab_with_device(directory, answer):
     listening = None
 
     async def listen():
-        while (received := await device.receive(timeout=60)) is not None:
+        while (received := await device.receive(timeout=300)) is not None:
             for topic, body in answer(*take_event(received)):
                 device.send(publish_0(topic, json.dumps(body).encode()))
 

@@ -133,7 +133,7 @@ def test_a_person_plays_with_the_board_and_comes_back_the_next_day(home):
         assert (code, "already running" in err) == (2, True)
         assert fieldpost("audit", "emulator")[0] == 0
         lab.send_signal(signal.SIGINT)
-        out, err = lab.communicate(timeout=60)
+        out, err = lab.communicate(timeout=300)
         assert lab.returncode == 0, err
         assert "records arrived" in out
         assert "Traceback" not in err

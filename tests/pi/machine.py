@@ -126,7 +126,7 @@ class Pi:
         assert self.process is not None
         begin = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
-        assert self.process.wait(10) == 0, self.said()
+        assert self.process.wait(60) == 0, self.said()
         return time.monotonic() - begin
 
     def said(self) -> str:

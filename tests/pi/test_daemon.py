@@ -19,7 +19,7 @@ def datagrams(tmp_path):
     """A bound datagram socket; its path is `datagrams.getsockname()`."""
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     receiver.bind(str(tmp_path / "socket"))
-    receiver.settimeout(5)
+    receiver.settimeout(60)
     yield receiver
     receiver.close()
 
@@ -36,7 +36,7 @@ def test_an_address_in_the_abstract_namespace_is_reached():
     name = f"fieldpost-test-{os.getpid()}"
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as receiver:
         receiver.bind("\0" + name)
-        receiver.settimeout(5)
+        receiver.settimeout(60)
         Notify({"NOTIFY_SOCKET": "@" + name}).ready("all is well")
         assert receiver.recv(100) == b"READY=1\nSTATUS=all is well"
 

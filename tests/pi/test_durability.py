@@ -126,7 +126,7 @@ async def test_a_disk_that_is_full_from_the_start_is_told_and_waited_for(pi, sma
     pi.settings["ring"]["path"] = str(pi.ring)
     ballast = fill(small_disk)
     pi.start()
-    assert await asyncio.to_thread(pi.process.wait, 20) == 1
+    assert await asyncio.to_thread(pi.process.wait, 60) == 1
     assert "No space left on device" in pi.said() and "make room" in pi.said() and len(pi.said().splitlines()) == 1
     ballast.unlink()
     pi.start()
@@ -146,7 +146,7 @@ async def test_a_disk_that_goes_read_only_ends_the_service_with_one_line_and_los
             file.write("an error of the card")
     except OSError as error:
         pytest.skip(f"this kernel does not make errors on purpose: {error}")
-    assert await asyncio.to_thread(pi.process.wait, 20) == 1
+    assert await asyncio.to_thread(pi.process.wait, 60) == 1
     last = pi.said().splitlines()[-1]
     assert last.startswith("failed: ") and "fsck" in last and "Traceback" not in pi.said()
     # What is on it is still there: after e2fsck it is delivered.
@@ -184,7 +184,7 @@ async def test_a_card_that_is_pulled_and_put_back_has_all_that_was_stored(pi, sm
             pytest.skip(f"this kernel does not pull disks: {error}")
         finally:
             os.close(folder)
-        assert await asyncio.to_thread(pi.process.wait, 20) == 1, pi.said()
+        assert await asyncio.to_thread(pi.process.wait, 60) == 1, pi.said()
         if episode % 2:
             await pi.begin_hub()
         subprocess.run(["umount", small_disk], check=True)

@@ -19,7 +19,7 @@ async def test_a_second_service_on_the_same_file_is_refused_in_one_line(pi):
     first, pi.log = pi.process, pi.folder / "second-log"
     pi.start()
     second, pi.process = pi.process, first
-    assert await asyncio.to_thread(second.wait, 20) == 1
+    assert await asyncio.to_thread(second.wait, 60) == 1
     assert "another fieldpost service has the queue open" in pi.said() and str(pi.ring) in pi.said()
     assert len(pi.said().splitlines()) == 1
     before = len(readings(pi))
@@ -58,7 +58,7 @@ async def test_another_division_of_the_file_is_refused_for_good(pi):
     before = pi.ring.read_bytes()
     pi.settings["ring"].update(journal_sectors=8)
     pi.start()
-    assert await asyncio.to_thread(pi.process.wait, 20) == 78
+    assert await asyncio.to_thread(pi.process.wait, 60) == 78
     assert "give the region back its place and size" in pi.said().splitlines()[-1]
     assert "Traceback" not in pi.said() and pi.ring.read_bytes() == before
 
@@ -89,7 +89,7 @@ async def test_a_sync_that_fails_once_ends_the_service_though_the_next_would_suc
             env=pi.environment,
             stderr=log,
         )
-    assert await asyncio.to_thread(pi.process.wait, 30) == 1
+    assert await asyncio.to_thread(pi.process.wait, 60) == 1
     assert "the disk does not answer" in pi.said().splitlines()[-1]
     assert "Traceback" not in pi.said()
     pi.start()

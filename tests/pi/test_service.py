@@ -164,7 +164,7 @@ async def test_pins_without_permission_cost_commands_not_readings(pi):
 async def test_a_wrong_configuration_ends_the_start_with_one_line(pi, damage, said):
     damage(pi)
     pi.start()
-    assert await asyncio.to_thread(pi.process.wait, 20) == 78
+    assert await asyncio.to_thread(pi.process.wait, 60) == 78
     assert said in pi.said() and len(pi.said().splitlines()) == 1
     assert "READY=1" not in pi.systemd.messages()
 
@@ -172,7 +172,7 @@ async def test_a_wrong_configuration_ends_the_start_with_one_line(pi, damage, sa
 async def test_a_ring_without_room_on_the_disk_ends_the_start_with_one_line(pi):
     pi.settings["ring"]["path"] = str(pi.folder / "absent" / "queue")
     pi.start()
-    assert await asyncio.to_thread(pi.process.wait, 20) == 1
+    assert await asyncio.to_thread(pi.process.wait, 60) == 1
     assert "No such file" in pi.said() and len(pi.said().splitlines()) == 1
 
 

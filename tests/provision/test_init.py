@@ -55,7 +55,7 @@ def test_on_a_terminal_it_asks_and_hides_passwords(tmp_path: Path) -> None:
             said += data
     except OSError:
         pass  # the terminal is gone with the command
-    assert process.wait(30) == 0, said
+    assert process.wait(60) == 0, said
     os.close(master)
     assert PASSWORD.encode() not in said
     assert read_secrets(tmp_path).wifi == {"shed": PASSWORD}
