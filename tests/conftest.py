@@ -12,9 +12,15 @@ from host_tools.errors import UserError
 from host_tools.toolchain import micropython as micropython_tool
 from host_tools.toolchain import umqtt
 
-# A busy machine is slow, and that is no fault of what is tested: hypothesis would fail an example of 0.2 s.
-settings.register_profile("untimed", deadline=None, suppress_health_check=[HealthCheck.too_slow])
-settings.load_profile("untimed")
+# A busy machine is slow, and that is no fault of what is tested: hypothesis would fail an example of 0.2 s. The
+# examples are the same in every run, so that a change is judged by what it changes; FIELDPOST_EXPLORE=1 draws others.
+settings.register_profile(
+    "steady",
+    deadline=None,
+    derandomize="FIELDPOST_EXPLORE" not in os.environ,
+    suppress_health_check=[HealthCheck.too_slow],
+)
+settings.load_profile("steady")
 
 
 def pytest_configure() -> None:

@@ -12,7 +12,7 @@ from host_tools.errors import UserError
 @pytest.fixture(scope="module")
 def figures(request, tmp_path_factory):
     request.getfixturevalue("mosquitto")
-    effort = measure.Effort(turns=1, seconds=0.3, tls_connections=40)
+    effort = measure.Effort(turns=1, seconds=1.0, tls_connections=40)
     return measure.measure(tmp_path_factory.mktemp("disk"), effort, lambda what, done: None)
 
 

@@ -33,7 +33,7 @@ def bench(*arguments, before="", **environment):
         [sys.executable, "-c", f"{before}\nfrom host_tools.cli import main; main()", "bench", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         env=os.environ | environment,
     )
 

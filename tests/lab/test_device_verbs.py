@@ -59,7 +59,7 @@ def method_answer(status, body):
 async def test_a_methods_answer_comes_back_with_its_status(tmp_path):
     body = {"id": "1", "status": "refused", "command": "gpio.set", "result": {"reason": "pin: expected a name"}}
     async with lab_with_device(tmp_path, method_answer(400, body)) as (verbs, _):
-        found = await verbs.handle("method", {"name": "gpio.set", "payload": {"pin": 1}, "timeout_s": 5})
+        found = await verbs.handle("method", {"name": "gpio.set", "payload": {"pin": 1}, "timeout_s": 120})
     assert found == {"status": 400, "answer": body}
 
 
@@ -77,7 +77,7 @@ async def test_a_method_that_is_not_answered_says_why(tmp_path):
 
 async def test_a_method_for_a_device_that_is_away_is_not_kept(tmp_path):
     async with lab_with_device(tmp_path, None) as (verbs, _):
-        found = await verbs.handle("method", {"name": "ping", "payload": {}, "timeout_s": 5})
+        found = await verbs.handle("method", {"name": "ping", "payload": {}, "timeout_s": 120})
     assert found["code"] == 404103
     assert found["reason"].startswith("the board is not connected; a method is not kept")
 
@@ -90,7 +90,7 @@ async def test_desired_properties_are_applied_when_they_are_reported(tmp_path):
         return [(REPORT, {"pins": {"relay": {"value": 1, "status": "done", "version": v}}}) for v in (1, version)]
 
     async with lab_with_device(tmp_path, answer) as (verbs, _):
-        found = await verbs.handle("set_twin", {"patch": {"pins": {"relay": 1}}, "timeout_s": 5})
+        found = await verbs.handle("set_twin", {"patch": {"pins": {"relay": 1}}, "timeout_s": 120})
         assert (found["status"], found["version"]) == ("applied", 2)
         assert found["properties"] == [
             {"path": "pins.relay", "desired": 1, "reported": 1, "status": "done", "reason": None}
@@ -106,7 +106,7 @@ async def test_a_property_that_the_board_refuses_says_why(tmp_path):
         return [(REPORT, {"pins": {"relay": verdict}})] if topic.startswith(DESIRED) else []
 
     async with lab_with_device(tmp_path, answer) as (verbs, _):
-        found = await verbs.handle("set_twin", {"patch": {"pins": {"relay": 5}}, "timeout_s": 5})
+        found = await verbs.handle("set_twin", {"patch": {"pins": {"relay": 5}}, "timeout_s": 120})
     assert found["status"] == "refused"
     assert found["properties"][0]["reason"] == "expected 0 or 1"
 

@@ -35,7 +35,7 @@ def test_a_repeat_counts_once():
 def test_an_answer_wakes_who_waits_for_it():
     async def run():
         watch = HubWatch("kitchen")
-        waiting = asyncio.create_task(watch.result("abc", 5))
+        waiting = asyncio.create_task(watch.result("abc", 120))
         await asyncio.sleep(0)
         watch.note(message([reading(1)]))
         watch.note(message([result(2, "abc")]))

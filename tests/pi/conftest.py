@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from host_tools.hub import Hub
-from tests.pi.machine import Pi
+from tests.pi.machine import Pi, run_folder
+
+
+@pytest.fixture
+def run():
+    """A folder for sockets."""
+    folder = run_folder()
+    yield folder
+    shutil.rmtree(folder)
 
 
 @pytest.fixture

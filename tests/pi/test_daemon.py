@@ -15,10 +15,10 @@ from fieldpost.daemon.service import Service
 
 
 @pytest.fixture
-def datagrams(tmp_path):
+def datagrams(run):
     """A bound datagram socket; its path is `datagrams.getsockname()`."""
     receiver = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
-    receiver.bind(str(tmp_path / "socket"))
+    receiver.bind(str(run / "socket"))
     receiver.settimeout(60)
     yield receiver
     receiver.close()

@@ -24,18 +24,21 @@ from host_tools.errors import UserError
 from host_tools.service import front, top
 from tests.pi.machine import ROOT
 from tests.pi.until import until
+from tests.ports import free_port
 
 # https://prometheus.io/docs/instrumenting/exposition_formats/
 _SAMPLE = re.compile(r'[a-zA-Z_:][a-zA-Z0-9_:]*(\{([a-z_]+="([^"\\\n]|\\["\\n])*",?)*\})? -?[0-9.]+(e[+-]?\d+)?')
 
 
-async def test_top_and_prometheus_show_the_running_service(pi, unused_tcp_port, capsys):
-    path = pi.folder / "agent.sock"
-    pi.settings["service"] = {"socket": str(path), "metrics": "port", "metrics_port": unused_tcp_port}
+async def test_top_and_prometheus_show_the_running_service(pi, capsys):
+    path, port = pi.run / "agent.sock", free_port()
+    pi.settings["service"] = {"socket": str(path), "metrics": "port", "metrics_port": port}
     pi.start()
     await until(lambda: len(pi.records()) >= 10, pi.said)
-    found = await asyncio.to_thread(top.fetch, path)
-    assert found["state"] == "ready" and found["confirmed"] > 0 and found["lost"] == 0
+    async with asyncio.timeout(120):  # what the hub has, the service learns a little later
+        while (found := await asyncio.to_thread(top.fetch, path))["confirmed"] == 0:
+            await asyncio.sleep(0.05)
+    assert found["state"] == "ready" and found["lost"] == 0
     assert found["sensors"][0]["values"]["temperature"] == pytest.approx(21.5, abs=0.02)
     assert path.stat().st_mode & 0o777 == 0o660
     assert await asyncio.to_thread(front.main, ["top", "--socket", str(path)]) == 0
@@ -45,7 +48,7 @@ async def test_top_and_prometheus_show_the_running_service(pi, unused_tcp_port, 
     assert json.loads(run.output)["device"] == "pi-1"
 
     def scrape():
-        with urllib.request.urlopen(f"http://127.0.0.1:{unused_tcp_port}/metrics", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics", timeout=60) as answer:
             assert answer.headers["Content-Type"] == "text/plain; version=0.0.4"
             return answer.read().decode()
 
@@ -71,10 +74,10 @@ async def test_top_and_prometheus_show_the_running_service(pi, unused_tcp_port, 
 
 
 async def test_on_a_terminal_top_goes_on_until_ctrl_c(pi):
-    path = pi.folder / "agent.sock"
+    path = pi.run / "agent.sock"
     pi.settings["service"] = {"socket": str(path)}
     pi.start()
-    await until(path.exists, pi.said)
+    await until(lambda: is_answered(path), pi.said)
     ours, theirs = pty.openpty()
     command = [sys.executable, "-c", "from host_tools.cli import main; main()", "top", "--socket", str(path)]
     process = subprocess.Popen(command, stdout=theirs, stderr=theirs, stdin=theirs, cwd=ROOT)
@@ -101,10 +104,10 @@ async def test_on_a_terminal_top_goes_on_until_ctrl_c(pi):
 
 
 async def test_metrics_are_off_unless_asked_for(pi):
-    path = pi.folder / "agent.sock"
-    pi.environment["RUNTIME_DIRECTORY"] = str(pi.folder)
+    path = pi.run / "agent.sock"
+    pi.environment["RUNTIME_DIRECTORY"] = str(pi.run)
     pi.start()
-    await until(path.exists, pi.said)
+    await until(lambda: is_answered(path), pi.said)
     answer = await asyncio.to_thread(_get, path, b"GET /metrics HTTP/1.0\r\n\r\n")
     assert answer.startswith(b"HTTP/1.0 404 ") and b"there is /status" in answer
 
@@ -117,6 +120,12 @@ async def test_a_port_that_is_taken_costs_the_metrics_not_the_readings(pi):
         assert "cannot be listened on" in pi.said()
 
 
+def is_answered(path):
+    """A socket is there a moment before its owner listens on it."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        return connection.connect_ex(str(path)) == 0
+
+
 def _get(path, request):
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
         connection.settimeout(60)
@@ -126,10 +135,10 @@ def _get(path, request):
 
 
 @pytest.fixture
-def endpoint(tmp_path):
+def endpoint(run):
     routes = {"/status": lambda: ("text/plain", "x" * 1_000_000)}
-    made = Endpoint(unix_listener(str(tmp_path / "socket")), routes)
-    made.path = str(tmp_path / "socket")
+    made = Endpoint(unix_listener(str(run / "socket")), routes)
+    made.path = str(run / "socket")
     yield made
     made.close()
 
@@ -148,7 +157,7 @@ def test_clients_that_dawdle_are_let_go_and_hold_nobody_up(endpoint):
     endpoint.poll(0.0)
     for now_s in (3.0, 3.1, 6.2, 6.3, 9.4, 9.5, 12.6, 12.7):
         endpoint.poll(now_s)
-    assert time.monotonic() - begin < 2, "no poll waits"
+    assert time.monotonic() - begin < 30, "no poll waits: clients that say nothing would be waited for without end"
     assert all(client.recv(10) == b"" for client in clients)
 
 

@@ -52,7 +52,7 @@ async def test_an_outage_a_power_cut_and_commands_delivered_again(pi):
     await until(lambda: pi.bme280.conversions >= taken + 20, pi.said)
     await pi.begin_hub()
     begin()
-    await until(lambda: len(answers()) == COMMANDS // 2, pi.said, 60)
+    await until(lambda: len(answers()) == COMMANDS // 2, pi.said)
     # The power cut, with commands on their way.
     for _ in range(COMMANDS // 4):
         await pulse()
@@ -60,7 +60,7 @@ async def test_an_outage_a_power_cut_and_commands_delivered_again(pi):
     pi.start()
     for _ in range(COMMANDS // 4):
         await pulse()
-    await until(lambda: len(answers()) == COMMANDS, pi.said, 60)
+    await until(lambda: len(answers()) == COMMANDS, pi.said)
     last = len(readings())
     await until(lambda: len(readings()) >= last + 10, pi.said)
     redelivered += pi.hub.redelivered

@@ -110,7 +110,7 @@ class Program:
     def __init__(self, process) -> None:
         self._process = process
 
-    async def line(self, seconds: float = 30) -> str:
+    async def line(self, seconds: float = 180) -> str:
         """Return the next line that it prints."""
         async with asyncio.timeout(seconds):
             line = await self._process.stdout.readline()
@@ -121,7 +121,7 @@ class Program:
         """Hand it a line."""
         self._process.stdin.write(line.encode() + b"\n")
 
-    async def ended(self, seconds: float = 30) -> int:
+    async def ended(self, seconds: float = 180) -> int:
         """Wait for its end and return its exit code."""
         async with asyncio.timeout(seconds):
             return await self._process.wait()

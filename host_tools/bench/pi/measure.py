@@ -185,7 +185,7 @@ async def _footprint(
             except subprocess.TimeoutExpired:
                 process.kill()
                 await asyncio.to_thread(process.wait)
-    if stored < effort.seconds / INTERVAL_S - 3:
+    if stored < effort.seconds / INTERVAL_S / 2:  # what a busy machine delivers later is no fault of theirs
         raise RecordsDiffer(f"{stored} readings were delivered in {effort.seconds:g} s")
     return Footprint(round(pss, 2), round(cpu, 2), round(statistics.median(starts), 3), stored)
 

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from host_tools.emulator.i2c import I2cWires, NotAcknowledged
+from host_tools.emulator.pi.kernel import short_address
 from host_tools.emulator.pins import Pins
 from host_tools.emulator.registers import Registers
 
@@ -54,7 +55,8 @@ class PiHardware:
     def start(self) -> None:
         """Listen; each connection is served by a thread of its own."""
         self._listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._listener.bind(str(self.path))
+        with short_address(str(self.path)) as address:
+            self._listener.bind(address)
         self._listener.listen()
         threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
 

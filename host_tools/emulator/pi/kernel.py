@@ -15,6 +15,7 @@ import os
 import socket
 import sys
 import types
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,12 +42,24 @@ _CONSTANTS = (
 )  # fmt: skip
 
 
+@contextlib.contextmanager
+def short_address(path: str) -> Iterator[str]:
+    """Give a short name of a socket: an address holds 107 bytes (unix(7)), a path may be longer."""
+    folder, name = os.path.split(path)
+    descriptor = os.open(folder or ".", os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield f"/proc/self/fd/{descriptor}/{name}"
+    finally:
+        os.close(descriptor)
+
+
 class Hardware:
     """The connection to the emulated hardware."""
 
     def __init__(self, path: str) -> None:
         self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        self._socket.connect(path)
+        with short_address(path) as address:
+            self._socket.connect(address)
         self.path = path
 
     def fileno(self) -> int:

@@ -94,7 +94,7 @@ class Reading:
         self._done.set()
 
     def wait(self):
-        self._done.wait(20)
+        self._done.wait(120)
         self._client.close()
         self._thread.join(10)
         return {"found": self.found, "errors": self.errors}
