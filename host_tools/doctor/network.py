@@ -14,7 +14,7 @@ from cryptography import x509
 
 from host_tools.doctor.finding import Finding
 
-_TIMEOUT_S = 5.0
+_TIMEOUT_S = 10.0
 _NTP_PORT = 123
 _NTP_CLIENT = b"\x23" + bytes(47)
 _NTP_EPOCH_S = 2_208_988_800
