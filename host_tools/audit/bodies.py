@@ -12,16 +12,22 @@ from decimal import Decimal
 from typing import Any
 
 _CBOR_MAP_OPEN = 0xBF  # of unknown length (RFC 8949 section 3.2.2)
+# Ten thousand years: an exponent of a million in few bytes would make a whole number of a million digits.
+_SECONDS_MAX = 10**12
+
 _UNITS = {"/": 100}  # a ratio comes of a percentage
 
 
 def content(body: bytes) -> Any:
     """Return the body as JSON says it: {"q", "records", "lost"}. Raises ValueError for what is in none of the forms."""
-    if body[:1] == b"[":
-        return _from_senml(json.loads(body, parse_float=Decimal))  # exact, for units are converted
-    if body[:1] and body[0] == _CBOR_MAP_OPEN:
-        return _from_cbor(body)
-    return json.loads(body)
+    try:
+        if body[:1] == b"[":
+            return _from_senml(json.loads(body, parse_float=Decimal))  # exact, for units are converted
+        if body[:1] and body[0] == _CBOR_MAP_OPEN:
+            return _from_cbor(body)
+        return json.loads(body)
+    except (TypeError, ArithmeticError, AttributeError, RecursionError) as error:  # a stranger's idea of the forms
+        raise ValueError(f"in none of the forms: {error}") from None
 
 
 def _from_cbor(body: bytes) -> Any:
@@ -29,7 +35,7 @@ def _from_cbor(body: bytes) -> Any:
 
     try:
         found = cbor2.loads(body)
-    except (cbor2.CBORDecodeError, RecursionError) as error:
+    except cbor2.CBORDecodeError as error:
         raise ValueError(f"not CBOR: {error}") from None
     if not isinstance(found, dict) or not isinstance(found.get("records"), list):
         return found
@@ -59,16 +65,23 @@ def _from_senml(pack: Any) -> dict[str, Any]:
         found.setdefault("q", base_name.rstrip("/") if isinstance(base_name, str) else None)
         name, value = entry["n"], _value(entry)
         if name == "n":
-            found["records"].append({"n": value, **({"t": round(base_time * 1000)} if base_time else {})})
+            found["records"].append({"n": value, **({"t": _milliseconds(base_time)} if base_time else {})})
         elif name == "lost":
             first, _, last = str(value).partition("-")
             lost.append([int(first), int(last)])
         elif not found["records"]:
             raise ValueError("a SenML entry before any record")
         else:
-            found["records"][-1][name] = round(value * 1000) if name in ("up", "utc") else value
+            found["records"][-1][name] = _milliseconds(value) if name in ("up", "utc") else value
     found["records"] = [_plain(record) for record in found["records"]]
     return {**found, **({"lost": lost} if lost else {})}
+
+
+def _milliseconds(seconds: Any) -> int:
+    if not -_SECONDS_MAX < seconds < _SECONDS_MAX:
+        raise ValueError("no time that a clock shows")
+    found: int = round(seconds * 1000)
+    return found
 
 
 def _value(entry: dict[str, Any]) -> Any:

@@ -42,29 +42,52 @@ class Finding:
         return sum(getattr(account, count) for account in self.accounts)
 
 
+class Inquiry:
+    """Weighs the messages of one device as they are told, in the order in which the hub stored them."""
+
+    def __init__(self, device: str) -> None:
+        self._device = device
+        self._ledgers: dict[str, Ledger] = {}
+        self._seen = self._foreign = self._unreadable = 0
+
+    @property
+    def size(self) -> int:
+        """How many separate ranges it keeps, and at least one for each ring: what its memory grows with."""
+        return sum(ledger.size for ledger in self._ledgers.values())
+
+    def hear(self, message: Message) -> None:
+        """Note one message of the device."""
+        self._seen += 1
+        if not claims.is_ours(message.properties):
+            self._foreign += 1
+            return
+        try:
+            claimed = claims.read(message.body)
+        except claims.Unreadable:
+            self._unreadable += 1
+            return
+        ledger = self._ledgers.get(claimed.ring)
+        if ledger is None:
+            ledger = self._ledgers[claimed.ring] = Ledger(self._device, claimed.ring)
+        ledger.enter(claimed)
+
+    def close(self, tails: Sequence[RingTail] = ()) -> Finding:
+        """Return what was found so far; more may be told afterwards."""
+        on_flash = {tail.ring: tail for tail in tails}
+        for ring in on_flash:
+            self._ledgers.setdefault(ring, Ledger(self._device, ring))
+        accounts = tuple(ledger.close(on_flash.get(ring)) for ring, ledger in self._ledgers.items())
+        return Finding(self._device, accounts, self._seen, self._foreign, self._unreadable)
+
+
 def judge(device: str, messages: Iterable[Message], tails: Sequence[RingTail] = ()) -> Finding:
     """Weigh every message of `device`, in the order in which the hub stored them.
 
     tails: what the board's flash says (`read_tail`). It must be read before the messages: what it calls
     confirmed is then in the store for certain.
     """
-    ledgers: dict[str, Ledger] = {}
-    seen = foreign = unreadable = 0
+    inquiry = Inquiry(device)
     for message in messages:
-        if message.device_id != device:
-            continue
-        seen += 1
-        if not claims.is_ours(message.properties):
-            foreign += 1
-            continue
-        try:
-            claimed = claims.read(message.body)
-        except claims.Unreadable:
-            unreadable += 1
-            continue
-        ledgers.setdefault(claimed.ring, Ledger(device, claimed.ring)).enter(claimed)
-    on_flash = {tail.ring: tail for tail in tails}
-    for ring in on_flash:
-        ledgers.setdefault(ring, Ledger(device, ring))
-    accounts = tuple(ledger.close(on_flash.get(ring)) for ring, ledger in ledgers.items())
-    return Finding(device, accounts, seen, foreign, unreadable)
+        if message.device_id == device:
+            inquiry.hear(message)
+    return inquiry.close(tails)

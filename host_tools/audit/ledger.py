@@ -73,6 +73,11 @@ class Ledger:
         self._deliveries = 0
         self._out_of_order = 0
 
+    @property
+    def size(self) -> int:
+        """How many separate ranges it keeps, and one for itself."""
+        return 1 + sum(kept.range_count for kept in (self._delivered, self._events, self._lost))
+
     def enter(self, claims: Claims) -> None:
         """Note one message, in the order in which the hub stored them."""
         assert claims.ring == self.ring

@@ -57,6 +57,11 @@ class RangeSet:
         return iter(list(zip(self._firsts, self._lasts, strict=True)))
 
     @property
+    def range_count(self) -> int:
+        """How many separate ranges there are: what memory grows with."""
+        return len(self._firsts)
+
+    @property
     def highest(self) -> int:
         """The highest number, 0 for an empty set."""
         return self._lasts[-1] if self._lasts else 0

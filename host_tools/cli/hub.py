@@ -91,7 +91,17 @@ def run(
     }
     # In the place of this process, which holds 20 MB of modules for reading command lines.
     # -P: what lies in the folder where it is started is none of its modules.
-    os.execv(sys.executable, [sys.executable, "-P", "-m", "host_tools.hub", json.dumps(given)])
+    os.execv(sys.executable, [sys.executable, "-P", "-m", "host_tools.dashboard", json.dumps(given)])
+
+
+@app.command()
+def page(data: Data = None, as_json_: Json = False) -> None:
+    """Print the address of the hub's page, with the token that opens it.
+
+    It is the key to this hub: for your browser, for nobody else.
+    """
+    address = HubClient(_folder(data)).page_address()
+    print(json.dumps({"url": address}) if as_json_ else address)
 
 
 @app.command()

@@ -13,6 +13,7 @@ import resource
 import shlex
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Final
 
@@ -23,13 +24,18 @@ from host_tools.hub import Hub
 from host_tools.hub.behaviour import Behaviour
 from host_tools.hub.devices.registry import connection_string
 from host_tools.hub.one_line import OneLineFormatter
-from host_tools.hub.service.admin import AdminApi
+from host_tools.hub.service.admin import AdminApi, Page
+from host_tools.hub.service.https import HttpsApi
+from host_tools.hub.service.rest import ServiceApi
 
 _PR_SET_PDEATHSIG: Final = 1  # prctl(2)
 
 
-def main() -> None:
-    """Run the hub until a signal ends it. What the user can act on is one sentence on stderr and exit 2."""
+def main(page: Callable[[Hub], Page] | None = None) -> None:
+    """Run the hub until a signal ends it. What the user can act on is one sentence on stderr and exit 2.
+
+    page: makes the hub's page for people, of which the hub itself knows nothing.
+    """
     given = json.loads(sys.argv[1])
     is_for_people = not given.pop("ends_with_parent", False)
     if not is_for_people:
@@ -42,7 +48,7 @@ def main() -> None:
     handler.setFormatter(OneLineFormatter("%(asctime)s %(message)s"))
     logging.basicConfig(level=level, handlers=[handler])
     try:
-        uvloop.run(_run(Hub(Path(given.pop("directory")), **given, behaviour=behaviour), wanted, is_for_people))
+        uvloop.run(_run(Hub(Path(given.pop("directory")), **given, behaviour=behaviour), wanted, is_for_people, page))
     except UserError as error:
         print(f"fieldpost: {error}", file=sys.stderr)
         sys.exit(2)
@@ -55,13 +61,14 @@ def _allow_files() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
-async def _run(hub: Hub, wanted: list[str], is_for_people: bool) -> None:
+async def _run(hub: Hub, wanted: list[str], is_for_people: bool, page: Callable[[Hub], Page] | None) -> None:
     stopped = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopped.set)
-    api = AdminApi(hub)
     await hub.start()
+    api = AdminApi(hub, page(hub) if page is not None else None)
+    hub.web = HttpsApi(ServiceApi(hub), api)
     try:
         await api.start()
         hub.settings.set("hostname", hub.hostname)
@@ -76,7 +83,8 @@ async def _run(hub: Hub, wanted: list[str], is_for_people: bool) -> None:
                 shlex.quote(str(hub.ca_file.resolve())),
             )
             print(
-                "\n  a device:   fieldpost hub device create NAME" + here + "\n"
+                "\n  the page:   fieldpost hub page" + here + "\n"
+                "  a device:   fieldpost hub device create NAME" + here + "\n"
                 f"  SDKs:       export SSL_CERT_FILE={ca_file} REQUESTS_CA_BUNDLE={ca_file}\n"
                 "  a back end: fieldpost hub service" + here + "\n"
                 "  messages:   fieldpost hub messages --follow" + here + "\n  Ctrl-C ends it.",

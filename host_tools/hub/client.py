@@ -37,6 +37,12 @@ class HubClient:
             return False
         return True
 
+    def page_address(self) -> str:
+        """Return where a browser finds the hub's page, with the token behind a #, which is sent to nobody."""
+        self.ask("GET", "hub")  # or no hub runs
+        url, token = self._where()
+        return f"{url}/#token={token}"
+
     def ask(
         self,
         method: str,
@@ -46,12 +52,8 @@ class HubClient:
         timeout_s: float = _TIMEOUT_S,
     ) -> Any:
         """Return the JSON of the answer, None if it has none. UserError if no hub runs; Refused if it says no."""
-        try:
-            found = json.loads((self._directory / FILE_NAME).read_text())
-            address = urlsplit(found["url"])
-            token = found["token"]
-        except (OSError, ValueError, KeyError, TypeError) as error:
-            raise UserError(self._not_running()) from error
+        url, token = self._where()
+        address = urlsplit(url)
         target = "/" + "/".join(quote(part, safe="") for part in path) + (f"?{urlencode(query)}" if query else "")
         connection = http.client.HTTPConnection(address.hostname or "", address.port or 0, timeout=timeout_s)
         try:
@@ -69,6 +71,14 @@ class HubClient:
         if response.status >= 400:
             raise Refused(response.status, answer if isinstance(answer, dict) else {})
         return answer
+
+    def _where(self) -> tuple[str, str]:
+        """Return address and token."""
+        try:
+            found = json.loads((self._directory / FILE_NAME).read_text())
+            return str(found["url"]), str(found["token"])
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise UserError(self._not_running()) from error
 
     def _not_running(self) -> str:
         return f"no hub runs in {self._directory}: start it with `fieldpost hub run --data {self._directory}`"

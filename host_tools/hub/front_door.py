@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Final, cast
 from host_tools.hub.amqp.connection import AmqpConnection
 from host_tools.hub.mqtt import connection
 from host_tools.hub.mqtt.connection import Connection
-from host_tools.hub.service.rest import ServiceApi
 from host_tools.hub.web.connection import HttpConnection
 
 if TYPE_CHECKING:
@@ -74,7 +73,7 @@ class FrontDoor(asyncio.Protocol):
         if begun.startswith(_AMQP):
             return AmqpConnection(self._hub)
         if ord("A") <= begun[0] <= ord("Z"):
-            return HttpConnection(self._hub, ServiceApi(self._hub))
+            return HttpConnection(self._hub, self._hub.web)
         return Connection(self._hub)
 
     def _leave(self) -> None:

@@ -37,11 +37,13 @@ from host_tools.hub.provisioning.service import Provisioning
 from host_tools.hub.provisioning.session import ProvisioningSession
 from host_tools.hub.service.partitions import Partitions
 from host_tools.hub.service.policies import Policies
+from host_tools.hub.service.rest import ServiceApi
 from host_tools.hub.store import database, event_packet, events
 from host_tools.hub.store.events import StoredMessage
 from host_tools.hub.store.settings import Settings
 from host_tools.hub.store.writer import BARRIER, Writer
 from host_tools.hub.throttle import Kind, Throttle
+from host_tools.hub.web.connection import Api
 
 log = logging.getLogger("fieldpost.hub")
 
@@ -119,6 +121,8 @@ class Hub:
         self.methods = methods.MethodCalls(self._method_request)
         self.presence = Presence(self.now_ms)
         self.faults = Faults()
+        # What HTTP over TLS reaches, on every port.
+        self.web: Api = ServiceApi(self)
         self.sessions: StoredSessions
         self.twins: Twins
         self.feedback: Feedback

@@ -15,10 +15,12 @@ from typing import Any
 
 from host_tools.audit import Finding, RingTail, judge, read_tail
 from host_tools.boards import Board
+from host_tools.dashboard.pages import Pages
 from host_tools.emulator.board import EmulatedBoard
 from host_tools.errors import UserError
 from host_tools.flash import install
 from host_tools.hub import Hub, read_messages
+from host_tools.hub.service.admin import AdminApi
 from host_tools.lab.folder import LabFolder
 from host_tools.lab.hardware import board_in_shape, board_shape, ring_regions, unplug
 from host_tools.lab.settings import Settings, check_same_hardware, remember
@@ -125,6 +127,9 @@ async def running(folder: LabFolder, settings: Settings, report: Report) -> Asyn
         hub = Hub(folder.hub, port=settings.hub_port)
         await hub.start()
         stack.push_async_callback(hub.stop)
+        page = AdminApi(hub, Pages(hub))
+        stack.push_async_callback(page.stop)  # before the hub
+        await page.start()
         report(f"hub listens on {hub.hostname}:{hub.port}")
         board = EmulatedBoard(
             folder.board,

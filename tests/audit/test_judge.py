@@ -3,7 +3,7 @@
 import json
 from types import SimpleNamespace
 
-from host_tools.audit import RingTail, as_json, judge, proof
+from host_tools.audit import Inquiry, RingTail, as_json, judge, proof
 
 
 def message(ring, numbers, device="kitchen", lost=(), **other):
@@ -52,6 +52,20 @@ def test_the_proof_of_a_whole_ring_ends_with_the_good_news():
     assert "2 delivered (0 of them events, 1 repeat on top)" in text
     assert "2 reported as lost" in text
     assert text.endswith("kitchen: nothing is missing.")
+
+
+def test_an_inquiry_may_be_closed_again_and_again_and_says_what_it_holds():
+    inquiry = Inquiry("kitchen")
+    inquiry.hear(message("a", [1, 2]))
+    inquiry.hear(message("a", [5]))
+    assert inquiry.close().total("missing") == 2
+    size = inquiry.size
+    inquiry.hear(message("a", [3, 4]))
+    said = [message("a", [1, 2]), message("a", [5]), message("a", [3, 4])]
+    assert inquiry.close() == judge("kitchen", said) and inquiry.close().is_whole
+    assert inquiry.size < size, "memory follows the separate ranges"
+    inquiry.hear(message("b", [1]))
+    assert inquiry.close().total("delivered_unique") == 6
 
 
 def test_an_empty_store_and_an_empty_flash_say_so():

@@ -68,6 +68,12 @@ def test_an_installation_knows_the_boards_and_starts(unpacked: Path) -> None:
     assert "fieldpost = host_tools.cli:main" in entry.read_text()
 
 
+def test_an_installation_has_the_hubs_page(unpacked: Path) -> None:
+    files = {path.name for path in (unpacked / "host_tools" / "dashboard" / "static").iterdir()}
+    assert files == {path.name for path in (ROOT / "host_tools" / "dashboard" / "static").iterdir()}
+    assert "--data" in _run(unpacked, "hub", "page", "--help")
+
+
 def test_an_installation_builds_the_firmware(unpacked: Path, tmp_path: Path) -> None:
     environment = os.environ | {"PYTHONPATH": str(unpacked)}
     subprocess.run(

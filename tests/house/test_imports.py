@@ -59,7 +59,7 @@ FIRMWARE = {
 
 _ANY_HOST = {
     "queue", "service", "toolchain", "boards", "config", "flash", "provision", "doctor", "hub", "emulator", "audit",
-    "simulate", "errors", "remote",
+    "simulate", "errors", "remote", "dashboard",
 }  # fmt: skip
 HOST = {
     "errors": set(),
@@ -72,6 +72,8 @@ HOST = {
     "provision": {"errors", "hub", "private_file"},
     "doctor": {"errors", "config", "flash", "hub"},
     "hub": {"errors", "private_file"},
+    # The hub's page for people. It knows the hub, which knows nothing of it.
+    "dashboard": {"audit", "errors", "hub"},
     "emulator": {"errors", "toolchain"},
     "audit": {"errors"},
     "simulate": {"audit", "emulator", "errors"},  # its judges read bodies as the audit does, from the outside
@@ -97,6 +99,7 @@ _ENTRANCES = {
     "host_tools.cli",
     "host_tools.toolchain.__main__",
     "host_tools.hub.__main__",
+    "host_tools.dashboard.__main__",
     "host_tools.bench.hub.load",
     "host_tools.emulator.pi.__main__",
     "host_tools.emulator.pi.hardware",

@@ -110,6 +110,23 @@ async def test_a_day_with_the_hub(hub, tmp_path):
     assert fieldpost("send", "dev1", "x", *at, check=False).returncode == 2
 
 
+def test_the_page_is_where_the_command_says(hub):
+    address = fieldpost("page", "--data", hub.data).stdout.strip()
+    place, _, token = address.partition("#token=")
+    assert token == json.loads((hub.folder / "api.json").read_text())["token"]
+    with urllib.request.urlopen(place) as page:
+        assert b"<title>fieldpost hub</title>" in page.read()
+    with urllib.request.urlopen(f"https://localhost:{hub.port}/", context=trusting(hub)) as page:
+        assert b"<title>fieldpost hub</title>" in page.read()
+    ask = urllib.request.Request(f"{place}admin/view/devices", headers={"Authorization": f"Bearer {token}"})
+    with urllib.request.urlopen(ask) as answer:
+        assert json.loads(answer.read())["hub"]["devices"] == 0
+
+
+def trusting(hub):
+    return ssl.create_default_context(cadata=hub.ca_pem)
+
+
 def test_back_ends_are_told_what_to_connect_with(hub):
     found = json.loads(fieldpost("service", "--json", "--data", hub.data).stdout)
     service = dict(part.split("=", 1) for part in found["service_connection_string"].split(";"))

@@ -18,6 +18,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sqlite3
+from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
@@ -28,6 +29,8 @@ from host_tools.hub.devices import feedback
 from host_tools.hub.store.writer import Writer
 
 DEPTH_MAX: Final = 50
+# Of the newest messages that left the queue it is known what became of them, for who looks.
+ENDED_KEPT: Final = 20
 
 _INSERT: Final = (
     "INSERT INTO commands (device_id, message_id, system, properties, body, enqueued_ms, expiry_ms)"
@@ -84,6 +87,9 @@ class CommandQueue:
         self._behaviour = behaviour or Behaviour()
         self._report = report
         self._reserved = 0
+        # (message id, outcome), the newest last; and how many left unread. Both begin anew with the hub.
+        self.ended: deque[tuple[str, str]] = deque(maxlen=ENDED_KEPT)
+        self.dead_letters = 0
         rows = connection.execute(
             "SELECT message_id, system, properties, body, expiry_ms, sequence, delivery_count, packet_id FROM commands"
             " WHERE device_id = ? AND state = 'enqueued' ORDER BY sequence",
@@ -105,6 +111,10 @@ class CommandQueue:
         """The device has begun a clean session: everything that waits is sent as new to it."""
         for message in self._messages.values():
             message.packet_id = 0
+
+    def waiting(self) -> list[QueuedMessage]:
+        """Return everything that waits, locked or not, oldest first."""
+        return list(self._messages.values())
 
     def deliverable(self) -> list[QueuedMessage]:
         """Return what waits and is not locked, oldest first."""
@@ -150,7 +160,7 @@ class CommandQueue:
 
     def expire(self, now_ms: float) -> None:
         """Dead-letter what is past its expiry. A locked message is the device's until its lock ends."""
-        for message in list(self._messages.values()):
+        for message in self.waiting():
             is_held = message.locked_until_ms is not None and message.locked_until_ms > now_ms
             if message.expiry_ms is not None and message.expiry_ms <= now_ms and not is_held:
                 self._end(message, feedback.EXPIRED)
@@ -184,13 +194,15 @@ class CommandQueue:
 
     def purge(self) -> int:
         """Dead-letter everything, locked or not, and return how many there were."""
-        messages = list(self._messages.values())
+        messages = self.waiting()
         for message in messages:
             self._end(message, feedback.PURGED)
         return len(messages)
 
     def _end(self, message: QueuedMessage, outcome: str) -> None:
         del self._messages[message.sequence]
+        self.ended.append((message.message_id, outcome))
+        self.dead_letters += outcome != feedback.SUCCESS
         if self._report is not None and feedback.is_wanted(message.properties.get(feedback.ACK_PROPERTY), outcome):
             self._report(message.message_id, outcome)
         self._writer.submit("DELETE FROM commands WHERE sequence = ?", (message.sequence,))

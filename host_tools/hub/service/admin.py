@@ -1,4 +1,7 @@
-"""The hub for people and scripts: plain HTTP and JSON on loopback, opened by a token in a file of mode 0600.
+"""The hub for people and scripts: HTTP and JSON, opened by a token in a file of mode 0600.
+
+Plain HTTP on loopback, where no certificate stands between a person and the page; below /admin also on every port of
+the hub, with TLS.
 
     GET    /hub                          where it listens and how to connect
     GET    /devices                      PUT, GET, PATCH, DELETE /devices/ID
@@ -7,12 +10,13 @@
     POST   /devices/ID/methods/NAME      {"payload", "timeout_s", "connect_timeout_s"} -> {"status", "payload"}
     GET    /devices/ID/twin              PATCH, PUT: {"tags", "properties": {"desired"}}
     POST   /devices/ID/disconnect
-    GET    /messages?after=N&device=ID&limit=N
+    GET    /messages?after=N&device=ID&limit=N       as many as fit into 4 MB
     GET    /feedback                     DELETE /feedback?through=N: they have been dealt with
     PUT    /enrollments/individual/ID    or group/ID: the fields of Enrollment; GET /enrollments; DELETE
     PUT    /authorities/NAME             {"pem"}; GET /authorities; DELETE /authorities/NAME
 
-Bearer authorization. An error is {"message": one sentence that says what to do}.
+Bearer authorization, and no page of another site (web/same_origin.py). An error is {"message": one sentence that says
+what to do}. Port and token stay the same from run to run, as far as the port is free: a page that is open goes on.
 """
 
 from __future__ import annotations
@@ -27,7 +31,7 @@ import json
 import logging
 import os
 import secrets
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from host_tools.errors import UserError
 from host_tools.hub.devices import methods
@@ -36,6 +40,7 @@ from host_tools.hub.service import documents
 from host_tools.hub.service.api_file import FILE_NAME
 from host_tools.hub.service.message_text import as_json
 from host_tools.hub.throttle import Throttled
+from host_tools.hub.web import same_origin
 from host_tools.hub.web.connection import HttpConnection
 from host_tools.hub.web.message import HttpError, Request, Response
 
@@ -45,21 +50,42 @@ if TYPE_CHECKING:
 log = logging.getLogger("fieldpost.hub")
 
 MESSAGES_MAX: Final = 1000
+# Of the bodies in one answer; one message is given however long it is.
+_MESSAGES_BYTES_MAX: Final = 4 * 1024 * 1024
+PREFIX: Final = "admin"
+_SETTING_PORT: Final = "admin_port"
+_SETTING_TOKEN: Final = "admin_token"
+# What the hub answers is no page and is not kept.
+_HEADERS: Final = {"X-Content-Type-Options": "nosniff", "Cache-Control": "no-store"}
+
+
+class Page(Protocol):
+    """A page for people, which asks this API."""
+
+    def file(self, request: Request) -> Response | None:
+        """Return one of its files, which hold no secret; None if the request is not for one."""
+
+    async def view(self, request: Request) -> Response:
+        """Answer what is below /view; HttpError if that cannot be."""
+
+    def close(self) -> None:
+        """It is not asked any more."""
 
 
 class AdminApi:
-    """Serves the API on a free port of 127.0.0.1, and says in api.json where."""
+    """Serves the API on a port of 127.0.0.1, and says in api.json where."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, page: Page | None = None) -> None:
         self._hub = hub
-        self._token = secrets.token_urlsafe(32)
+        self._page = page
+        self._token = hub.settings.get_or_make(_SETTING_TOKEN, lambda: secrets.token_urlsafe(32))
         self._server: asyncio.Server | None = None
 
     async def start(self) -> None:
         """Listen, and write the file. The hub is started."""
-        loop = asyncio.get_running_loop()
-        self._server = await loop.create_server(lambda: HttpConnection(self._hub, self), "127.0.0.1", 0)
+        self._server = await self._listen(int(self._hub.settings.get(_SETTING_PORT, "0")))
         port = self._server.sockets[0].getsockname()[1]
+        self._hub.settings.set(_SETTING_PORT, str(port))
         path = self._hub.directory / FILE_NAME
         path.unlink(missing_ok=True)
         with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w") as file:
@@ -70,20 +96,41 @@ class AdminApi:
         if self._server is not None:
             (self._hub.directory / FILE_NAME).unlink(missing_ok=True)
             self._server.close()
+        if self._page is not None:
+            self._page.close()
+
+    def is_for_it(self, request: Request) -> bool:
+        """Whether a request that came to a port of many services is for this one."""
+        return request.path[:1] == (PREFIX,) or (self._page is not None and self._page.file(request) is not None)
 
     async def answer(self, request: Request) -> Response:
         """Act on a request; HttpError if it cannot be."""
+        names = (self._hub.hostname.lower(),)
+        same_origin.check_host(request, names)
+        # A link to the page may stand anywhere; nobody else may use its files, for their headers say so.
+        if self._page is not None and (file := self._page.file(request)) is not None:
+            return file
+        same_origin.check(request, names)
         if not self.is_known(request):
             raise HttpError(401, f"the token of {FILE_NAME} in the hub's folder is expected as Bearer authorization")
         try:
-            return await self._route(request)
+            response = await self._route(request)
         except methods.MethodFailed as error:
             status = error.code // 1000
-            return Response.of_json({"message": str(error), "code": error.code, "name": error.name}, status)
+            response = Response.of_json({"message": str(error), "code": error.code, "name": error.name}, status)
         except Throttled as error:
             raise HttpError(429, str(error)) from error
         except (UserError, DocumentRefused) as error:
             raise HttpError(400, str(error)) from error
+        response.headers.update(_HEADERS)
+        return response
+
+    async def _listen(self, port: int) -> asyncio.Server:
+        loop = asyncio.get_running_loop()
+        try:
+            return await loop.create_server(lambda: HttpConnection(self._hub, self), "127.0.0.1", port)
+        except OSError:  # somebody else has it now
+            return await loop.create_server(lambda: HttpConnection(self._hub, self), "127.0.0.1", 0)
 
     def is_known(self, request: Request) -> bool:
         """Whether the request holds the token."""
@@ -92,7 +139,10 @@ class AdminApi:
 
     async def _route(self, request: Request) -> Response:
         hub = self._hub
-        match request.method, *request.path:
+        path = request.path[1:] if request.path[:1] == (PREFIX,) else request.path
+        match request.method, *path:
+            case "GET", "view", *rest if self._page is not None:
+                return await self._page.view(dataclasses.replace(request, path=tuple(rest)))
             case "GET", "hub":
                 return Response.of_json(self._about())
             case "GET", "devices":
@@ -191,7 +241,13 @@ class AdminApi:
     def _messages(self, request: Request) -> list[dict[str, Any]]:
         found = self._hub.messages(request.query.get("device"), _integer(request, "after", 0))
         limit = min(MESSAGES_MAX, _integer(request, "limit", MESSAGES_MAX))
-        return [as_json(message) for message in itertools.islice(found, limit)]
+        given, size = [], 0
+        for message in itertools.islice(found, limit):
+            given.append(as_json(message))
+            size += len(message.body)
+            if size > _MESSAGES_BYTES_MAX:
+                break
+        return given
 
     async def _send(self, device_id: str, given: dict[str, Any]) -> str:
         try:

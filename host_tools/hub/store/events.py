@@ -82,6 +82,14 @@ def rows(
                 yield row
 
 
+def row(connection: sqlite3.Connection, sequence: int) -> Row | None:
+    """Return the row whose first message has that number, None if there is none."""
+    found = connection.execute(
+        "SELECT sequence, count, device_id, enqueued_ms, packets FROM events WHERE sequence = ?", (sequence,)
+    ).fetchone()
+    return Row(*found) if found else None
+
+
 def read(connection: sqlite3.Connection, device_id: str | None, after: int) -> Iterator[StoredMessage]:
     """Yield messages with a sequence number above `after`, oldest first, until there is none left."""
     for row in rows(connection, device_id, after):
