@@ -159,6 +159,47 @@ def pi(
     print(json.dumps(measure.as_json(figures)) if as_json else "\n".join(measure.lines(figures)))
 
 
+@app.command()
+def outage(
+    as_json: AsJson = False,
+    mqtt_as: Annotated[
+        Path | None,
+        typer.Option("--mqtt-as", help="mqtt_as/__init__.py of a clone of peterhinch/micropython-mqtt, to run it too."),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="Also write benchmarks/outage.md and .svg in this folder, such as docs."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="One minute, and shorter faults.")] = False,
+) -> None:
+    """Count what arrives through outages and power cuts, beside others.
+
+    Emulated boards side by side, all with the same link, plug and broker: fieldpost, umqtt.robust, umqtt.robust with a
+    file, and mqtt_as. Takes about three minutes.
+    """
+    from host_tools.bench.outage import measure, outage_picture, outage_text
+    from host_tools.bench.outage.schedule import QUICK, WHOLE
+
+    if mqtt_as is not None and not mqtt_as.is_file():
+        raise UserError(f"{mqtt_as} is no file: give the path of mqtt_as/__init__.py")
+    if out is not None and not os.access(out, os.W_OK):
+        raise UserError(f"{out} is no folder that can be written: choose another place for --out")
+    interpreter = micropython.find_or_install(lambda line: print(line, file=sys.stderr))
+    folder = state_folder()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    with _progress() as report:
+        try:
+            figures = measure.measure(folder, interpreter, QUICK if quick else WHOLE, mqtt_as, report)
+        except RecordsDiffer as error:
+            raise UserError(f"the figures mean nothing: {error}") from error
+    if out is not None:
+        page = out / "benchmarks" / "outage.md"
+        page.parent.mkdir(exist_ok=True)
+        page.write_text(outage_text.page(figures), encoding="utf-8")
+        page.with_suffix(".svg").write_text(outage_picture.draw(figures), encoding="utf-8")
+    print(json.dumps(measure.as_json(figures)) if as_json else "\n".join(outage_text.lines(figures)))
+
+
 @contextmanager
 def _progress() -> Iterator[Report]:
     """Show on stderr what is being measured, if a person is there to see it."""

@@ -5,7 +5,8 @@ import sys
 
 import pytest
 
-from host_tools.bench.hub import hub_text, measure, mosquitto
+from host_tools.bench import mosquitto
+from host_tools.bench.hub import hub_text, measure
 from host_tools.errors import UserError
 
 

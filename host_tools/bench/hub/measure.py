@@ -16,8 +16,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from host_tools.bench import Report
-from host_tools.bench.hub import mosquitto as peer
-from host_tools.bench.hub.mosquitto import Mosquitto
+from host_tools.bench.mosquitto import Mosquitto
 from host_tools.errors import UserError
 from host_tools.hub import Hub, process, sas
 from host_tools.hub.process import HubProcess
@@ -81,6 +80,13 @@ def measure(folder: Path, effort: Effort, report: Report) -> Figures:
         return asyncio.run(_measure(Path(made), effort, report))
 
 
+def _mosquitto(folder: Path, certificates: Path) -> Mosquitto:
+    """As fast as it gets: with the hub's certificate, nothing kept on disk, no credentials, no subscribers."""
+    tls = {"cafile": "ca.pem", "certfile": "server.pem", "keyfile": "server.key"}
+    lines = [f"{setting} {certificates / name}" for setting, name in tls.items()]
+    return Mosquitto(folder, ["persistence false", *lines])
+
+
 async def _measure(folder: Path, effort: Effort, report: Report) -> Figures:
     data = folder / "hub"
     identities = await _identities(data, max(CONNECTIONS, effort.tls_connections))
@@ -89,7 +95,7 @@ async def _measure(folder: Path, effort: Effort, report: Report) -> Figures:
     acknowledged = step = 0
     async with contextlib.AsyncExitStack() as stack:
         hub = await stack.enter_async_context(process.running(data))
-        mosquitto = await stack.enter_async_context(peer.running(folder, data))
+        mosquitto = await stack.enter_async_context(_mosquitto(folder, data).running())
         loads = {
             name: await stack.enter_async_context(_load(server, data, identities[:CONNECTIONS]))
             for name, server in (("hub", hub), ("mosquitto", mosquitto))

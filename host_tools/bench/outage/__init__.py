@@ -1,0 +1,1 @@
+"""What arrives through outages and power cuts: fieldpost beside what people write without it."""
