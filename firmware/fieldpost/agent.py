@@ -10,9 +10,9 @@ from fieldpost.health import Health
 from fieldpost.limits import (
     ALARM_INTERVAL_MS,
     CLOCK_AGREE_MS,
-    CLOCK_BLOCKED_RETRY_MS,
     CLOCK_REFRESH_MS,
     CLOCK_RETRY_MS,
+    CLOCK_SILENT_RETRY_MS,
     CLOCK_TRIES,
     CLOCK_UNCONFIRMED_REFRESH_MS,
     HEALTHY_AGE_MS_MAX,
@@ -221,7 +221,7 @@ class Agent:
 
     def _time_failed(self, now_ms, error):
         self._unanswered += 1
-        self._next_clock_ms = now_ms + (CLOCK_RETRY_MS if self._unanswered < CLOCK_TRIES else CLOCK_BLOCKED_RETRY_MS)
+        self._next_clock_ms = now_ms + (CLOCK_RETRY_MS if self._unanswered < CLOCK_TRIES else CLOCK_SILENT_RETRY_MS)
         if isinstance(error, OSError):
             self._clock.settle()
         if self._clock.utc_ms() is not None:

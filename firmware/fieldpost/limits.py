@@ -30,7 +30,7 @@ HEALTHY_AGE_MS_MAX = const(30_000)  # a duty that has not moved for so long stop
 CLOCK_RETRY_MS = const(5_000)  # between two questions to a time server
 CLOCK_AGREE_MS = const(60_000)  # two time servers that are no further apart agree
 CLOCK_TRIES = const(4)  # questions without an answer, before the confirmed time of an earlier boot must do
-CLOCK_BLOCKED_RETRY_MS = const(300_000)  # where it does: each question may block for NTP_TIMEOUT_S
+CLOCK_SILENT_RETRY_MS = const(64_000)  # where it does: RFC 5905 section 7.3 has servers polled no more often than this
 CLOCK_UNCONFIRMED_REFRESH_MS = const(60_000)  # while no connection has confirmed what a time server said
 UTC_MS_MIN = 1_735_689_600_000  # 2025-01-01, before this firmware was made: no right clock says less
 STEP_BACK_MS_MAX = const(86_400_000)
@@ -43,7 +43,7 @@ SENSOR_CONVERSION_MS_MAX = const(200)  # BST-BME280-DS002 appendix B: 112.8 ms a
 assert RESULT_TEXT_BYTES_MAX + STAMP_BYTES <= RECORD_BYTES_MAX
 
 # --- ports: Wi-Fi and time ----------------------------------------------------------------------
-NTP_TIMEOUT_S = const(2)  # a round trip to a time server; the watchdog waits for no less than this
+NTP_WAIT_MS = const(3_000)  # a round trip to a time server
 WIFI_JOIN_MS_MAX = const(25_000)  # scanning, four-way handshake and DHCP; slow access points take 15 s
 WIFI_PAUSE_MS = const(1_000)  # between disconnect and connect: the radio's driver wants it
 WIFI_PAUSE_MS_MAX = const(30_000)

@@ -103,7 +103,7 @@ class EmulatedBoard(Watched):
         self.pins = Pins(self._registers, shape.inputs)
         self._micropython = micropython
         self._modules: Path | None = None
-        self._messages = ChipMessages(self, self.flash, self.pins, self.i2c, shape.i2c, self.link)
+        self._messages = ChipMessages(self, self.flash, self.pins, self.i2c, shape.i2c)
         self._terminal = terminal
         self._owns_terminal = terminal is None
         if terminal is not None:
@@ -307,6 +307,7 @@ class EmulatedBoard(Watched):
             await self.link.start()
             self._registers.set_relay_port(self.link.port)
             self._registers.set_names_port(self.link.names.port)
+            self._registers.set_time_port(self.link.clock.port)
             asyncio.get_running_loop().add_reader(self._stdio.fileno(), self._output)
 
     def _start(self, cause: str, start: Start) -> None:

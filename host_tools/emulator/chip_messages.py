@@ -19,12 +19,10 @@ one packet, whose first byte is 0 for success; all others need no answer. Number
 
 import errno
 import struct
-import time
 from collections.abc import Callable
 from typing import Protocol
 
 from host_tools.emulator.i2c import I2cWires, NotAcknowledged
-from host_tools.emulator.link import Link
 from host_tools.emulator.nor_flash import NorFlash, PowerCut
 from host_tools.emulator.pins import Pins, Pwm
 from host_tools.emulator.shape import I2cBus
@@ -55,22 +53,18 @@ class Supervisor(Protocol):
 class ChipMessages:
     """Does what messages ask; `handle` returns the answer to send, or None."""
 
-    def __init__(
-        self, supervisor: Supervisor, flash: NorFlash, pins: Pins, wires: I2cWires, bus: I2cBus, link: Link
-    ) -> None:
+    def __init__(self, supervisor: Supervisor, flash: NorFlash, pins: Pins, wires: I2cWires, bus: I2cBus) -> None:
         self._supervisor = supervisor
         self._flash = flash
         self._pins = pins
         self._wires = wires
         self._bus = bus
-        self._link = link
         self._is_bus_right = False
         self._handlers: dict[int, Callable[[bytes], bytes | None]] = {
             ord("P"): self._program,
             ord("E"): self._erase,
             ord("F"): self._read,
             ord("I"): self._i2c,
-            ord("T"): self._time,
             ord("B"): self._i2c_setup,
             ord("W"): self._watchdog,
             ord("R"): self._reset,
@@ -141,12 +135,6 @@ class ChipMessages:
             return _OK + self._wires.transfer(address, message[6:] if writes else None, read_length)
         except NotAcknowledged as error:
             return _STUCK if error.number == errno.ETIMEDOUT else _NOBODY
-
-    def _time(self, message: bytes) -> bytes:
-        off_s = self._link.time_off_s
-        if not self._link.is_up or off_s is None:
-            return _NOBODY
-        return _OK + struct.pack("<q", time.time_ns() + int(off_s * 1_000_000_000))
 
     def _watchdog(self, message: bytes) -> None:
         self._supervisor.watchdog_started(struct.unpack_from("<I", message, 1)[0])

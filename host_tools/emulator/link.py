@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import cast
 
 from host_tools.emulator.names import NameServer
+from host_tools.emulator.time_server import TimeServer
 
 _TCP_ESTABLISHED = 1  # linux/tcp_states.h
 
@@ -29,6 +30,7 @@ class Link:
         self.is_up = True
         self.time_off_s: float | None = 0.0  # by how much the time server is wrong; None: it does not answer
         self.names = NameServer()
+        self.clock = TimeServer(lambda: self.time_off_s if self.is_up else None)
         self.port = 0
         self.connections = 0
         self._server: asyncio.Server | None = None
@@ -42,12 +44,14 @@ class Link:
         self._server = await loop.create_server(self._accept, "127.0.0.1", 0)
         self.port = self._server.sockets[0].getsockname()[1]
         await self.names.start()
+        await self.clock.start()
 
     async def stop(self) -> None:
         """Close everything."""
         if self._server is not None:
             self._server.close()
         self.names.stop()
+        self.clock.stop()
         for task in self._tasks:
             task.cancel()
         for pair in list(self._pairs):

@@ -18,6 +18,7 @@ is the other reader.
     40  u16  radio: byte 2 at the join                 board
     42  u16  UDP port that stands for the name server  supervisor
     44  u8   the heap is measured                      supervisor
+    46  u16  UDP port that stands for time servers     supervisor
     64  64 x u8  level of each GPIO                    board for outputs, supervisor for inputs
    128  64 x u8  mode of each GPIO (chip/_pin.py)      board
    256  one line of JSON: what the chip is             supervisor, before each start
@@ -49,6 +50,7 @@ _HEAP_BASE = 24
 _HEAP_PEAK = 28
 _NAMES_PORT = 42
 _HEAP_MEASURED = 44
+_TIME_PORT = 46
 _LEVELS = 64
 _MODES = 128
 _CONFIG = 256
@@ -115,6 +117,10 @@ class Registers:
     def set_names_port(self, port: int) -> None:
         """Set the UDP port on 127.0.0.1 at which the board finds its name server."""
         struct.pack_into("<H", self._page, _NAMES_PORT, port)
+
+    def set_time_port(self, port: int) -> None:
+        """Set the UDP port on 127.0.0.1 that stands for every time server."""
+        struct.pack_into("<H", self._page, _TIME_PORT, port)
 
     def set_clock_offset_ns(self, offset_ns: int) -> None:
         """Set the board's clock to the host's clock plus `offset_ns`."""

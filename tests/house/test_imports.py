@@ -82,7 +82,7 @@ HOST = {
     # Its front, which the package installs, is a command line of its own.
     "service": {"errors", "boards", "queue", "toolchain", "lab.quantities"},
     "lab": _ANY_HOST,
-    "bench": {"errors", "toolchain", "emulator", "hub"},
+    "bench": {"errors", "toolchain", "emulator", "hub", "boards", "flash", "audit", "lab"},
     "cli": _ANY_HOST | {"lab", "bench"},
 }
 # Rooms of the host that may read the device's own formats and rules.
@@ -114,6 +114,7 @@ _BY_NAME = (
     "host_tools.emulator.chip",
     "host_tools.cli.",  # by the words on the command line
     "host_tools.bench.link.programs",
+    "host_tools.bench.outage.programs",
     "host_tools.cli.",
 )
 

@@ -93,18 +93,18 @@ class Board:
         """
         from fieldpost.ports import time_server
 
-        utc_s = 0
+        utc_ms = 0
         try:
             if self._time_question is None:
                 hosts = self._config["ntp_hosts"]
                 self._ntp_host = (self._ntp_host + 1) % len(hosts)
                 self._time_question = time_server.TimeQuestion(hosts[self._ntp_host])
-            utc_s = self._time_question.answer()
+            utc_ms = self._time_question.answer_ms()
         finally:
-            if utc_s is not None:  # it has been answered, or cannot be
+            if utc_ms is not None:  # it has been answered, or cannot be
                 self._time_question = None
                 time_server.put_away()
-        return utc_s and (utc_s + _EPOCH_OFFSET_S) * 1000
+        return utc_ms
 
     def set_time_ms(self, utc_ms):
         """Set the machine's clock, by which its TLS library judges certificates. utc_ms: since 1970."""

@@ -8,7 +8,9 @@ from usocket import getaddrinfo as _getaddrinfo
 
 _RELAY_PORT = const(4)
 _NAMES_PORT = const(42)
+_TIME_PORT = const(46)
 _DNS_PORT = const(53)
+_NTP_PORT = const(123)
 
 
 # Whatever is asked for, the relay answers; without Wi-Fi, nobody does.
@@ -21,7 +23,8 @@ def getaddrinfo(host, port, *options):
         _find(host)
     elif port == _DNS_PORT:
         return _getaddrinfo("127.0.0.1", _wire.get_u16(_NAMES_PORT), *options)
-    return _getaddrinfo("127.0.0.1", _wire.get_u16(_RELAY_PORT), *options)
+    there = _TIME_PORT if port == _NTP_PORT else _RELAY_PORT
+    return _getaddrinfo("127.0.0.1", _wire.get_u16(there), *options)
 
 
 # As lwIP does it (dns.c): ask, and do nothing else until there is an answer, or none after 7 s. No watchdog is fed.

@@ -1,59 +1,11 @@
 """Questions to a name server: what is asked, what is believed, and how long that is waited for."""
 
 from fieldpost.limits import DNS_WAIT_MS_MAX
-from fieldpost.links import dns
 from fieldpost.links.dns import Question
 from support import raises
+from udp_world import World
 
 SERVER = "192.0.2.53", 53
-
-
-class FakeSocket:
-    """The module and its one socket. answers: datagrams, each made of the question by a function."""
-
-    AF_INET, SOCK_DGRAM, SOCK_STREAM = 2, 2, 1
-
-    def __init__(self):
-        self.sent = []
-        self.answers = []
-        self.is_closed = False
-        self.has_route = True
-
-    def getaddrinfo(self, host, port, family=0, kind=0):
-        return [(2, kind, 0, "", (host, port))]
-
-    def socket(self, family, kind):
-        assert kind == self.SOCK_DGRAM
-        return self
-
-    def setblocking(self, flag):
-        assert not flag
-
-    def sendto(self, data, address):
-        if not self.has_route:
-            raise OSError(113)
-        self.sent.append((bytes(data), address))
-
-    def recv(self, size):
-        if not self.answers:
-            raise OSError(11)
-        return self.answers.pop(0)(self.sent[-1][0])
-
-    def close(self):
-        self.is_closed = True
-
-
-class World:
-    def __enter__(self):
-        self._real = dns.socket, dns.ticks_ms
-        self.socket = dns.socket = FakeSocket()
-        self.now_ms = 0
-        dns.ticks_ms = lambda: self.now_ms
-        return self
-
-    def __exit__(self, *error):
-        dns.socket, dns.ticks_ms = self._real
-        return False
 
 
 def answer(query, records=(), code=0, number=None):

@@ -1,0 +1,1 @@
+"""What the contestants run: on MicroPython, or in an environment of their own."""
