@@ -7,10 +7,14 @@ import base64
 import time
 
 import pytest
+from adafruit_bme280 import basic
 from fieldpost import config
 from fieldpost.assembly import Device
+from fieldpost.errors import SensorError
+from fieldpost.limits import SENSOR_CONVERSION_MS_MAX
 from fieldpost.ports.file_region import FileRegion
 from fieldpost.ports.stored_text import StoredText
+from fieldpost.sensors import bme280 as sensor_module
 
 from host_tools.audit import bodies
 from host_tools.emulator.bme280 import Bme280
@@ -47,6 +51,18 @@ class Bus:
             return self._wires.transfer(address, data, length)
         except NotAcknowledged as error:
             raise OSError(error.number, "no acknowledgement") from error
+
+
+class Ticks:
+    """Each look at the clock finds it `step_ms` later: the machine was busy."""
+
+    def __init__(self, step_ms):
+        self.step_ms = step_ms
+        self.now_ms = 0
+
+    def __call__(self):
+        self.now_ms += self.step_ms
+        return self.now_ms
 
 
 class Pin:
@@ -216,6 +232,41 @@ async def test_readings_and_a_command_over_two_lives_of_the_device(
     # One conversion for each, and for one under way when the plug was pulled; what is still in the ring may not have
     # arrived.
     assert len(readings) <= bme280.conversions <= len(readings) + port.device.ring.pending + 2
+
+
+@pytest.mark.parametrize("late", ["before it is done", "when it is done"])
+def test_a_busy_machine_loses_no_conversion_that_the_sensor_finished(monkeypatch, late):
+    now_s = [10.0]
+    wires, bme280 = I2cWires(), Bme280(lambda: now_s[0])
+    wires.attach(ADDRESS, bme280)
+    now_s[0] += 1
+    driver = sensor_module.Bme280(Bus(wires), ADDRESS)
+    ticks = Ticks(SENSOR_CONVERSION_MS_MAX + 1)
+    monkeypatch.setattr(sensor_module, "ticks_ms", ticks)
+    if late == "before it is done":
+        # The machine takes its time on the way to the sensor, and none after it.
+        ticks.step_ms = 0
+        asked = bme280.write
+
+        def write(data):
+            asked(data)
+            ticks.now_ms += SENSOR_CONVERSION_MS_MAX + 1 if data[0] == 0xF4 else 0
+
+        monkeypatch.setattr(bme280, "write", write)
+        monkeypatch.setattr(basic, "sleep", lambda seconds: now_s.__setitem__(0, now_s[0] + seconds))
+    else:
+        monkeypatch.setattr(basic, "sleep", lambda seconds: now_s.__setitem__(0, now_s[0] + 1))
+    assert driver.read()[0] == round(bme280.temperature_c * 100)
+
+
+def test_a_conversion_that_never_ends_is_told(monkeypatch):
+    wires, bme280 = I2cWires(), Bme280(lambda: 10.0)
+    wires.attach(ADDRESS, bme280)
+    driver = sensor_module.Bme280(Bus(wires), ADDRESS)
+    monkeypatch.setattr(sensor_module, "ticks_ms", Ticks(50))
+    monkeypatch.setattr(basic, "sleep", lambda seconds: None)
+    with pytest.raises(SensorError, match="conversion not finished in 200 ms"):
+        driver.read()
 
 
 async def test_a_sensor_that_goes_and_comes_back_stops_nothing(hub, sensor, tmp_path):

@@ -39,6 +39,7 @@ def test_the_heap_is_flat_over_many_messages(micropython, messages, order):
     assert found["messages"] >= messages and found["duplicates"] > 0, "the link did break"
     held = found["held"][2:]  # the first connections fill what is kept for all
     assert len(held) == 18
-    # A list that grew, or a number that no longer fits in a word, may take one block more; nothing may add up.
+    # A list that grew, or a number that no longer fits in a word, takes a block or two more, once, and when that is
+    # depends on where things lie in the heap; nothing may add up.
     assert max(held) - min(held) <= 256, held
-    assert held[-1] - held[len(held) // 2] <= 64, held
+    assert min(held[12:]) - min(held[:6]) <= (64 if messages == MILLION else 192), held

@@ -16,6 +16,7 @@ from fieldpost.limits import SENSOR_CONVERSION_MS_MAX
 # BST-BME280-DS002 section 6.2.
 _ADDRESS_SDO_LOW = 0x76
 _ADDRESS_SDO_HIGH = 0x77
+_MEASURING = 0x08  # section 5.4.4
 # BST-BME280-DS002 table 1: the range of operation; what lies outside is a broken bus, not weather.
 _TEMPERATURE_CENTI_RANGE = (-4000, 8500)
 _PRESSURE_PA_RANGE = (30000, 110000)
@@ -66,13 +67,18 @@ class _OneConversion(Adafruit_BME280_I2C):
     def _read_temperature(self):
         if self.hold:
             return
-        self._started = ticks_ms()
+        self._started = None
         super()._read_temperature()
 
     def _get_status(self):
-        if ticks_diff(ticks_ms(), self._started) > SENSOR_CONVERSION_MS_MAX:
+        # It has begun by now. A machine that was busy meanwhile looks late, at a sensor that has long been done.
+        asked = ticks_ms()
+        if self._started is None:
+            self._started = asked
+        status = super()._get_status()
+        if status & _MEASURING and ticks_diff(asked, self._started) > SENSOR_CONVERSION_MS_MAX:
             raise OSError("conversion not finished in %d ms" % SENSOR_CONVERSION_MS_MAX)
-        return super()._get_status()
+        return status
 
 
 def _advice(i2c, address, error):
