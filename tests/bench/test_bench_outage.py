@@ -70,5 +70,5 @@ def test_a_module_that_is_none_is_told():
         "--mqtt-as",
         "absent",
     ]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300)
     assert done.returncode == 2 and "mqtt_as/__init__.py" in done.stderr

@@ -12,12 +12,15 @@ from host_tools.hub import Hub
 from host_tools.hub.service.admin import AdminApi
 from host_tools.hub.service.https import HttpsApi
 from host_tools.hub.service.rest import ServiceApi
+from tests.ports import free_port
 
 
 @contextlib.asynccontextmanager
 async def page(directory):
     """A hub as `fieldpost hub run` starts it, in this process. Gives hub, port (plain HTTP on loopback), token."""
     hub = Hub(directory)
+    # One that is free after a restart, too.
+    hub.settings.get_or_make("admin_port", lambda: str(free_port()))
     await hub.start()
     api = AdminApi(hub, Pages(hub))
     hub.web = HttpsApi(ServiceApi(hub), api)
@@ -38,10 +41,10 @@ async def ask(at, path, method="GET", body=None, token=True, tls_of=None, **head
 
     def asked():
         if tls_of is None:
-            connection = http.client.HTTPConnection("127.0.0.1", at.port, timeout=30)
+            connection = http.client.HTTPConnection("127.0.0.1", at.port, timeout=120)
         else:
             context = ssl.create_default_context(cafile=tls_of.ca_file)
-            connection = http.client.HTTPSConnection("localhost", tls_of.port, timeout=30, context=context)
+            connection = http.client.HTTPSConnection("localhost", tls_of.port, timeout=120, context=context)
         with contextlib.closing(connection):
             connection.request(method, path, body if body is None else json.dumps(body), headers)
             response = connection.getresponse()
@@ -66,7 +69,7 @@ def agents(*numbers, ring="1a2b3c4d", **more):
     return json.dumps({"q": ring, "records": records}).encode()
 
 
-async def viewed(at, path, condition, seconds=30):
+async def viewed(at, path, condition, seconds=120):
     """Return the answer to a view once it is as it should be: the store is read beside, and in turns."""
     async with asyncio.timeout(seconds):
         while True:

@@ -30,7 +30,7 @@ async def document(address, folder):
     pipe = asyncio.subprocess.PIPE
     process = await asyncio.create_subprocess_exec(str(CHROMIUM), *switches, stdout=pipe, stderr=pipe)
     try:
-        shown, complaints = await asyncio.wait_for(process.communicate(), 120)
+        shown, complaints = await asyncio.wait_for(process.communicate(), 300)
     finally:
         if process.returncode is None:
             process.kill()
