@@ -10,7 +10,7 @@ from host_tools.toolchain import cache
 from host_tools.toolchain.process import ProgramFailed, run
 
 _SOURCES = Path(__file__).parent / "chip"
-_TIMEOUT_S = 30
+_TIMEOUT_S = 120
 
 
 def build() -> Path:

@@ -33,7 +33,7 @@ from host_tools.toolchain.short_names import plan, rename
 
 _SOURCES = shipped("firmware")
 _LIMITS = _SOURCES / "fieldpost" / "limits.py"
-_COMPILE_TIMEOUT_S = 30
+_COMPILE_TIMEOUT_S = 120
 # CPython 3.11 counts the depth of trees for all threads together (cpython#106905), and labs build side by side.
 _parsing = threading.Lock()
 PLAIN = ("boot.py", "main.py")

@@ -15,7 +15,7 @@ from host_tools.toolchain import Report, cache, private_prefix
 from host_tools.toolchain.process import ProgramFailed, run
 
 OLDEST_VERSION = (1, 24)
-_CHECK_TIMEOUT_S = 20
+_CHECK_TIMEOUT_S = 60
 _INSTALL_TIMEOUT_S = 300
 _CACHE_ENTRY = "micropython"
 # The distribution's architecture with words of 4 bytes whose programs a machine of this kind runs as well.
