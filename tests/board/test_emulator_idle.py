@@ -46,7 +46,7 @@ while True:
                 await board.wait_line("round")
                 woken.append(wake_ups(board._process.pid) - before)
             # 20 sleeps; sleeping in the interpreter's own way would wake up some 500 times.
-            assert 0 < sorted(woken)[2] <= 60, woken
+            assert sorted(woken)[2] <= 60 and max(woken) > 0, woken
             assert messages == 0, "sleeping and feeding the watchdog woke the supervisor"
 
     asyncio.run(count())
