@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
+from host_tools.hub import budget
 from host_tools.hub.amqp.connection import AmqpConnection
 from host_tools.hub.mqtt import connection
 from host_tools.hub.mqtt.connection import Connection
@@ -39,6 +40,7 @@ class FrontDoor(asyncio.Protocol):
         if not self._hub.is_open:  # its handshake ended after the hub did
             self.close("the hub stops")
             return
+        budget.bound(self._transport)
         self._hub.connections.add(self)
         loop = asyncio.get_running_loop()
         allowed_s = connection.CONNECT_TIMEOUT_S * self._hub.behaviour.patience
@@ -68,6 +70,15 @@ class FrontDoor(asyncio.Protocol):
             transport = self._transport
             self._leave()
             transport.close()
+
+    @property
+    def transport(self) -> Any:
+        """For the budget of all connections."""
+        return self._transport
+
+    def held_bytes(self) -> int:
+        """For the budget of all connections: next to nothing."""
+        return budget.in_transport(self._transport)
 
     def _speaker(self, begun: bytes) -> AmqpConnection | HttpConnection | Connection:
         if begun.startswith(_AMQP):

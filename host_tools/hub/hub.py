@@ -17,6 +17,7 @@ from typing import Any, Final, Protocol
 from host_tools.errors import UserError
 from host_tools.hub import commands
 from host_tools.hub.behaviour import Behaviour
+from host_tools.hub.budget import UNSTORED_BYTES_MAX, Budget, Holder
 from host_tools.hub.certificates import HOSTNAME, Certificates
 from host_tools.hub.devices import identity, methods
 from host_tools.hub.devices.authorities import Authorities
@@ -49,14 +50,7 @@ log = logging.getLogger("fieldpost.hub")
 
 # What was written before the end leaves, and TLS says goodbye.
 _GOODBYE_S: Final = 0.05
-_EXPIRY_CHECK_S: Final = 1.0
-
-
-class Closable(Protocol):
-    """A connection of any protocol."""
-
-    def close(self, reason: str, level: int = logging.INFO) -> None:
-        """End it, once; the reason is for the log."""
+_HOUSEKEEPING_S: Final = 1.0
 
 
 class Flushable(Protocol):
@@ -66,7 +60,14 @@ class Flushable(Protocol):
         """Send that."""
 
 
-class DeviceConnection(Closable, Protocol):
+class Waiting(Protocol):
+    """A connection that is not read because the disk is behind."""
+
+    def look_again(self) -> None:
+        """The disk may have caught up."""
+
+
+class DeviceConnection(Holder, Protocol):
     """A connection that a device may have."""
 
     session: Session | ProvisioningSession | None
@@ -104,13 +105,15 @@ class Hub:
         self._message_listeners: list[Callable[[StoredMessage], None]] = []
         self._stored_listeners: list[Callable[[], None]] = []
         self._written: list[Flushable] = []
+        self._waiting_for_the_disk: set[Waiting] = set()
         self._housekeeping: asyncio.Task[None] | None = None
         self.is_open = False
         self.hostname = hostname
         self.port = port
         self.clock = clock
         self.behaviour = behaviour or Behaviour()
-        self.connections: set[Closable] = set()
+        self.connections: set[Holder] = set()
+        self.budget = Budget(lambda: list(self.connections))
         self.settings = Settings(self._database)
         self.policies = Policies(self.settings, lambda: {HOSTNAME, "127.0.0.1", self.hostname.lower()}, clock)
         self.partitions = Partitions(directory)
@@ -189,7 +192,7 @@ class Hub:
                 ) from error
             self._listeners.append(listener)
         self.port = self.ports[0]
-        self._housekeeping = loop.create_task(self._expire_commands())
+        self._housekeeping = loop.create_task(self._keep_house())
 
     async def stop(self) -> None:
         """Close every connection, commit what was taken, and let go of the files. It cannot be started again."""
@@ -349,7 +352,7 @@ class Hub:
         if older is not None:
             older.close("400027: the device has connected anew, and it has one connection", logging.WARNING)
 
-    def detach(self, ended: Closable) -> None:
+    def detach(self, ended: Holder) -> None:
         """A connection is gone."""
         self.connections.discard(ended)
         session = getattr(ended, "session", None)
@@ -398,6 +401,15 @@ class Hub:
         assert self._writer is not None
         self._writer.submit(BARRIER, (), lambda _: callback())
 
+    @property
+    def store_fullness(self) -> float:
+        """What is taken and not on disk, of all connections together: from 1 on nobody is to be read."""
+        return self._writer.pending_bytes / UNSTORED_BYTES_MAX if self._writer is not None else 0.0
+
+    def wait_for_the_disk(self, waiting: Waiting) -> None:
+        """Have it look again when `store_fullness` is at 0.5 or below."""
+        self._waiting_for_the_disk.add(waiting)
+
     def flush_soon(self, written: Flushable) -> None:
         """Have the connection send what was written to it, with all others to which something was written meanwhile."""
         if not self._written:
@@ -425,6 +437,10 @@ class Hub:
                 one.flush()
             except Exception:
                 log.exception("a connection could not be written to")
+        if self._waiting_for_the_disk and self.store_fullness <= 0.5:
+            waiting, self._waiting_for_the_disk = self._waiting_for_the_disk, set()
+            for waiter in waiting:
+                waiter.look_again()
 
     def _session(self, device_id: str) -> Session | None:
         attached = self.presence.get(device_id)
@@ -448,13 +464,14 @@ class Hub:
     def _first_twin(self, device_id: str, tags: Json, desired: Json) -> None:
         self.twins.change(device_id, tags or None, desired or None, True, lambda _: None, lambda: None)
 
-    async def _expire_commands(self) -> None:
-        """A sender that asked for it hears of an expiry although nobody touches the queue."""
+    async def _keep_house(self) -> None:
+        """Nobody need touch a queue for its sender to hear of an expiry, nor a connection for it to hold too much."""
         while True:
-            await asyncio.sleep(_EXPIRY_CHECK_S)
+            await asyncio.sleep(_HOUSEKEEPING_S)
             for queue in list(self._queues.values()):
                 if len(queue):
                     queue.expire(self.now_ms())
+            self.budget.look()
 
     def _unknown(self, device_id: str) -> str:
         known = [device.id for device in self.devices.list()]

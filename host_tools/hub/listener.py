@@ -18,6 +18,8 @@ from typing import Any, Final
 log = logging.getLogger("fieldpost.hub")
 
 _BACKLOG: Final = 512
+# As much as is read at once, the kernel's own overhead aside: TLS's buffers grow to that and never shrink.
+RECEIVE_BYTES: Final = 32 * 1024
 # Accepted in one turn of the loop; then others are heard.
 _AT_ONCE: Final = 64
 # Where the machine has no file or memory left for one more: others may end meanwhile.
@@ -88,6 +90,8 @@ class Listener:
         self._sockets.append(one)
         one.setblocking(False)
         one.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Its connections have it from here (tcp(7)); a larger one cannot be announced later.
+        one.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, RECEIVE_BYTES)
         if family == socket.AF_INET6:
             one.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         one.bind(address)

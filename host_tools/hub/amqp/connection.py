@@ -10,9 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 import uuid
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from host_tools.hub import sas
+from host_tools.hub import budget, sas
 from host_tools.hub.amqp import framing, performatives, types
 from host_tools.hub.amqp.framing import Frame, Header
 from host_tools.hub.amqp.nodes import Nodes
@@ -98,6 +98,7 @@ class AmqpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._is_writable = False
+        self._hub.budget.look_soon()
         if self._transport is not None:
             self._transport.pause_reading()  # or its requests would pile up as answers
 
@@ -124,6 +125,16 @@ class AmqpConnection(asyncio.Protocol):
         self._sessions.clear()
         self.nodes.close()
         transport.close()
+
+    @property
+    def transport(self) -> Any:
+        """For the budget of all connections."""
+        return self._transport
+
+    def held_bytes(self) -> int:
+        """For the budget of all connections: messages that are not whole, and frames that are not read."""
+        links = (link.held_bytes for session in self._sessions.values() for link in session.links.values())
+        return self._decoder.held_bytes + sum(links) + budget.in_transport(self._transport)
 
     # --- for sessions and nodes ---
 

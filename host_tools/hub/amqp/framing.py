@@ -52,6 +52,11 @@ class Decoder:
         """Take bytes; `frames` gives what they complete."""
         self._buffer += data
 
+    @property
+    def held_bytes(self) -> int:
+        """How much it keeps."""
+        return len(self._buffer)
+
     def frames(self) -> Iterator[Header | Frame]:
         """Yield headers and whole frames, in order; raises Malformed when it comes to what is neither."""
         start = 0

@@ -118,6 +118,11 @@ class IncomingLink:
         if flow.echo:
             self._give_credit()
 
+    @property
+    def held_bytes(self) -> int:
+        """How much of a message has come."""
+        return len(self._partial)
+
     def ready(self) -> None:
         """Nothing to send."""
 
@@ -205,6 +210,11 @@ class OutgoingLink:
             self._delivery_count = (self._delivery_count + self._credit) % _SERIAL
             self._credit = 0
             self._send_flow()
+
+    @property
+    def held_bytes(self) -> int:
+        """How much of a message has not gone."""
+        return len(self._rest[1]) if self._rest is not None else 0
 
     def disposition(self, disposition: Disposition) -> None:
         """What the peer has made of deliveries."""

@@ -151,6 +151,11 @@ class Decoder:
         return found
 
     @property
+    def held_bytes(self) -> int:
+        """How much it keeps."""
+        return len(self._buffer)
+
+    @property
     def is_empty(self) -> bool:
         """Whether everything that came has been given."""
         return self._start == len(self._buffer)

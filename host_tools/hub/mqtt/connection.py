@@ -9,9 +9,9 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 
-from host_tools.hub import property_bag, tls
+from host_tools.hub import budget, property_bag, tls
 from host_tools.hub.devices import identity
 from host_tools.hub.mqtt import codec
 from host_tools.hub.mqtt.session import Session
@@ -58,6 +58,12 @@ class _Gone(asyncio.Transport):
         pass
 
     def close(self) -> None:
+        pass
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def abort(self) -> None:
         pass
 
 
@@ -109,6 +115,8 @@ class Connection(asyncio.BufferedProtocol):
             return
         decoder.feed(data)
         self._proceed()
+        if decoder.held_bytes > budget.LARGE_BYTES:
+            self._hub.budget.look_soon()
 
     def connection_lost(self, exc: Exception | None) -> None:
         reason = f"connection lost{f': {exc}' if exc else ''}"
@@ -124,6 +132,7 @@ class Connection(asyncio.BufferedProtocol):
 
     def pause_writing(self) -> None:
         self._is_writable = False
+        self._hub.budget.look_soon()
         self._choose_reading()
 
     def resume_writing(self) -> None:
@@ -150,6 +159,19 @@ class Connection(asyncio.BufferedProtocol):
         if session is not None:
             session.end(is_graceful)
         transport.close()
+
+    @property
+    def transport(self) -> Any:
+        """For the budget of all connections."""
+        return self._transport
+
+    def held_bytes(self) -> int:
+        """For the budget of all connections: what is no whole packet or waits for its turn, and what is not read."""
+        return self._decoder.held_bytes + len(self._outgoing) + budget.in_transport(self._transport)
+
+    def look_again(self) -> None:
+        """The disk has caught up with all the others."""
+        self._choose_reading()
 
     # --- for the session ---
 
@@ -181,7 +203,11 @@ class Connection(asyncio.BufferedProtocol):
         """`count` more messages of `size` bytes in all were taken from the peer and are not durable."""
         self._uncommitted += count
         self._uncommitted_bytes += size
-        if self._uncommitted >= UNCOMMITTED_MAX or self._uncommitted_bytes >= UNCOMMITTED_BYTES_MAX:
+        if (
+            self._uncommitted >= UNCOMMITTED_MAX
+            or self._uncommitted_bytes >= UNCOMMITTED_BYTES_MAX
+            or self._hub.store_fullness >= 1
+        ):
             self._choose_reading()
 
     def let_go(self, size: int, count: int = 1) -> None:
@@ -269,9 +295,12 @@ class Connection(asyncio.BufferedProtocol):
 
     def _choose_reading(self) -> None:
         """Read no faster than the disk writes, nor than the peer takes the acknowledgements."""
-        fullness = max(self._uncommitted / UNCOMMITTED_MAX, self._uncommitted_bytes / UNCOMMITTED_BYTES_MAX)
         if self._transport is None:
             return
+        of_all = self._hub.store_fullness
+        fullness = max(self._uncommitted / UNCOMMITTED_MAX, self._uncommitted_bytes / UNCOMMITTED_BYTES_MAX, of_all)
+        if of_all > 0.5 and (fullness >= 1 or not self._is_reading):
+            self._hub.wait_for_the_disk(self)  # others' messages end its wait, not its own
         if fullness >= 1 or not self._is_writable:
             self._pause_reading()
         elif not self._is_reading and fullness <= 0.5 and self._is_writable:

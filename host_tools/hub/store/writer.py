@@ -124,6 +124,8 @@ class Writer:
         self._told = told
         self._next_numbers: dict[InsertOfSpans, int] = {}
         self._jobs: list[_Job] = []
+        # Submitted, and neither written nor given up.
+        self.pending_bytes = 0
         self._is_due = False
         self._thread = ThreadPoolExecutor(1, "hub-writer")
         self._is_thread_at_work = False
@@ -138,7 +140,9 @@ class Writer:
         self, statement: str | Insert, values: Sequence[Any], done: Done | None = None, failed: Failed | None = None
     ) -> None:
         """Write soon, then call `done` with the row id, or `failed`; both in the event loop, after the commit."""
-        self._jobs.append(_Job(statement, values, done, failed, _size(values)))
+        size = _size(values)
+        self.pending_bytes += size
+        self._jobs.append(_Job(statement, values, done, failed, size))
         self._be_due()
 
     async def close(self) -> None:
@@ -192,8 +196,10 @@ class Writer:
     def _end(self, group: list[_Job], outcome: _Outcome) -> None:
         if outcome.seconds > _SLOW_S:
             self._for_the_thread = _GROUPS_AFTER_A_SLOW_ONE
+        size = sum(job.size for job in group)
+        self.pending_bytes -= size
         if outcome.error is None:
-            self._log.grew(sum(job.size for job in group))
+            self._log.grew(size)
             _group_done(group, outcome.row_ids)
         else:
             self._group_failed(group, outcome.error)

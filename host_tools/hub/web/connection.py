@@ -6,6 +6,7 @@ import asyncio
 import logging
 from typing import TYPE_CHECKING, Any, Final, Protocol, cast
 
+from host_tools.hub import budget
 from host_tools.hub.web import mqtt_upgrade
 from host_tools.hub.web.message import Decoder, HttpError, Request, Response
 
@@ -62,6 +63,8 @@ class HttpConnection(asyncio.Protocol):
         except HttpError as error:
             self._refuse(error)
             return
+        if self._decoder.held_bytes > budget.LARGE_BYTES or len(self._waiting) > 1:
+            self._hub.budget.look_soon()
         if self._waiting and self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._work())
         if len(self._waiting) > _WAITING_MAX and self._transport is not None:
@@ -69,12 +72,23 @@ class HttpConnection(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         self._can_write.clear()
+        self._hub.budget.look_soon()
 
     def resume_writing(self) -> None:
         self._can_write.set()
 
     def connection_lost(self, exc: Exception | None) -> None:
         self.close("lost")
+
+    @property
+    def transport(self) -> Any:
+        """For the budget of all connections."""
+        return self._transport
+
+    def held_bytes(self) -> int:
+        """For the budget of all connections: requests that are not answered, and answers that are not read."""
+        waiting = sum(len(request.body) for request in self._waiting)
+        return self._decoder.held_bytes + waiting + budget.in_transport(self._transport)
 
     def close(self, reason: str, level: int = logging.DEBUG) -> None:
         """End the connection, once."""

@@ -89,6 +89,11 @@ class Decoder:
         """Take bytes; `requests` gives what they complete."""
         self._buffer += data
 
+    @property
+    def held_bytes(self) -> int:
+        """How much it keeps."""
+        return len(self._buffer)
+
     def rest(self) -> bytes:
         """Return what came behind the last request: another protocol's, after an upgrade."""
         return bytes(self._buffer)

@@ -48,7 +48,7 @@ class WebSocketLink(asyncio.Protocol):
         self._transport = transport
         self._decoder = websocket.Decoder(websocket.STRANGERS_FRAME_BYTES_MAX)
         self._mqtt = Connection(hub)
-        self._framed = _Framed(transport)
+        self._framed = _Framed(transport, self._decoder)
         self._mqtt.connection_made(self._framed)
 
     def data_received(self, data: bytes) -> None:
@@ -84,13 +84,20 @@ class WebSocketLink(asyncio.Protocol):
 class _Framed(asyncio.Transport):
     """What the MQTT connection writes to. close_code: what the peer is told at the end (RFC 6455 section 7.4.1)."""
 
-    def __init__(self, transport: Any) -> None:
+    def __init__(self, transport: Any, decoder: websocket.Decoder) -> None:
         super().__init__()
+        self._decoder = decoder
         self.close_code = 1000
         self._transport = transport
 
     def get_extra_info(self, name: str, default: Any = None) -> Any:
         return self._transport.get_extra_info(name, default)
+
+    def get_write_buffer_size(self) -> int:
+        return int(self._transport.get_write_buffer_size())
+
+    def get_read_buffer_size(self) -> int:
+        return int(self._transport.get_read_buffer_size()) + self._decoder.held_bytes
 
     def pause_reading(self) -> None:
         self._transport.pause_reading()
@@ -100,6 +107,9 @@ class _Framed(asyncio.Transport):
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
         self._transport.write(websocket.frame(websocket.BINARY, bytes(data)))
+
+    def abort(self) -> None:
+        self._transport.abort()
 
     def close(self) -> None:
         if not self._transport.is_closing():

@@ -57,6 +57,11 @@ class Decoder:
         """Take bytes; `frames` gives what they complete."""
         self._buffer += data
 
+    @property
+    def held_bytes(self) -> int:
+        """How much it keeps."""
+        return len(self._buffer)
+
     def frames(self) -> Iterator[Frame]:
         """Yield every whole frame, in order; raises FrameError when it comes to what is none."""
         while (head := _head(self._buffer, self.frame_bytes_max)) is not None:
