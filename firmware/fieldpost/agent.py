@@ -4,7 +4,7 @@ The agent knows no machine: sensors, ring, session, commands, network and clock 
 is what it may ask of the port (the time, the reset). It sleeps nowhere and prints nowhere.
 """
 
-from fieldpost.commands.answer import Raw, encode_alarm
+from fieldpost.compat import is_micropython
 from fieldpost.errors import SensorError
 from fieldpost.health import Health
 from fieldpost.limits import (
@@ -19,6 +19,7 @@ from fieldpost.limits import (
     IDLE_WAIT_MS_MAX,
     SENSOR_RETRY_MS,
 )
+from fieldpost.modules import unload
 from fieldpost.records import schema
 from fieldpost.records.reading_schema import ReadingSchema
 from fieldpost.uplink.session import READY
@@ -76,7 +77,10 @@ class Agent:
     @property
     def sensor_failures(self):
         """How often a sensor could not be found or read."""
-        return sum([sampler.failures for sampler in self.samplers])
+        failures = 0
+        for sampler in self.samplers:
+            failures += sampler.failures
+        return failures
 
     def begin(self, cause):
         """Append the record that says that this boot began, and why (one of records.schema.CAUSES)."""
@@ -168,7 +172,7 @@ class Agent:
         crossing = self.thresholds and self.thresholds.check(sampler.reading_schema, reading, now_ms)
         if crossing:
             quantity, state, value = crossing
-            self._alarm(quantity, state, (("value", Raw(value)),))
+            self._alarm(quantity, state, (("value", value.encode()),))
         # Keep the rhythm; what a stall made impossible is not made up by a burst.
         sampler.next_ms = max(sampler.next_ms + sampler.interval_ms, now_ms)
 
@@ -191,7 +195,11 @@ class Agent:
             self._alarm(sampler.name, "failed", (("failures", sampler.failures), ("reason", reason)))
 
     def _alarm(self, what, state, more):
+        from fieldpost.commands.answer import encode_alarm
+
         self._urgent.text(schema.ALARM, encode_alarm(what, state, more))
+        if is_micropython:
+            unload("fieldpost.commands.answer")  # memory that alarms and answers take while there are some
 
     def _learn_time(self, now_ms):
         if now_ms < self._next_clock_ms or not self._network.is_up:

@@ -1,161 +1,39 @@
-"""Builds the agent of one device from its configuration and its port, and runs it.
+"""One device: what it is made of, and its loop.
 
-The only place that knows both sides: cores that know no machine, and the machine.
+Made by `building` from the configuration and the port: the only two places that know both sides, cores that know no
+machine, and the machine.
 """
 
 import gc
 import json
-import sys
-from binascii import a2b_base64
 
 from fieldpost import __version__, compat
-from fieldpost.agent import Agent
-from fieldpost.clock import Clock
-from fieldpost.commands.context import Context
-from fieldpost.commands.executor import Commands
-from fieldpost.commands.journal import Journal
-from fieldpost.commands.outputs import Outputs
-from fieldpost.commands.vocabulary import Vocabulary, user_words
-from fieldpost.limits import (
-    BATCH_BYTES_MAX,
-    BATCH_BYTES_MIN,
-    COMMAND_BYTES_MAX,
-    GC_THRESHOLD_BYTES,
-    INBOUND_BYTES_MAX,
-    RECORD_BYTES_MAX,
-    URGENT_WINDOW_BATCHES,
-)
+from fieldpost.limits import GC_THRESHOLD_BYTES
 from fieldpost.links.umqtt import UmqttLink
-from fieldpost.records.json_body import JsonBody
-from fieldpost.records.recorder import Recorder
-from fieldpost.records.schemas import Schemas
-from fieldpost.records.timeline import Timeline
-from fieldpost.ring.layout import divide
-from fieldpost.ring.log import Ring
 from fieldpost.sensors.bme280 import Bme280
-from fieldpost.uplink.backoff import Backoff
-from fieldpost.uplink.lane import Lane
-from fieldpost.uplink.outbox import Outbox
-from fieldpost.uplink.pace import Pace
-from fieldpost.uplink.session import CONNECTING, Session
+from fieldpost.uplink.session import CONNECTING
 
 
 class Device:
     """A whole device, ready to run. Raises ConfigError, RegionUnusable or OSError if it cannot be built."""
 
+    link_class = UmqttLink
+
     def __init__(self, config, identity, port, log):
+        from fieldpost.building import build  # needed once: a board unloads it
+
         # Of the configuration only what is needed later: the rest is let go of when all is made.
         self._sensor = config["sensors"][0]
         self._board = config["board"]
         self._status_interval_ms = config["status_interval_ms"]
         self.port = port
-        self._log = log
         self._next_status_ms = 0
         self._collects_early = None
-        self.clock = Clock(compat.ticks_ms(), getattr(port, "set_time_ms", None))
-        # Outputs before whatever may fail: a pin that the agent before this one left on goes to its safe level.
-        pins = self.pins = config["pins"]
-        self.outputs = Outputs(pins, {name: _open_pin(pins[name], port) for name in pins}, self.clock.uptime_ms)
-        # Needed once: main.py unloads them.
-        from fieldpost.identity import make_context, make_dialect
-        from fieldpost.records.earlier import confirmed_ms, last_boot
-
-        hub = config["hub"]
-        dialect, host, port_number = make_dialect(hub, identity, self.clock.signing_ms, port)
-        # The largest buffers first, while the heap is still in one piece.
-        inbound_bytes = INBOUND_BYTES_MAX if hub["twin"] else COMMAND_BYTES_MAX
-        context, roots = make_context(hub, identity, log, port)
-        path = dialect.websocket_path if hub["transport"] == "websockets" else None
-        batch = config["batch"]
-        # A report of the twin, too, is put where batches are.
-        body_bytes = BATCH_BYTES_MAX if hub["twin"] else batch["bytes_max"]
-        self.link = self._link_class()(
-            dialect, host, port_number, config["keepalive_s"], context, inbound_bytes, path, body_bytes
-        )
-        region = port.region()
-        scratch = memoryview(bytearray(2 * region.page_bytes))
-        if hasattr(region, "share_page"):
-            region.share_page(scratch[region.page_bytes :])  # rings read what was programmed back to it, afterwards
-        sectors = config["ring"]
-        journal, self.urgent, self.ring = [
-            Ring(part, scratch) for part in divide(region, sectors["journal_sectors"], sectors["urgent_sectors"])
-        ]
-        boot = max(last_boot(self.ring), last_boot(self.urgent)) + 1
-        self.clock.begin_at(max(confirmed_ms(self.ring), confirmed_ms(self.urgent)))
-        # Each ring explains itself: what stands in the other may be overwritten first.
-        schemas = Schemas()
-        timelines = Timeline(), Timeline()
-        self.boot = boot
-        record = memoryview(bytearray(RECORD_BYTES_MAX))
-        self.agent = Agent(
-            config,
-            Recorder(self.ring, boot, self.clock, timelines[0], record),
-            Recorder(self.urgent, boot, self.clock, timelines[1], record),
-            self.clock,
-            schemas,
-            self._make_sensor,
-            port.network,
-            port.ask_time_ms,
-            log,
-        )
-        self._add_sensors()
-        self._led = None
-        if config["status_led"] is not None:
-            self._led = self._make_led(config["status_led"])
+        self.led = None
         self.settings = None
-        self.defaults = config["sample_interval_ms"], batch["records_max"], batch["age_ms"], config["trial_s"] * 1000
-        self.context = Context(self.outputs, self.ring, self.agent, self._about, self._open_settings)
-        self.commands = Commands(
-            Vocabulary(pins, self._user_words() if roots is None else roots.words + tuple(self._user_words())),
-            self.context,
-            Journal(journal),
-            self.agent.answer,
-            self.clock.utc_ms,
-            _policy(config["commands"], identity),
-        )
-        form = _body_form(batch["encoding"])
-        dialect.event_properties = form.properties
-        readings = form(self.ring, timelines[0], schemas)
-        urgent = form(self.urgent, timelines[1], schemas)
-        records_max = batch["records_max"]
-        window = config["window"]
-        size = window, records_max, batch["bytes_max"], batch["age_ms"]
-        if batch["order"] == "oldest":
-            self._readings_lane = Lane(self.ring, readings, *size)
-        else:
-            from fieldpost.uplink.ahead import LiveFirstLane
-
-            self._readings_lane = LiveFirstLane(self.ring, readings, *size, batch["order"] == "newest")
-        self._readings_lane.pace = Pace(batch["per_second"] or 0)
-        lanes = (
-            Lane(self.urgent, urgent, min(URGENT_WINDOW_BATCHES, window), records_max, BATCH_BYTES_MIN, 0),
-            self._readings_lane,
-        )
-        self.outbox = Outbox(lanes, dialect)
-        self._settings_store = port.settings_store()
-        is_stored = self._settings_store.read() is not None
-        if hub["twin"] or is_stored:
-            self._keep_settings(is_stored)
-        channels = self._channels(hub, pins)
-        if hub["dialect"] == "plain":
-            from fieldpost.hubs.plain import Presence
-
-            channels.append(Presence(dialect.status_topic))
-        if roots is not None:
-            channels.append(roots)
-        if hub["provisioning"] is None:
-            session_class = Session
-        else:
-            from fieldpost.uplink.assigned import AssignedSession as session_class
-        self.session = session_class(
-            self.link, self.outbox, dialect, self.commands, Backoff(compat.random_below), channels
-        )
-        if roots is not None:
-            roots.connect(self.session, self.link.trust)
-        self.commands.done_callback = self.session.command_done
-        self.agent.connect(self.session, self.commands)
-        self._cause = port.reset_cause()
-        self.agent.begin(self._cause)
+        build(self, config, identity, log)
+        self.cause = port.reset_cause()
+        self.agent.begin(self.cause)
 
     def run(self):
         """Run until interrupted, or until a restart is asked for; outputs are safe when it ends, however it ends."""
@@ -193,8 +71,8 @@ class Device:
         wait_ms = self.agent.step(compat.ticks_ms())
         if self.settings is not None:
             self.settings.step(self.clock.uptime_ms)
-        if self._led is not None:
-            self._led(self.clock.uptime_ms)
+        if self.led is not None:
+            self.led(self.clock.uptime_ms)
         return wait_ms
 
     @property
@@ -208,47 +86,28 @@ class Device:
         """Set every output to its safe level."""
         self.outputs.make_safe(self.clock.uptime_ms)
 
-    def _add_sensors(self):
+    def add_sensors(self):
         """Name the first sensor, and add others."""
         self.agent.samplers[0].name = self._sensor["driver"]
 
-    def _make_sensor(self):
+    def make_sensor(self):
+        """Return the first sensor; raises SensorError if nothing answers."""
         return Bme280(self.port.i2c(), self._sensor["address"])
 
-    def _link_class(self):
-        return UmqttLink
-
-    def _channels(self, hub, pins):
-        """Return what speaks over the connection beside messages; each takes memory, and can be switched off."""
-        channels = []
-        if hub["methods"]:
-            from fieldpost.hubs.azure_methods import Methods
-
-            channels.append(Methods(self.commands, "%08x-%d" % (self.ring.ring_id, self.boot)))
-        if hub["twin"]:
-            from fieldpost.hubs.azure_twin import Twin
-
-            channels.append(Twin(self.outputs, self.settings, self._make_twin))
-        return channels
-
-    def _make_twin(self, channel):
+    def make_twin(self, channel):
+        """Return the TwinRequests of a channel."""
         from fieldpost.late_assembly import make_twin
 
-        return make_twin(self, channel, self._about)
+        return make_twin(self, channel, self.about)
 
-    def _make_led(self, settings):
-        from fieldpost.status_led import StatusLed, state_of
-
-        led = StatusLed(self.port.output(settings["gpio"], int(settings["inverted"])), settings["inverted"])
-        return lambda now_ms: led.step(state_of(self.port.network, self.session), now_ms)
-
-    def _open_settings(self):
+    def open_settings(self):
         """Return the Settings, for now (see kept_settings)."""
         if self.settings is None:
-            self._keep_settings(False)
+            self.keep_settings(False)
         return self.settings.open()
 
-    def _keep_settings(self, is_stored):
+    def keep_settings(self, is_stored):
+        """Let there be settings from afar. is_stored: whether a boot before this one has left some."""
         from fieldpost.commands.kept_settings import KeptSettings  # memory that a device which nobody configures saves
 
         self.settings = KeptSettings(self._make_settings, is_stored)
@@ -256,22 +115,15 @@ class Device:
     def _make_settings(self):
         from fieldpost.late_assembly import make_settings
 
-        return make_settings(self, self._settings_store, self._readings_lane)
+        return make_settings(self, self.settings_store, self.readings_lane)
 
-    def _user_words(self):
-        try:
-            return user_words()
-        except Exception as error:  # the user's file may raise anything; a device without it is better than none
-            self._log("user_commands.py cannot be used: %s: %s" % (type(error).__name__, error))
-            return ()
-
-    def _about(self):
+    def about(self):
         """Return what `agent.info` answers."""
         return (
             ("version", __version__),
             ("board", self._board),
             ("boot", self.boot),
-            ("cause", self._cause),
+            ("cause", self.cause),
             ("uptime_s", self.clock.uptime_ms // 1000),
             ("free_bytes", _free_bytes()),
         )
@@ -311,41 +163,3 @@ def _free_bytes():
         return None
     gc.collect()
     return gc.mem_free()
-
-
-def _body_form(encoding):
-    """Return the class of bodies in that encoding; the others take no memory."""
-    if encoding == "cbor":
-        from fieldpost.records.cbor_body import CborBody
-
-        return CborBody
-    if encoding == "senml":
-        from fieldpost.records.senml_body import SenmlBody
-
-        return SenmlBody
-    return JsonBody
-
-
-def _open_pin(pin, port):
-    """Return the pin object that a configured pin stands for; outputs begin at their safe level."""
-    direction = pin["direction"]
-    if direction == "output":
-        return port.output(pin["gpio"], pin["safe"])
-    return getattr(port, direction)(pin["gpio"])
-
-
-def _policy(settings, identity):
-    """Return the Policy that the configuration asks for, or None: most devices need none, and it takes memory."""
-    if not [value for value in settings.values() if value is not None]:
-        return None
-    from fieldpost.commands.policy import Policy
-
-    key = identity["command_key"]
-    return Policy(settings, key and a2b_base64(key), identity["device_id"])
-
-
-def open_port(config, identity):
-    """Return the Port of the machine that the configuration names (ports/esp32.py, rp2.py, linux.py)."""
-    name = "fieldpost.ports." + config["port"]
-    __import__(name)
-    return sys.modules[name].Port(config, identity)

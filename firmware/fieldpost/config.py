@@ -251,8 +251,9 @@ def check_pin(pins, pin_name):
     pin = pins[pin_name]
     where = "pins." + pin_name
     direction = pin["direction"]
-    for index in range(len(pin["commands"])):
-        Choice(*PIN_COMMANDS[direction]).check(pin["commands"][index], "%s.commands[%d]" % (where, index))
+    commands = pin["commands"]
+    for index in range(len(commands)):
+        commands[index] = Choice(*PIN_COMMANDS[direction]).check(commands[index], "%s.commands[%d]" % (where, index))
     if direction == "output" and pin["safe"] is None:
         raise Mismatch("%s.safe is missing: expected the level, 0 or 1, that harms nobody" % where)
     if direction == "pwm":

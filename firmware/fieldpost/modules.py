@@ -10,5 +10,6 @@ def unload(name):
         # MicroPython leaves the value of a deleted entry in its table (py/map.c), and so on the heap.
         sys.modules[name] = None
         del sys.modules[name]
-        setattr(sys.modules[package], last, None)
-        delattr(sys.modules[package], last)
+        if package:
+            setattr(sys.modules[package], last, None)
+            delattr(sys.modules[package], last)

@@ -64,7 +64,7 @@ class Choice:
     def check(self, value, where):
         for allowed in self._values:
             if type(value) is type(allowed) and value == allowed:
-                return value
+                return allowed  # the text that was read need not stay beside it
         raise mismatch(where, value, self.expected)
 
 

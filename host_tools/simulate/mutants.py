@@ -199,7 +199,7 @@ MUTANTS: dict[str, Patch] = {
         _forgets_over_a_gap,
     ),
     "what waits is sent newest first": (lane.Lane, "disconnected", _newest_first),
-    "the number of a torn record is given again": (frame, "records_torn", _no_number_retired),
+    "the number of a torn record is given again": (recovery, "_records_torn", _no_number_retired),
     "a batch that is still to leave again counts as overdue": (lane.Lane, "overdue", _waiting_counts_as_sent),
     "the journal's BEGUN is not written": (journal.Journal, "begun", _begun_only_remembered),
     "a command is done before its answer is stored": (executor.Commands, "_finish", _done_before_answer),

@@ -46,14 +46,15 @@ class _Module:
     taken: dict[str, tuple[str, str | None]] = field(default_factory=dict)
 
 
-def bundle(sources: Mapping[str, str], root: str) -> tuple[str, dict[str, str]]:
+def bundle(sources: Mapping[str, str], root: str, builders: Collection[str] = ()) -> tuple[str, dict[str, str]]:
     """Return the bundle's source, and the sources of the modules that stay apart, by their names.
 
-    sources: by dotted name. root: the module whose imports at its top decide what belongs to the bundle. Raises
-    UserError if a module cannot be taken in.
+    sources: by dotted name. root: the module whose imports at its top decide what belongs to the bundle. builders:
+    modules that stay apart, though what they import belongs to it as well. Raises UserError if a module cannot be
+    taken in.
     """
     modules = {name: _read(name, source, sources) for name, source in sources.items()}
-    order = _needed(root, modules)
+    order = [name for name in _needed((*builders, root), modules) if name not in builders]
     names = _name(order, modules)
     imported: set[tuple[str, str, str]] = set()
     parts = [_part(modules[name], names, order, imported) for name in order]
@@ -90,8 +91,8 @@ def _ours(body: list[ast.stmt]) -> Iterator[tuple[ast.ImportFrom, ast.alias]]:
                 yield node, alias
 
 
-def _needed(root: str, modules: Mapping[str, _Module]) -> list[str]:
-    """Return `root` and what it needs at once, each behind what it needs itself; packages and limits are left out."""
+def _needed(roots: Collection[str], modules: Mapping[str, _Module]) -> list[str]:
+    """Return `roots` and what they need at once, each behind what it needs itself; packages and limits are left out."""
     order: list[str] = []
     visiting: set[str] = set()
 
@@ -103,7 +104,8 @@ def _needed(root: str, modules: Mapping[str, _Module]) -> list[str]:
             visit(needed)
         order.append(name)
 
-    visit(root)
+    for root in roots:
+        visit(root)
     return order
 
 

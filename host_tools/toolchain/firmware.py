@@ -41,13 +41,11 @@ _TABLE = "fieldpost/code.bin"
 NOT_IN_ROMFS = (*PLAIN, _TABLE)  # looked for elsewhere, and of use to a Pico W alone
 # Nothing of these may move: a board unloads them when it has started, or they are what moves the rest.
 _LEFT_BEHIND = (
+    "building",
     "config",
-    "identity",
-    "lighten",
     "records.earlier",
     "ring.recovery",
     "ring.search",
-    "ring.tail",
     "start",
     "ports.code_in_flash",
     "ports.heap",
@@ -70,6 +68,7 @@ _LASTING = (
     "fieldpost.ports.wifi",
 )
 _ROOT = "fieldpost.assembly"
+_BUILDERS = ("fieldpost.building",)  # what it needs is needed all the time, it is not
 # What only Linux has a use for.
 NOT_FOR_BOARDS = (
     "fieldpost/ports/linux.py",
@@ -172,7 +171,7 @@ def _texts(sources: dict[str, Path], bundled: bool) -> dict[str, str]:
         short[name] = foreign.pop(name)
     public = rom_names.public_names(short)
     if bundled:
-        core, short = bundle(short, _ROOT)
+        core, short = bundle(short, _ROOT, _BUILDERS)
         short[CORE] = core
     limits = read_limits(_LIMITS)
     del short["fieldpost.limits"]

@@ -30,7 +30,7 @@ FIRMWARE = {
     **dict.fromkeys(_GROUND, _GROUND),
     "ring": _GROUND,
     # A start asks a ring, whose records it cannot know yet, about the boots before it.
-    "records": _GROUND | {"ring.tail"},
+    "records": _GROUND | {"ring.recovery"},
     "hubs": _GROUND | {"records"},
     "uplink": _GROUND | {"ring", "records"},
     "commands": _GROUND | {"ring", "records"},
@@ -44,15 +44,13 @@ FIRMWARE = {
     "sensors": _GROUND,
     # A port gives the flash; what a flash region is, the ring says. It asks for names as the link does.
     "ports": _GROUND | {"ring.region", "links.dns"},
-    # The one place that knows both sides.
-    "assembly": _CORE | {"agent", "identity", "late_assembly", "links", "sensors", "ports"},
+    # The places that know both sides.
+    "assembly": _CORE | {"building", "late_assembly", "links", "sensors", "ports"},
+    "building": _CORE | {"agent", "links", "roots"},
     "late_assembly": _CORE,
-    "identity": _CORE | {"links", "roots"},
     "roots": _GROUND | {"commands"},
-    # Takes from a built device what only its start needed.
-    "lighten": _CORE | {"agent", "assembly", "links"},
     # From a board's configuration to a device that runs.
-    "start": _GROUND | {"assembly", "config", "lighten"},
+    "start": _CORE | {"agent", "assembly", "links"},
     # The service around it, on Linux.
     "daemon": _CORE | {"assembly", "ports", "sensors", "links"},
 }
@@ -106,7 +104,7 @@ _ENTRANCES = {
     "fieldpost.daemon.__main__",
     "host_tools.service.front",
 }
-# Imported by a name that is put together when it runs: assembly.open_port, and programs of other interpreters.
+# Imported by a name that is put together when it runs: start._port_of, and programs of other interpreters.
 _BY_NAME = (
     "fieldpost.ports.",
     "fieldpost.daemon.sensors.",

@@ -11,7 +11,6 @@
 `confirm` is the id of the ring, as `queue.stats` tells it.
 """
 
-from fieldpost.commands.answer import Raw
 from fieldpost.commands.journal import STATUS_DONE
 from fieldpost.commands.word import LEVEL, ONCE, Word
 from fieldpost.limits import REBOOT_DELAY_MS
@@ -26,7 +25,7 @@ def _sensor_read(context, arguments, now_ms):
     agent = context.agent
     if agent.last_reading is None:
         raise OSError("there is no reading yet")
-    return tuple([(key, Raw(text)) for key, text in agent.reading_schema.named(agent.last_reading)])
+    return tuple([(key, text.encode()) for key, text in agent.reading_schema.named(agent.last_reading)])
 
 
 def _info(context, arguments, now_ms):

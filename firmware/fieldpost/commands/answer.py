@@ -11,14 +11,6 @@ characters, the longest that IoT Hub takes, always fits whole.
 
 from fieldpost.limits import COMMAND_NAME_CHARS_MAX, RESULT_TEXT_BYTES_MAX
 
-
-class Raw:
-    """A value that is JSON already, such as a decimal number that no float may touch."""
-
-    def __init__(self, text):
-        self.text = text
-
-
 _FRAME_BYTES = len('{"id":"","status":"interrupted","via":"message"}')
 
 
@@ -26,7 +18,8 @@ def encode(message_id, status, name, result, via="message", correlation_id=""):
     """Return the answer as bytes.
 
     status: one of journal.STATUSES. name: as it was asked for, "" if there was none.
-    result: pairs of key and value (str, int, bool, Raw); only the value of the key "reason" may be shortened.
+    result: pairs of key and value (str, int, bool; bytes for what is JSON already, such as a decimal number that no
+    float may touch); only the value of the key "reason" may be shortened.
     via: "message", "method" or "twin". correlation_id: what the sender calls it, "" if nothing.
     """
     id_text = escaped(message_id, RESULT_TEXT_BYTES_MAX - _FRAME_BYTES)
@@ -117,8 +110,8 @@ def _members(result, room):
 def _value(value):
     if isinstance(value, str):
         return '"%s"' % escaped(value, RESULT_TEXT_BYTES_MAX)
-    if isinstance(value, Raw):
-        return value.text
+    if isinstance(value, bytes):
+        return str(value, "ascii")
     if value is None:
         return "null"
     if isinstance(value, bool):

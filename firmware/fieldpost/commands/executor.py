@@ -30,7 +30,6 @@ delivery).
 """
 
 from fieldpost.commands import guard
-from fieldpost.commands.answer import encode
 from fieldpost.commands.command import Command
 from fieldpost.commands.journal import (
     BEGUN,
@@ -155,7 +154,7 @@ class Commands:
         elif self._turned_away:
             via, count = self._turned_away.popitem()
             reason = "too many commands waited: %d found no room" % count
-            self._answer(encode("", STATUS_REFUSED, "", (("reason", reason),), via))
+            self._answer(self._vocabulary.encoded("", STATUS_REFUSED, "", (("reason", reason),), via))
         else:
             self._vocabulary.put_away()
 
@@ -250,7 +249,7 @@ class Commands:
 
     def _finish(self, command, status, result):
         """Store the answer, note that it is stored, and let the hub forget the command."""
-        answer = encode(command.id, status, command.name, result, command.via, command.correlation_id)
+        answer = self._vocabulary.encoded(command.id, status, command.name, result, command.via, command.correlation_id)
         self._answer(answer)
         if command.key is not None:
             self._noted(self._journal.done, command.key, status)

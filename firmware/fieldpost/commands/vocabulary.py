@@ -20,6 +20,7 @@ _ANALOG = _PACKAGE + ".analog_words"
 _MODULES = {"gpio": _GPIO, "pwm": _ANALOG, "adc": _ANALOG}
 _CHECK_COMMANDS = (_GPIO, _AGENT, _ANALOG, _PACKAGE + ".permit", _PACKAGE + ".settings")
 _LOADED_FOR_COMMANDS = _CHECK_COMMANDS + (
+    "fieldpost.commands.answer",
     "fieldpost.hubs.azure_message",
     "fieldpost.hubs.azure_calls",
     "fieldpost.hubs.property_bag",
@@ -39,23 +40,28 @@ class Vocabulary:
     def __init__(self, pins, words=()):
         self.pins = pins
         self._words = words
-        has_analog = [pin for pin in pins.values() if pin.get("direction") in ("pwm", "adc")]
-        self._modules = (_GPIO, _AGENT, _ANALOG) if has_analog else (_GPIO, _AGENT)
+        self._modules = (_GPIO, _AGENT)
+        for pin in pins.values():
+            if pin.get("direction") in ("pwm", "adc"):
+                self._modules = (_GPIO, _AGENT, _ANALOG)
         self.is_open = True  # the configuration was checked with the same shapes
 
     def find(self, name):
         """Return the Word called `name`; raise Mismatch if there is none."""
-        for one in self._words:
-            if one.name == name:
-                return one
+        names = []
+        groups = [self._words]
         module = _MODULES.get(name.split(".")[0], _AGENT)
         if module in self._modules:
-            for one in self._load(module):
+            groups.append(self._load(module))
+        for words in groups:
+            for one in words:
                 if one.name == name:
                     return one
-        names = [one.name for one in self._words]
-        for module in self._modules:
-            names.extend([one.name for one in self._load(module)])
+                names.append(one.name)
+        for other in self._modules:
+            if other != module:
+                for one in self._load(other):
+                    names.append(one.name)
         raise Mismatch("no such command: expected one of " + ", ".join(sorted(names)))
 
     def permitted(self, name, arguments, command_id):
@@ -64,6 +70,13 @@ class Vocabulary:
         from fieldpost.commands.permit import permitted
 
         return permitted(self, name, arguments, command_id)
+
+    def encoded(self, *answer):
+        """Return the answer to a command as bytes. answer: arguments of `commands.answer.encode`."""
+        self.is_open = True
+        from fieldpost.commands.answer import encode
+
+        return encode(*answer)
 
     def put_away(self):
         """Give back the memory of what was loaded for commands; on a machine that has enough, it stays."""
@@ -81,8 +94,10 @@ class Vocabulary:
 
 def put_shapes_away():
     """Give back the memory of the shapes, unless somebody checks with them."""
-    if not [name for name in _HOLD_SHAPES if name in sys.modules]:
-        unload(_SHAPES)
+    for name in _HOLD_SHAPES:
+        if name in sys.modules:
+            return
+    unload(_SHAPES)
 
 
 def user_words():

@@ -12,7 +12,7 @@ class ServiceDevice(Device):
         self.config = config
         super().__init__(config, *rest)
 
-    def _add_sensors(self):
+    def add_sensors(self):
         first, *others = self.config["sensors"]
         self.agent.samplers[0].name = catalog.name_of(first)
         for settings in others:
@@ -34,14 +34,16 @@ class ServiceDevice(Device):
                 except SensorError:
                     sampler.next_ms = self.clock.uptime_ms  # reading it now tells, counts and tries again
 
-    def _link_class(self):
+    @property
+    def link_class(self):
+        """The class of the link that the configuration names."""
         if self.config["service"]["link"] == "umqtt":
-            return super()._link_class()
+            return Device.link_class
         from fieldpost.links.paho import PahoLink
 
         return PahoLink
 
-    def _make_sensor(self):
+    def make_sensor(self):
         return self._make(self.config["sensors"][0])
 
     def _make(self, settings):

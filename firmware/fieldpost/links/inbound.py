@@ -7,7 +7,7 @@ the connection is then worth nothing any more (MQTT 3.1.1 section 4.8).
 """
 
 from fieldpost.compat import const
-from fieldpost.limits import INBOUND_RESTING_BYTES
+from fieldpost.limits import INBOUND_HEAD_BYTES, INBOUND_RESTING_BYTES
 from fieldpost.links.packets import PUBLISH
 
 _FIRST_BYTE = const(0)
@@ -74,8 +74,11 @@ class Inbound:
         self._shift += 7
         if byte & 0x80:
             return False
-        if len(self._resting) < self._remaining <= self._bytes_max:
-            self._body = memoryview(bytearray(self._remaining))
+        size = self._remaining
+        if size > self._bytes_max:
+            size = min(self._bytes_max, INBOUND_HEAD_BYTES)
+        if size > len(self._resting):
+            self._body = memoryview(bytearray(size))
         self._stage = _BODY
         return True
 

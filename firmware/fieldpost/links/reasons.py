@@ -27,6 +27,15 @@ _WORDS = (
 )
 
 
+def of(cause):
+    """Return (reason, whether haste will not help). cause: an exception, or a CONNACK's return code other than 0."""
+    if isinstance(cause, int):
+        return of_refusal(cause)
+    if isinstance(cause, ValueError):
+        return of_certificate(cause), True
+    return of_error(cause), False
+
+
 def of_refusal(code):
     """Return (reason, whether haste will not help) for a CONNACK's return code other than 0."""
     word = _REFUSALS[code] if code < len(_REFUSALS) else "code %d" % code

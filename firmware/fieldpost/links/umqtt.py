@@ -31,9 +31,9 @@ from fieldpost.limits import (
     READS_PER_STEP_MAX,
     WRITE_STALL_MS_MAX,
 )
-from fieldpost.links import packets, reasons
+from fieldpost.links import packets
 from fieldpost.links.inbound import Inbound, ProtocolError, packet_id_of, publish_parts
-from fieldpost.links.wire import NoWay, Wire
+from fieldpost.links.wire import NoWay, Wire, explain
 
 alias_u_modules()
 from umqtt.simple import MQTTClient  # noqa: E402 - on CPython it needs the aliases
@@ -65,6 +65,9 @@ class UmqttLink(MQTTClient):
         body_bytes=BATCH_BYTES_MAX,
     ):
         super().__init__(dialect.client_id, host, port, keepalive=keepalive_s)
+        for name in list(self.__dict__):
+            if name != "keepalive":
+                delattr(self, name)  # what only the replaced parts would use; its place is used again
         self._dialect = dialect
         self._wire = Wire(host, port, context, path)
         self._large = memoryview(bytearray(PUBLISH_HEAD_BYTES_MAX + body_bytes))
@@ -118,13 +121,13 @@ class UmqttLink(MQTTClient):
             # A certificate that cannot be verified; on CPython that error is an OSError as well.
             if self._state != _GREETING:
                 raise
-            self._fail(reasons.of_certificate(error), True)
+            self._fail(*explain(error))
         except MemoryError:
             self._fail("not enough memory")
         except NoWay as error:
             self._fail(str(error))
         except (OSError, ProtocolError) as error:
-            self._fail(reasons.of_error(error))
+            self._fail(*explain(error))
 
     def publish(self, topic, payload, packet_id, dup, retain=False):
         """Queue a publish whole; False if there is no room for it now. topic: bytes. packet_id 0: QoS 0, else 1."""
@@ -339,7 +342,7 @@ class UmqttLink(MQTTClient):
             raise ProtocolError("malformed CONNACK")
         code = body[1]
         if code:
-            self._fail(*reasons.of_refusal(code))
+            self._fail(*explain(code))
             return
         self._state = _OPEN
         self._wire.arrived()

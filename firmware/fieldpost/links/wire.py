@@ -13,7 +13,7 @@ import select
 import socket
 
 from fieldpost.compat import const, is_micropython, sleep_ms
-from fieldpost.links import reasons, tls
+from fieldpost.links import tls
 from fieldpost.modules import unload
 
 # Some ports use lwIP's numbers for "in progress" and know no name for them.
@@ -123,7 +123,7 @@ class Wire:
             self._raw.connect(address)
         except OSError as error:
             if error.errno not in _IN_PROGRESS or self._raw is None:
-                raise NoWay("no way to %s: %s" % (self._host, reasons.of_error(error)))
+                raise NoWay("no way to %s: %s" % (self._host, explain(error)[0]))
         self._poll = select.poll()
         self._poll.register(self._raw, select.POLLOUT)
 
@@ -185,3 +185,16 @@ def _no_delay(raw):
         raw.setsockopt(getattr(socket, "IPPROTO_TCP", 6), getattr(socket, "TCP_NODELAY", 1), 1)
     except OSError:
         pass  # slower, not wrong
+
+
+def explain(cause):
+    """Return (reason, whether haste will not help), see links.reasons; a board has it only while it is asked."""
+    try:
+        from fieldpost.links import reasons
+
+        explanation = reasons.of(cause)
+    except MemoryError:
+        return "not enough memory", False
+    if is_micropython:
+        unload("fieldpost.links.reasons")
+    return explanation

@@ -1,7 +1,7 @@
 """What a boot finds out about the boots before it, once, from what they left in a ring."""
 
 from fieldpost.records import schema
-from fieldpost.ring.tail import newest_payload, sector_starts
+from fieldpost.ring.recovery import newest_payload, sector_starts
 
 
 def last_boot(ring):

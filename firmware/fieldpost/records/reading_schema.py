@@ -57,7 +57,10 @@ class ReadingSchema:
 
     def json_members(self, payload):
         """Return the values of a reading as members of a JSON object, exact to the last digit."""
-        return ",".join(['"%s":%s' % pair for pair in self.named(self.values(payload))])
+        members = []
+        for pair in self.named(self.values(payload)):
+            members.append('"%s":%s' % pair)
+        return ",".join(members)
 
     def json_reading(self, number, utc_ms, boot, uptime_ms, payload):
         """Return a whole reading as JSON (bytes), or None if it holds -0.5 or the like, which is rare.
@@ -99,11 +102,17 @@ class ReadingSchema:
 
     def quantities(self):
         """Return pairs of name and the power of ten that its integer counts."""
-        return [(quantity[0], quantity[3]) for quantity in self._quantities]
+        pairs = []
+        for quantity in self._quantities:
+            pairs.append((quantity[0], quantity[3]))
+        return pairs
 
     def named(self, values):
         """Return pairs of name and decimal text. values: integers, in order."""
-        return [(name, decimal(value, exponent)) for (name, exponent), value in zip(self.quantities(), values)]
+        pairs = []
+        for (name, exponent), value in zip(self.quantities(), values):
+            pairs.append((name, decimal(value, exponent)))
+        return pairs
 
 
 def _integer(data, is_signed):

@@ -28,7 +28,6 @@ OVERHEAD_BYTES = const(10)
 # The CRC-32 of anything that ends with its own CRC-32, whatever the seed; a small integer on boards too.
 CRC_OF_WHOLE = const(0x2144DF1C)
 _ALIGNMENT_MIN = const(4)  # esp32.Partition programs words fastest, and offsets stay easy to read in a dump
-_ALIGNED_OVERHEAD_BYTES = const(12)
 
 
 def alignment(unit_bytes):
@@ -69,34 +68,8 @@ def pack(page, head, kind, number, payload, crc_seed, align):
     return total
 
 
-def number_from(page, offset, first):
-    """Return the number that the frame at `offset` names: the lowest from `first` on with those 32 bits."""
-    low = _low_bits(page, offset)
-    return low if first <= low and first < 0x40000000 else first + ((low - first) & 0xFFFFFFFF)
-
-
 def number_before(page, offset, limit):
     """Return the number that the frame at `offset` names: the highest below `limit` with those 32 bits."""
+    # Not by struct, whose tuple would be made for each record.
     low = page[offset + 2] | page[offset + 3] << 8 | page[offset + 4] << 16 | page[offset + 5] << 24
     return low if low < limit < 0x40000000 else limit - 1 - ((limit - 1 - low) & 0xFFFFFFFF)
-
-
-def records_torn(page, offset, end, number, align):
-    """Return how many record numbers the damage from `offset` to `end` of `page` may have used up.
-
-    number: the one that comes next. One, if what can be read of the head fits a single frame that was cut
-    or has rotted; none, if that was an acknowledgement; else as many as could stand there.
-    """
-    extent = end - offset
-    length = page[offset + 1]
-    if size(length, align) >= extent:
-        if page[offset] == KIND_ACK and length == 4:
-            return 0
-        if page[offset] <= KIND_MAX and _low_bits(page, offset) == number & 0xFFFFFFFF:
-            return 1
-    return max(1, extent // max(align, _ALIGNED_OVERHEAD_BYTES))
-
-
-def _low_bits(page, offset):
-    # Not by struct, whose tuple would be made for each record.
-    return page[offset + 2] | page[offset + 3] << 8 | page[offset + 4] << 16 | page[offset + 5] << 24

@@ -14,8 +14,8 @@ import os
 import struct
 
 from fieldpost.compat import const
-from fieldpost.errors import RecordTooLarge, RegionUnusable
-from fieldpost.limits import RECORD_BYTES_MAX, RING_SECTORS_MAX, RING_SECTORS_MIN
+from fieldpost.errors import RecordTooLarge
+from fieldpost.limits import RECORD_BYTES_MAX
 from fieldpost.ring import frame, sector
 from fieldpost.ring.directory import damaged_pages, first_number, first_number_from, sector_of
 from fieldpost.ring.reader import Reader
@@ -33,9 +33,10 @@ class Ring:
     """
 
     def __init__(self, region, scratch=None):
-        from fieldpost.ring.recovery import recover  # a board takes it off the heap when its rings are open
+        # A board takes it off the heap when its rings are open.
+        from fieldpost.ring.recovery import check_geometry, recover
 
-        _check_geometry(region)
+        check_geometry(region)
         if scratch is None:
             scratch = memoryview(bytearray(2 * region.page_bytes))
         self.region = region
@@ -310,13 +311,3 @@ class Ring:
             _, first = first_number_from(self, doomed + 1, self.newest, self._page)
             self._doomed_last = (first or self.next_number) - 1
         return self._doomed_last > self.cursor
-
-
-def _check_geometry(region):
-    if not RING_SECTORS_MIN <= region.sector_count <= RING_SECTORS_MAX:
-        raise RegionUnusable(
-            "a ring takes %d to %d sectors, the region has %d"
-            % (RING_SECTORS_MIN, RING_SECTORS_MAX, region.sector_count)
-        )
-    if frame.size(RECORD_BYTES_MAX, frame.alignment(region.unit_bytes)) > region.page_bytes:
-        raise RegionUnusable("pages of %d bytes cannot hold a record" % region.page_bytes)

@@ -1,11 +1,14 @@
-"""Any flash content to a state, without writing a bit.
+"""Any flash content to a state, without writing a bit; and what a start asks of a ring about the boots before it.
 
 A cut during recovery is therefore the same as no recovery: a fluttering supply can neither wear a
 sector nor eat the ring. Whatever needs repair waits for the first append.
 """
 
 from fieldpost.compat import const
+from fieldpost.errors import RegionUnusable
+from fieldpost.limits import RECORD_BYTES_MAX, RING_SECTORS_MAX, RING_SECTORS_MIN
 from fieldpost.ring import frame, sector
+from fieldpost.ring.directory import first_number, sector_of, walks
 from fieldpost.ring.search import newest_header, rotten_headers
 from fieldpost.ring.walk import Walk, is_blank
 
@@ -15,6 +18,7 @@ _HEADERLESS_MAX = const(2)
 _ROTTEN_BITS_MAX = const(6)
 # More numbers than damage in one sector can have used up.
 _JUMP_MAX = const(65_536)
+_ALIGNED_OVERHEAD_BYTES = const(12)  # of the smallest frame, where units are smaller than that
 
 
 class State:
@@ -41,6 +45,17 @@ class State:
         self.lost = 0
         self.tail_page = 0
         self.damaged = 0
+
+
+def check_geometry(region):
+    """Raise RegionUnusable unless a ring can lie there."""
+    if not RING_SECTORS_MIN <= region.sector_count <= RING_SECTORS_MAX:
+        raise RegionUnusable(
+            "a ring takes %d to %d sectors, the region has %d"
+            % (RING_SECTORS_MIN, RING_SECTORS_MAX, region.sector_count)
+        )
+    if frame.size(RECORD_BYTES_MAX, frame.alignment(region.unit_bytes)) > region.page_bytes:
+        raise RegionUnusable("pages of %d bytes cannot hold a record" % region.page_bytes)
 
 
 def recover(region, page):
@@ -75,6 +90,35 @@ def recover(region, page):
     # Damage at the tail is a record that was cut or has rotted: its number is never given to another.
     state.next_number = max(state.next_number + scan.torn, state.cursor + 1)
     return state
+
+
+def newest_payload(ring):
+    """Return the payload (memoryview) of the newest record that is whole, or None.
+
+    Reads backwards from the page where the ring goes on: a supply that fluttered may have left nothing whole there.
+    """
+    page = memoryview(bytearray(ring.region.page_bytes))
+    newest = length = -1
+    last_page = min(ring.open_page, ring.pages_per_sector - 1)
+    for sequence in range(ring.newest, ring.oldest_sector - 1, -1):
+        for walk in walks(ring, sequence, page, range(last_page, -1, -1)):
+            while walk.next():
+                if page[walk.offset] != frame.KIND_ACK:
+                    newest, length = walk.offset + frame.HEAD_BYTES, walk.length
+            if newest >= 0:
+                return page[newest : newest + length]
+        last_page = ring.pages_per_sector - 1
+    return None
+
+
+def sector_starts(ring, number):
+    """Return the first numbers in the sector that holds `number` and in the one before, as far as they can be read."""
+    if ring.newest < 0:
+        return []
+    page = memoryview(bytearray(ring.region.page_bytes))
+    sequence = sector_of(ring, number, page)
+    starts = [first_number(ring, at, page) for at in (sequence, sequence - 1) if at >= ring.oldest_sector]
+    return [first for first in starts if first]
 
 
 class _Scan:
@@ -146,7 +190,7 @@ class _Scan:
         age, first_number = _age_of(state, sequence), state.next_number + self.torn
         expected = bytearray(sector.HEADER_BYTES)
         sector.pack(expected, state.sectors, age, state.ring_id, state.lost, sequence, first_number, state.cursor)
-        if sector.differing_bits(head, expected) > _ROTTEN_BITS_MAX:
+        if _differing_bits(head, expected) > _ROTTEN_BITS_MAX:
             if age < state.sectors - 1:
                 return
             for index in range(1, self._pages):
@@ -177,7 +221,7 @@ class _Scan:
                 state.cursor = cursor
                 state.lost = int.from_bytes(self._page[start : start + 4], "little")
             return
-        number = frame.number_from(self._page, offset, state.next_number)
+        number = _number_from(self._page, offset, state.next_number)
         # A frame that was written to a wrong place of its own sector would seem to be 2^32 ahead.
         if number - state.next_number < _JUMP_MAX:
             state.next_number = number + 1
@@ -187,7 +231,7 @@ class _Scan:
         walk = self._walk
         if walk.damage_end > walk.damage_start:
             self._state.damaged += 1
-            self.torn += frame.records_torn(
+            self.torn += _records_torn(
                 self._page, walk.damage_start, walk.damage_end, self._state.next_number + self.torn, self._align
             )
 
@@ -195,3 +239,35 @@ class _Scan:
 def _age_of(state, sequence):
     """Return the age that the header of a later sector gives; sequence 0 holds no records and does not count."""
     return min(state.age + sequence - max(state.newest, 1), sector.AGE_MAX)
+
+
+def _number_from(page, offset, first):
+    """Return the number that the frame at `offset` names: the lowest from `first` on with those 32 bits."""
+    low = _low_bits(page, offset)
+    return low if first <= low and first < 0x40000000 else first + ((low - first) & 0xFFFFFFFF)
+
+
+def _records_torn(page, offset, end, number, align):
+    """Return how many record numbers the damage from `offset` to `end` of `page` may have used up.
+
+    number: the one that comes next. One, if what can be read of the head fits a single frame that was cut
+    or has rotted; none, if that was an acknowledgement; else as many as could stand there.
+    """
+    extent = end - offset
+    length = page[offset + 1]
+    if frame.size(length, align) >= extent:
+        if page[offset] == frame.KIND_ACK and length == 4:
+            return 0
+        if page[offset] <= frame.KIND_MAX and _low_bits(page, offset) == number & 0xFFFFFFFF:
+            return 1
+    return max(1, extent // max(align, _ALIGNED_OVERHEAD_BYTES))
+
+
+def _differing_bits(one, other):
+    """Return in how many bits two headers differ."""
+    return bin(int.from_bytes(one, "little") ^ int.from_bytes(other, "little")).count("1")
+
+
+def _low_bits(page, offset):
+    """Return the 32 bits of its number that the frame at `offset` holds."""
+    return int.from_bytes(page[offset + 2 : offset + 6], "little")

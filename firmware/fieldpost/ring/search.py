@@ -31,7 +31,7 @@ def rotten_headers(region, head):
     rotten = 0
     for place in range(region.sector_count):
         region.read(place * region.sector_bytes, head)
-        rotten += sector.is_remnant(head)
+        rotten += _is_remnant(head)
     return rotten
 
 
@@ -53,7 +53,7 @@ class _Headers:
 
     def other_version(self, place):
         self._region.read(place * self._region.sector_bytes, self._head)
-        return sector.other_version(self._head)
+        return _other_version(self._head)
 
 
 class _GiveUp(Exception):
@@ -154,3 +154,15 @@ def _survey(headers, region_count):
             "or erase it and lose what it holds" % (region_count, foreign)
         )
     return None
+
+
+def _other_version(buffer):
+    """Return the version (str) of a header that another version of this format wrote, or None."""
+    if buffer[:3] == sector.MAGIC[:3] and buffer[3] != sector.MAGIC[3] and 0x30 <= buffer[3] <= 0x39:
+        return chr(buffer[3])
+    return None
+
+
+def _is_remnant(buffer):
+    """Return whether this looks like a header that has rotted: three bytes of the magic are enough."""
+    return sum(buffer[index] == sector.MAGIC[index] for index in range(len(sector.MAGIC))) >= len(sector.MAGIC) - 1

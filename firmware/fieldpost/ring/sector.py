@@ -24,7 +24,7 @@ from fieldpost.ring.frame import CRC_OF_WHOLE
 
 HEADER_BYTES = const(44)
 AGE_MAX = const(65_535)
-_MAGIC = b"FPR2"
+MAGIC = b"FPR2"
 _FORMAT = "<4sHHIIQQQ"
 _CRC_AT = const(40)
 _COUNT_LIMIT = 1 << 62  # what counts upwards from 1 never comes here, and has room to go on
@@ -41,7 +41,7 @@ CURSOR = const(6)
 
 def pack(buffer, sectors, age, ring_id, lost, sequence, first_number, cursor):
     """Write a header to the first HEADER_BYTES of `buffer`."""
-    struct.pack_into(_FORMAT, buffer, 0, _MAGIC, sectors, age, ring_id, lost, sequence, first_number, cursor)
+    struct.pack_into(_FORMAT, buffer, 0, MAGIC, sectors, age, ring_id, lost, sequence, first_number, cursor)
     struct.pack_into("<I", buffer, _CRC_AT, crc32(buffer[:_CRC_AT]))
 
 
@@ -51,25 +51,8 @@ def unpack(buffer):
     buffer: memoryview of HEADER_BYTES. Whether it stands at its place is for the caller to ask. One that no ring
     can have written is none, whatever its CRC says.
     """
-    if buffer[0] != _MAGIC[0] or buffer[:4] != _MAGIC or crc32(buffer) != CRC_OF_WHOLE:
+    if buffer[0] != MAGIC[0] or buffer[:4] != MAGIC or crc32(buffer) != CRC_OF_WHOLE:
         return None
     header = struct.unpack_from(_FORMAT, buffer, 0)[1:]
     is_sound = header[CURSOR] < header[FIRST_NUMBER] < _COUNT_LIMIT and header[SEQUENCE] < _COUNT_LIMIT
     return header if is_sound and header[SECTORS] >= RING_SECTORS_MIN else None
-
-
-def other_version(buffer):
-    """Return the version (str) of a header that another version of this format wrote, or None."""
-    if buffer[:3] == _MAGIC[:3] and buffer[3] != _MAGIC[3] and 0x30 <= buffer[3] <= 0x39:
-        return chr(buffer[3])
-    return None
-
-
-def is_remnant(buffer):
-    """Return whether this looks like a header that has rotted: three bytes of the magic are enough."""
-    return sum(buffer[index] == _MAGIC[index] for index in range(len(_MAGIC))) >= len(_MAGIC) - 1
-
-
-def differing_bits(one, other):
-    """Return in how many bits two headers differ."""
-    return bin(int.from_bytes(one, "little") ^ int.from_bytes(other, "little")).count("1")

@@ -29,7 +29,10 @@ class Outbox:
     @property
     def in_flight(self):
         """Batches that wait for their acknowledgement."""
-        return sum([lane.window.count for lane in self._lanes])
+        count = 0
+        for lane in self._lanes:
+            count += lane.window.count
+        return count
 
     def disconnected(self, now_ms, is_objection):
         """The connection is gone; everything in flight is in doubt and leaves again, oldest first.
@@ -79,14 +82,23 @@ class Outbox:
     @property
     def sent_records(self):
         """Records sent for the first time since boot."""
-        return sum([lane.sent_records for lane in self._lanes])
+        count = 0
+        for lane in self._lanes:
+            count += lane.sent_records
+        return count
 
     @property
     def acked_records(self):
         """Records that the hub has confirmed since boot."""
-        return sum([lane.acked_records for lane in self._lanes])
+        count = 0
+        for lane in self._lanes:
+            count += lane.acked_records
+        return count
 
     @property
     def duplicates_sent(self):
         """Records sent again since boot."""
-        return sum([lane.duplicates_sent for lane in self._lanes])
+        count = 0
+        for lane in self._lanes:
+            count += lane.duplicates_sent
+        return count
