@@ -145,10 +145,7 @@ class NorFlash:
             self._cut()
         start = sector * self.sector_bytes
         self.memory[start : start + self.sector_bytes] = b"\xff" * self.sector_bytes
-        self._weak.pop(sector, None)
-        if self._marginal:
-            for index in [index for index in self._marginal if start <= index < start + self.sector_bytes]:
-                del self._marginal[index]
+        self._settle(sector)
         if self._programmed is not None:
             units = self.sector_bytes // self.unit_bytes
             self._programmed[sector * units : (sector + 1) * units] = bytes(units)
@@ -196,6 +193,14 @@ class NorFlash:
         self._marginal_first = min(self._marginal_first, index)
         self._marginal_last = max(self._marginal_last, index)
 
+    def _settle(self, sector):
+        """Every bit of the sector reads as `memory` says."""
+        self._weak.pop(sector, None)
+        if self._marginal:
+            start = sector * self.sector_bytes
+            for index in [index for index in self._marginal if start <= index < start + self.sector_bytes]:
+                del self._marginal[index]
+
     def _write_once(self, offset, length):
         if self._programmed is None:
             return
@@ -210,17 +215,29 @@ class NorFlash:
         picture = self._next_random() % 4
         if picture == 0:
             return  # nothing happened yet
+        end = start + self.sector_bytes
         if picture == 1:
             # Reads as erased, but its bits have not settled.
-            self.memory[start : start + self.sector_bytes] = b"\xff" * self.sector_bytes
-            self._weak[sector] = self._next_random()
-            return
-        for index in range(start, start + self.sector_bytes):
-            choice = self._next_random()
-            if picture == 2:
-                self.memory[index] |= choice & 0xFF  # bits on their way up
-            elif choice & 1:
-                self.memory[index] = 0  # some parts program everything to 0 first
+            self.memory[start:end] = b"\xff" * self.sector_bytes
+            self._weaken(sector)
+        elif picture == 2:
+            self._lift_some(start, end)
+        else:
+            self._drop_some(start, end)
+
+    def _weaken(self, sector):
+        self._weak[sector] = self._next_random()
+
+    def _lift_some(self, start, end):
+        """Some bits are on their way up."""
+        for index in range(start, end):
+            self.memory[index] |= self._next_random() & 0xFF
+
+    def _drop_some(self, start, end):
+        """Some parts program everything to 0 first."""
+        for index in range(start, end):
+            if self._next_random() & 1:
+                self.memory[index] = 0
 
     def _flip_weak_bits(self, sector, offset, buffer):
         start = sector * self.sector_bytes

@@ -17,7 +17,7 @@ from fieldpost.commands.journal import Journal
 from fieldpost.commands.outputs import Outputs
 from fieldpost.commands.vocabulary import Vocabulary
 from fieldpost.hubs.azure import AzureDialect
-from fieldpost.limits import BATCH_BYTES_MIN, STAMP_BYTES, URGENT_WINDOW_BATCHES
+from fieldpost.limits import BATCH_BYTES_MIN, HEALTHY_AGE_MS_MAX, STAMP_BYTES, URGENT_WINDOW_BATCHES
 from fieldpost.records import schema
 from fieldpost.records.cbor_body import CborBody
 from fieldpost.records.earlier import confirmed_ms, last_boot
@@ -52,6 +52,8 @@ _KEY = "c2ltdWxhdGVkIGtleSwgbm8gc2VjcmV0"  # signs tokens that nobody checks
 PULSE_MS_MAX = 60_000
 FORMS: dict[str, Any] = {"json": JsonBody, "cbor": CborBody, "senml": SenmlBody}
 ORDERS = ("oldest", "live", "newest")
+# The longest that a step says may pass until the next. The agent counts as sensing while nothing is due for longer.
+IDLE_STRIDE_MS_MAX = HEALTHY_AGE_MS_MAX // 2 - 1_000
 
 
 @dataclass
@@ -91,7 +93,7 @@ class Device:
         self._network = network
         # Ring ids come from the seed.
         setattr(ring_log, "os", SimpleNamespace(urandom=world.random.randbytes))  # noqa: B010
-        config = {"sample_interval_ms": settings.sample_interval_ms}
+        config = {"sample_interval_ms": settings.sample_interval_ms, "idle_wait_ms": IDLE_STRIDE_MS_MAX}
         # An oscillator is off by as much as its data sheet allows, and starts anywhere.
         self._drift_ppm = world.random.randint(-20, 20)
         self._started_ms = world.now_ms
@@ -165,11 +167,6 @@ class Device:
         """Return what the watchdog is not fed for, or None."""
         duty: str | None = self.agent.stalled()
         return duty
-
-    def command_wait_ms(self) -> int | None:
-        """Return when a pulse ends, in ms from now, or None."""
-        wait_ms: int | None = self.commands.wait_ms(self.clock.uptime_ms)
-        return wait_ms
 
     def _ticks(self) -> int:
         elapsed_ms = self._world.now_ms - self._started_ms

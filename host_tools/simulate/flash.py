@@ -4,9 +4,15 @@ An erase that is cut may have touched a part of the sector only, so that frames 
 behind a header that is gone. Bits may rot at any time. A program may not take (a cell that sticks).
 """
 
+import functools
+import random
+
 from host_tools.emulator.nor_flash import NorFlash, PowerCut
 
 READS_PER_STEP_MAX = 200_000  # a core that reads more in one step runs in circles
+_BYTES_PER_WEAK_BIT = 64
+_CERTAIN = 0, 0
+_EVERY_OTHER = bytes(0xFF if value & 1 else 0 for value in range(256))  # for bytes.translate
 
 
 class Runaway(BaseException):
@@ -30,9 +36,13 @@ class SimulatedFlash(NorFlash):
         self._reads_max = READS_PER_STEP_MAX
         self._size = len(self.memory)
         self._view = memoryview(self.memory)
+        self._draw = random.Random(f"flash {seed}")
+        # The parent's own generator is one for two interpreters; this one is quick.
+        setattr(self, "_next_random", functools.partial(self._draw.getrandbits, 25))  # noqa: B010
         self._erases_until_cut = -1
         self._is_late = False
-        self._uncertain: dict[int, list[int]] = {}  # by page that may read otherwise each time: its marginal bytes
+        # By page what may read otherwise each time, by index: bits that may read as the other, and as 0.
+        self._uncertain: dict[int, dict[int, tuple[int, int]]] = {}
         self._stuck: dict[int, int] = {}
 
     def cut_late_at(self, operation: int) -> None:
@@ -70,25 +80,19 @@ class SimulatedFlash(NorFlash):
             raise ValueError(f"bytes {offset} to {end} of {self._size}")
         buffer[:] = self._view[offset:end]
         if self._uncertain:
-            first, last = offset // self.page_bytes, (end - 1) // self.page_bytes
-            if first in self._uncertain or last in self._uncertain or last - first > 1:
+            page = offset // self.page_bytes
+            if page in self._uncertain or end > (page + 1) * self.page_bytes:
                 self._flip_uncertain_bits(offset, end, buffer)
 
     def _flip_uncertain_bits(self, offset: int, end: int, buffer: memoryview) -> None:
-        for sector in range(offset // self.sector_bytes, (end - 1) // self.sector_bytes + 1):
-            if sector in self._weak:
-                self._flip_weak_bits(sector, offset, buffer)
         for page in range(offset // self.page_bytes, (end - 1) // self.page_bytes + 1):
-            for index in self._uncertain.get(page, ()):
+            for index, (either, weak) in self._uncertain.get(page, {}).items():
                 if offset <= index < end:
-                    buffer[index - offset] ^= self._marginal[index] & self._next_random()
+                    chance = self._next_random()
+                    buffer[index - offset] = (buffer[index - offset] ^ either & chance) & ~(weak & chance)
 
     def program(self, offset: int, data: memoryview) -> None:
-        try:
-            super().program(offset, data)
-        except PowerCut:
-            self._note_uncertain_pages()
-            raise
+        super().program(offset, data)
         if self._stuck:
             for index, bits in self._stuck.items():
                 if offset <= index < offset + len(data):
@@ -99,11 +103,7 @@ class SimulatedFlash(NorFlash):
             self._erases_until_cut -= 1
             if self._erases_until_cut < 0:
                 self.cut_at(0)
-        try:
-            super().erase(sector)
-        finally:
-            if self._uncertain or self._weak:
-                self._note_uncertain_pages()
+        super().erase(sector)
 
     def erase_count(self, first_sector: int, last_sector: int) -> int:
         """Return how often the sectors from the first to before the last have been erased."""
@@ -140,12 +140,26 @@ class SimulatedFlash(NorFlash):
                         self._programmed[unit] = 0
         super()._write_once(offset, length)
 
-    def _note_uncertain_pages(self) -> None:
-        """Sort by page what may read otherwise each time, so that a read looks at its own only."""
-        pages = self.sector_bytes // self.page_bytes
-        self._uncertain = {page: [] for sector in self._weak for page in range(sector * pages, (sector + 1) * pages)}
-        for index in self._marginal:
-            self._uncertain.setdefault(index // self.page_bytes, []).append(index)
+    def _note_marginal(self, index: int, bits: int) -> None:
+        super()._note_marginal(index, bits)
+        page = self._uncertain.setdefault(index // self.page_bytes, {})
+        page[index] = bits, page.get(index, _CERTAIN)[1]
+
+    def _weaken(self, sector: int) -> None:
+        super()._weaken(sector)
+        start = sector * self.sector_bytes
+        for _ in range(self.sector_bytes // _BYTES_PER_WEAK_BIT):
+            index = start + self._draw.randrange(self.sector_bytes)
+            page = self._uncertain.setdefault(index // self.page_bytes, {})
+            page[index] = page.get(index, _CERTAIN)[0], 1 << self._draw.randrange(8)
+
+    def _settle(self, sector: int) -> None:
+        self._weak.pop(sector, None)
+        if self._uncertain:
+            pages = self.sector_bytes // self.page_bytes
+            for page in range(sector * pages, (sector + 1) * pages):
+                for index in self._uncertain.pop(page, ()):
+                    self._marginal.pop(index, None)
 
     def _erase_partly(self, sector: int) -> None:
         if self._next_random() % 2:
@@ -153,6 +167,16 @@ class SimulatedFlash(NorFlash):
             return
         start = sector * self.sector_bytes
         end = start + 1 + self._next_random() % self.sector_bytes
-        lifts_all = self._next_random() % 2
-        for index in range(start, end):
-            self.memory[index] |= 0xFF if lifts_all else self._next_random() & 0xFF
+        if self._next_random() % 2:
+            self.memory[start:end] = b"\xff" * (end - start)
+        else:
+            self._lift_some(start, end)
+
+    def _lift_some(self, start: int, end: int) -> None:
+        lifted = int.from_bytes(self.memory[start:end], "little") | self._draw.getrandbits(8 * (end - start))
+        self.memory[start:end] = lifted.to_bytes(end - start, "little")
+
+    def _drop_some(self, start: int, end: int) -> None:
+        kept = int.from_bytes(self._draw.randbytes(end - start).translate(_EVERY_OTHER), "little")
+        left = int.from_bytes(self.memory[start:end], "little") & kept
+        self.memory[start:end] = left.to_bytes(end - start, "little")

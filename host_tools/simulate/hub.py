@@ -8,7 +8,7 @@ the lock or the connection ends, expired ones are dropped. It knows no firmware.
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, quote
+from urllib.parse import quote, unquote
 
 from host_tools.simulate.network import Connection, Network, Packet
 from host_tools.simulate.world import World
@@ -136,7 +136,7 @@ class Hub:
     def _store(self, connection: Connection, topic: bytes, body: bytes, packet_id: int, dup: bool) -> None:
         head, _, bag = topic.decode().partition("/messages/events/")
         assert head == f"devices/{self._device_id}", topic
-        message_id = dict(parse_qsl(bag))["$.mid"]
+        message_id = _property(bag, "$.mid")
         if self._world.is_traced:
             self._world.trace(f"hub stores {message_id}, packet {packet_id}{' dup' if dup else ''}")
         self._on_message(message_id, body, connection is not self._connection)
@@ -183,7 +183,7 @@ class Hub:
         return packet_id
 
     def _unlock(self, connection: Connection, packet_id: int) -> None:
-        if connection is self._connection and packet_id in self._in_flight:
+        if connection is self._connection and packet_id in self._in_flight and connection.reaches_device:
             command = self._in_flight.pop(packet_id)
             self._world.fault("command lock lost", command.id)
             self._deliver(command)
@@ -205,3 +205,12 @@ class Hub:
         self._in_flight = {}
         self._owed = set()
         self._last_puback_ms = 0
+
+
+def _property(bag: str, name: str) -> str:
+    """Return the property `name` of a topic's property bag. Raises KeyError."""
+    for pair in bag.split("&"):
+        key, _, value = pair.partition("=")
+        if unquote(key) == name:
+            return unquote(value)
+    raise KeyError(name)

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fieldpost.limits import BATCH_BYTES_MIN, IDLE_WAIT_MS_MAX, SENML_BYTES_MIN
 
 from host_tools.emulator.nor_flash import PowerCut
-from host_tools.simulate.device import DEVICE_ID, ORDERS, Device, Settings
+from host_tools.simulate.device import DEVICE_ID, IDLE_STRIDE_MS_MAX, ORDERS, Device, Settings
 from host_tools.simulate.flash import Runaway, SimulatedFlash
 from host_tools.simulate.hub import Hub
 from host_tools.simulate.judges import PromiseBroken
@@ -26,8 +26,8 @@ YEAR_MS = 365 * 24 * 3600 * 1000
 CALM_MS_MAX = 20 * 60_000  # within this time after the last fault nothing may wait any more
 PULSE_PINS = 6
 LEVEL_PINS = 3
-_IDLE_STRIDE_MS_MAX = 10_000  # the agent's duties must be seen to live more often than the watchdog bites
-_STRIDE_MS_MAX = 2_000  # while a connection is sought or something is under way
+_WAIT_STRIDE_MS_MAX = 4_000  # while an answer is waited for
+_CALM_STRIDE_MS_MAX = 2_000
 
 
 @dataclass
@@ -142,30 +142,25 @@ class Life:
         stalled = device.stalled()
         if stalled is not None:
             raise PromiseBroken(f"the watchdog starves: {stalled} does nothing")
-        wait_ms = self._longer_wait(wait_ms)
-        pulse_ms = device.command_wait_ms()
-        if pulse_ms is not None:
-            wait_ms = min(wait_ms, pulse_ms)
-        if self.sensor.newest is not None:
-            due_ms = self.sensor.newest_ms + self.settings.sample_interval_ms
-            if due_ms > self.world.now_ms:
-                wait_ms = min(wait_ms, due_ms - self.world.now_ms)
-        self._wake_ms = self.world.now_ms + max(1, wait_ms)
+        self._wake_ms = self.world.now_ms + max(1, min(wait_ms, self._stride(device)))
 
-    def _longer_wait(self, wait_ms: int) -> int:
-        """Return how long to wait where the agent asks to be called again soon: ever longer while nothing happens.
+    def _stride(self, device: Device) -> int:
+        """Return how long to wait at the most, in ms, before the agent is called again: ever longer while it is idle.
 
-        Its deadlines are then met late, but no later than after twice the time that they take.
+        Readings and pulses are met in time, other deadlines late, but no later than after twice the time that they
+        take.
         """
-        assert self.device is not None
-        work = self.flash.programs + self.flash.erases + self.device.link.calls
-        is_idle = work == self._work
-        self._work = work
-        if wait_ms < IDLE_WAIT_MS_MAX:
-            return wait_ms
-        self._stride_ms = min(max(2 * self._stride_ms, wait_ms), _IDLE_STRIDE_MS_MAX) if is_idle else wait_ms
-        if self.is_calm or not self.device.link.is_at_ease:
-            self._stride_ms = min(self._stride_ms, _STRIDE_MS_MAX)
+        work = self.flash.programs + self.flash.erases + device.link.calls
+        if work != self._work:
+            self._work = work
+            self._stride_ms = IDLE_WAIT_MS_MAX
+            return IDLE_WAIT_MS_MAX
+        limit_ms = IDLE_STRIDE_MS_MAX
+        if self.is_calm:
+            limit_ms = _CALM_STRIDE_MS_MAX
+        elif device.link.awaits_something:
+            limit_ms = _WAIT_STRIDE_MS_MAX
+        self._stride_ms = min(max(2 * self._stride_ms, IDLE_WAIT_MS_MAX), limit_ms)
         return self._stride_ms
 
     def _given_since(self, before: object) -> None:

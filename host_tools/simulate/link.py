@@ -99,9 +99,10 @@ class SimulatedLink:
     _is_tcp_open = False
 
     @property
-    def is_at_ease(self) -> bool:
-        """Whether it is open, works, and waits for nothing."""
-        return self._is_open and not self._out and self._connection is not None and self._connection.is_healthy
+    def awaits_something(self) -> bool:
+        """Whether there is a connection that does not open, does not work, or has something to send."""
+        connection = self._connection
+        return connection is not None and (not self._is_open or bool(self._out) or not connection.is_healthy)
 
     def _receive_on(self, packet: Packet) -> None:
         self._in.append(packet)

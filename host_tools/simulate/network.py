@@ -14,6 +14,7 @@ GOOD = "good"
 ABSENT = "absent"
 BLACK_HOLE = "black hole"
 LATENCY_MS = (5, 200)
+BREAK_MS_MAX = 5_000  # after it has opened
 
 # Packets are tuples of their MQTT name and what they carry, such as ("puback", packet_id).
 Packet = tuple[Any, ...]
@@ -31,6 +32,7 @@ class Network:
         self.time_server_answers = True
         self.hub_accepts: Callable[[Connection], bool] = lambda connection: False
         self.connections: list[Connection] = []
+        self.breaks: list[Callable[[], None]] = []  # each waits for a connection to open, and strikes at it soon after
 
     def step(self, ticks: int) -> None:
         """Nothing to do: the weather changes by itself."""
@@ -51,15 +53,14 @@ class Network:
         """Return how long the next packet takes."""
         return self.world.spread(*self.latency_ms)
 
-    def reset_all(self) -> None:
-        """Every connection breaks, and both ends are told after a while, if anything gets through."""
-        for connection in self.connections:
-            connection.reset()
+    def whole(self) -> "list[Connection]":
+        """Return the connections that nothing has broken yet."""
+        return [connection for connection in self.connections if connection.is_whole]
 
     def swallow_all(self) -> None:
         """Every connection turns into a black hole for good, as a router that has lost its table does it."""
         for connection in self.connections:
-            connection.is_swallowed = True
+            connection.swallow()
 
 
 class Connection:
@@ -84,6 +85,16 @@ class Connection:
         return not self.device_end_open and not self.hub_end_open
 
     @property
+    def is_whole(self) -> bool:
+        """Whether an end knows of it and nothing has broken it."""
+        return not self.is_swallowed and (self.device_end_open or self.hub_end_open)
+
+    @property
+    def reaches_device(self) -> bool:
+        """Whether what the hub sends can still arrive."""
+        return self.device_end_open and not self.is_swallowed
+
+    @property
     def is_healthy(self) -> bool:
         """Whether both ends live and nothing stands between them."""
         network = self._network
@@ -98,6 +109,8 @@ class Connection:
             return
         self.hub_end_open = True
         self.tell_device(("open",))
+        if self._network.breaks:
+            self._world.after(self._world.spread(1, BREAK_MS_MAX), self._network.breaks.pop(0))
 
     def tell_hub(self, packet: Packet) -> None:
         """Send from the device; arrives in order. What the device has sent still arrives after it has closed."""
@@ -124,6 +137,10 @@ class Connection:
         if self.hub_end_open:
             self._hub_end_closed()
             self.tell_device(("closed", "connection lost"))
+
+    def swallow(self) -> None:
+        """Whatever is sent from now on is gone, and nobody is told."""
+        self.is_swallowed = True
 
     def reset(self) -> None:
         """The way tells both ends that the connection is broken; what is under way is lost."""

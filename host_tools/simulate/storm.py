@@ -7,18 +7,21 @@ are drawn anew for each, over several orders of magnitude.
 import json
 from collections.abc import Callable
 from datetime import UTC, datetime
+from itertools import accumulate
 from typing import TYPE_CHECKING
 
 from host_tools.simulate import network
 from host_tools.simulate.judges.orders import Order
+from host_tools.simulate.network import Connection
 from host_tools.simulate.sensor import SCHEMAS
 
 if TYPE_CHECKING:
     from host_tools.simulate.life import Life
 
-STRIKES_MAX = 300  # of one storm: calm, in which everything has to settle, costs as much as many of them
+STRIKES_MAX = 500  # of one storm: calm, in which everything has to settle, costs as much as many of them
 COMMANDS_OPEN_MAX = 8
 STUCK_BITS_MAX = 3  # the smallest part has 32 pages, and each such bit costs one
+BREAKS_MAX = 3  # connections in a row that break soon
 _BUNCHED = 0.65  # so many strikes come with the one before: what coincides finds most, and costs least
 _BUNCHED_MS_MAX = 50
 LASTING_MS_MAX = 24 * 3600 * 1000
@@ -70,9 +73,9 @@ class Storm:
         life.cut_power()
         life.run_until(world.now_ms + 2 * life.off_ms_max, lambda: life.device is not None)
         # No two storms are of the same kind: what coincides rarely on average coincides often in some.
-        weights = [weight * draw.random() ** 3 for weight, _ in self._kinds]
+        weights = list(accumulate(weight * draw.random() ** 3 for weight, _ in self._kinds))
         for _ in range(draw.randint(1, STRIKES_MAX)):
-            _, strike = draw.choices(self._kinds, weights)[0]
+            _, strike = draw.choices(self._kinds, cum_weights=weights)[0]
             strike()
             # Troubles rarely come alone.
             life.run_until(world.now_ms + world.spread(1, _BUNCHED_MS_MAX if world.chance(_BUNCHED) else self._pace_ms))
@@ -86,6 +89,7 @@ class Storm:
         life.off_ms_max = 1_000
         life.flash.cancel_cut()
         life.supply.restored()
+        life.network.breaks.clear()
         if life.device is None:
             life.power_on()
 
@@ -105,12 +109,26 @@ class Storm:
     # --- the way ---------------------------------------------------------------------------------------
 
     def _reset(self) -> None:
-        self._world.fault("connection reset")
-        self._life.network.reset_all()
+        self._break("connection reset", Connection.reset)
 
     def _swallow(self) -> None:
-        self._world.fault("half-open connection")
-        self._life.network.swallow_all()
+        self._break("half-open connection", Connection.swallow)
+
+    def _break(self, kind: str, how: Callable[[Connection], None]) -> None:
+        """Break what is whole, else the next connection soon after it has opened: what hits nothing is no fault."""
+        life = self._life
+
+        def strike() -> None:
+            whole = life.network.whole()
+            if whole and not life.is_calm:
+                self._world.fault(kind)
+                for connection in whole:
+                    how(connection)
+
+        if life.network.whole():
+            strike()
+        elif len(life.network.breaks) < BREAKS_MAX:
+            life.network.breaks.append(strike)
 
     def _black_hole(self) -> None:
         self._set_state("black hole", network.BLACK_HOLE)

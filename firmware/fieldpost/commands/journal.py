@@ -12,9 +12,9 @@ Each note is a record in a small ring of the journal's own, which lets its oldes
                    ACTED     it has happened; the answer may not have been stored
                    DONE      the answer is stored: a repeat needs nothing but its acknowledgement
 
-The newest JOURNAL_ENTRIES_MAX ids are held in RAM; opening reads them back and writes nothing. IoT Hub keeps
-at most 50 messages for a device, so a repeat that the table does not know any more must have been passed by
-more than a hundred others.
+The newest JOURNAL_ENTRIES_MAX ids are held in RAM. The first question reads them back and writes nothing: most boots
+never see a command, and begin sooner. IoT Hub keeps at most 50 messages for a device, so a repeat that the table does
+not know any more must have been passed by more than a hundred others.
 """
 
 import hashlib
@@ -40,6 +40,7 @@ _NOTE_BYTES = const(9)
 _PIN_BYTES = const(2)
 _SENT_BYTES = const(6)
 _LONG_NOTE_BYTES = const(17)
+_NOT_READ = const(-1)  # in place of the next slot: what flash knows has not been asked for
 
 
 def digest(message_id):
@@ -61,10 +62,9 @@ class Journal:
         self._ring = ring
         self._digests = bytearray(JOURNAL_ENTRIES_MAX * _DIGEST_BYTES)
         self._states = bytearray(JOURNAL_ENTRIES_MAX)  # and above their two bits the index of a status
-        self._next_slot = 0
+        self._next_slot = _NOT_READ
         self._note = bytearray(_NOTE_BYTES)
         self._newest = {}  # by pin: when the newest command that acted on it was sent
-        self._read_back()
 
     def state(self, key):
         """Return NEW, BEGUN, ACTED or DONE. key: what `digest` gave."""
@@ -77,6 +77,8 @@ class Journal:
 
     def newest_ms(self, pin):
         """Return when the newest command that acted on `pin` was sent, Unix ms, or None if none said so."""
+        if self._next_slot == _NOT_READ:
+            self._read_back()
         return self._newest.get(_pin_digest(pin)) if self._newest else None
 
     def begun(self, key, pin=None, sent_ms=None):
@@ -107,6 +109,7 @@ class Journal:
         self._ring.append(kind, self._note)
 
     def _read_back(self):
+        self._next_slot = 0
         reader = self._ring.reader()
         length = reader.next()
         while length >= 0:
@@ -130,6 +133,8 @@ class Journal:
 
     def _find(self, key):
         """Return the slot of `key`, or -1."""
+        if self._next_slot == _NOT_READ:
+            self._read_back()
         at = self._digests.find(key)
         while at >= 0:
             slot = at // _DIGEST_BYTES

@@ -103,7 +103,7 @@ class Outputs:
             lane = self._lanes[name]
             if lane.turn_ms is not None and now_ms >= lane.turn_ms:
                 lane.turn(now_ms)
-            if lane.is_overdue(now_ms):
+            if lane.on_max_ms is not None and lane.is_overdue(now_ms):
                 lane.make_safe(now_ms)
                 self.forced.append(name)
 
@@ -111,6 +111,8 @@ class Outputs:
         """Return how many ms remain until `step` has something to do, or None if there is nothing."""
         wait_ms = None
         for lane in self._lanes.values():
+            if lane.turn_ms is None and lane.on_max_ms is None:
+                continue  # most of them, most of the time
             due_ms = lane.due_ms()
             if due_ms is not None and (wait_ms is None or due_ms - now_ms < wait_ms):
                 wait_ms = max(0, due_ms - now_ms)
@@ -176,7 +178,7 @@ class _Lane:
         self._next += 1
 
     def is_overdue(self, now_ms):
-        return self.on_max_ms is not None and self.is_away and now_ms - self.since_ms >= self.on_max_ms
+        return self.is_away and now_ms - self.since_ms >= self.on_max_ms
 
     def due_ms(self):
         due_ms = self.turn_ms

@@ -1,7 +1,7 @@
 """What a boot finds out about the boots before it, once, from what they left in a ring."""
 
 from fieldpost.records import schema
-from fieldpost.ring.recovery import newest_payload, sector_starts
+from fieldpost.ring.recovery import confirmed_from, last_confirmed_sector, newest_payload
 
 
 def last_boot(ring):
@@ -16,24 +16,17 @@ def confirmed_ms(ring):
     It is that of the newest record with a known time that a hub has confirmed: a connection whose certificates were
     good at that time has carried it. What a time server alone has said may be wrong, and is not believed so far.
     """
+    last = last_confirmed_sector(ring)
     # An anchor stands in every sector whose boot knew the time, else in the sector before.
-    for first in sector_starts(ring, ring.cursor):
-        newest_ms = _confirmed_from(ring, first)
-        if newest_ms:
-            return newest_ms
-    return 0
+    return _confirmed_from(confirmed_from(ring, last, last)) or _confirmed_from(confirmed_from(ring, last - 1, last))
 
 
-def _confirmed_from(ring, number):
-    reader = ring.reader()
-    reader.seek(number)
+def _confirmed_from(records):
     boot = offset_ms = newest_ms = 0
-    while reader.next() >= 0 and reader.number <= ring.cursor:
-        payload = reader.payload
-        record_boot = schema.boot_of(payload)
-        if reader.kind == schema.ANCHOR:
-            boot = record_boot
+    for kind, payload in records:
+        if kind == schema.ANCHOR:
+            boot = schema.boot_of(payload)
             offset_ms = schema.anchor_utc_ms(payload) - schema.uptime_ms_of(payload)
-        if boot and record_boot == boot:
+        if boot and schema.boot_of(payload) == boot:
             newest_ms = offset_ms + schema.uptime_ms_of(payload)
     return newest_ms

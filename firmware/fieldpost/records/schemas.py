@@ -31,7 +31,7 @@ class Schemas:
             return True
         if self._search is None or self._wanted != schema_id:
             self._wanted = schema_id
-            self._search = Search(ring, number, self._visit)
+            self._search = Search(ring, ring.search_start(number), self._visit)
         if not self._search.step():
             return False
         self._search = None

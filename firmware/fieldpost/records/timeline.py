@@ -5,7 +5,7 @@ every sector that it opens. All records of a boot stand together in the ring, so
 is found between the sector before it and the end of its boot, or there is none.
 """
 
-from fieldpost.limits import ANCHORS_REMEMBERED_MAX
+from fieldpost.limits import ANCHORS_REMEMBERED_MAX, SEARCH_RECORDS_MAX
 from fieldpost.records import schema
 from fieldpost.records.search import Search
 
@@ -20,6 +20,7 @@ class Timeline:
         self._offsets = []
         self._search = None
         self._wanted = 0
+        self._sought = self._boot = 0  # the record that was sought and settled last, and its boot
 
     def learn(self, boot, uptime_ms, utc_ms):
         """Note that `utc_ms` was the time of day at `uptime_ms` of `boot`."""
@@ -42,16 +43,20 @@ class Timeline:
 
         Bounded: call again until it returns True.
         """
-        if self.is_settled(boot):
-            return True
-        if self._search is None or self._wanted != boot:
-            self._wanted = boot
-            self._search = Search(ring, number, self._visit)
-        if not self._search.step():
-            return False
-        self._search = None
         if not self.is_settled(boot):
-            self.without_clock(boot)
+            if self._search is None or self._wanted != boot:
+                self._wanted = boot
+                # Nothing of a boot stands before a record of an earlier one.
+                is_near = self._boot < boot and self._sought < number <= self._sought + SEARCH_RECORDS_MAX
+                start = self._sought + 1 if is_near else ring.search_start(number)
+                self._search = Search(ring, start, self._visit)
+            if not self._search.step():
+                return False
+            self._search = None
+            if not self.is_settled(boot):
+                self.without_clock(boot)
+        self._sought = number
+        self._boot = boot
         return True
 
     def _visit(self, kind, payload):

@@ -8,7 +8,7 @@ from fieldpost.compat import const
 from fieldpost.errors import RegionUnusable
 from fieldpost.limits import RECORD_BYTES_MAX, RING_SECTORS_MAX, RING_SECTORS_MIN
 from fieldpost.ring import frame, sector
-from fieldpost.ring.directory import first_number, sector_of, walks
+from fieldpost.ring.directory import sector_of, walks
 from fieldpost.ring.search import newest_header, rotten_headers
 from fieldpost.ring.walk import Walk, is_blank
 
@@ -111,14 +111,28 @@ def newest_payload(ring):
     return None
 
 
-def sector_starts(ring, number):
-    """Return the first numbers in the sector that holds `number` and in the one before, as far as they can be read."""
-    if ring.newest < 0:
-        return []
+def last_confirmed_sector(ring):
+    """Return the sequence number of the sector that holds the last record that a hub has confirmed, -1 if none has."""
+    if ring.cursor == 0 or ring.newest < 0:
+        return -1
+    return sector_of(ring, ring.cursor, memoryview(bytearray(ring.region.page_bytes)))
+
+
+def confirmed_from(ring, first, last):
+    """Yield (kind, payload) of what was confirmed in the sectors from sequence number `first` to `last`.
+
+    payload: memoryview from there to the end of its page, valid until the next.
+    """
     page = memoryview(bytearray(ring.region.page_bytes))
-    sequence = sector_of(ring, number, page)
-    starts = [first_number(ring, at, page) for at in (sequence, sequence - 1) if at >= ring.oldest_sector]
-    return [first for first in starts if first]
+    for sequence in range(max(first, ring.oldest_sector), last + 1):
+        for walk in walks(ring, sequence, page):
+            while walk.next():
+                offset = walk.offset
+                kind = page[offset]
+                if kind != frame.KIND_ACK:
+                    if frame.number_before(page, offset, ring.next_number) > ring.cursor:
+                        return
+                    yield kind, page[offset + frame.HEAD_BYTES :]
 
 
 class _Scan:
@@ -136,6 +150,8 @@ class _Scan:
         self._pages = region.sector_bytes // region.page_bytes
         self._align = frame.alignment(region.unit_bytes)
         self._walk = Walk(page, self._align)
+        self._sector = -1  # of the sector that `_seed` is for
+        self._seed = 0
         self.torn = 0
         self.is_next_spoiled = False
 
@@ -144,14 +160,17 @@ class _Scan:
         state = self._state
         state.tail_page = 0
         damaged = state.damaged
+        walk = self._walk
         for index in range(self._pages):
             self._begin(sequence, index)
-            while self._walk.next():
-                self._damage()
+            if index and is_blank(self._page, 0):
+                continue
+            state.tail_page = index + 1
+            while walk.next():
+                if walk.damage_end > walk.damage_start:
+                    self._damage()
                 self._frame()
             self._damage()
-            if index == 0 or not is_blank(self._page, 0):
-                state.tail_page = index + 1
         if state.damaged > damaged + 1:
             state.tail_page = self._pages  # neighbours were disturbed: this sector is not to be trusted with more
 
@@ -204,11 +223,14 @@ class _Scan:
 
     def _begin(self, sequence, index):
         region = self._region
+        if sequence != self._sector:
+            self._sector = sequence
+            self._seed = frame.seed(self._state.ring_id, sequence)
         region.read(
             sequence % self._state.sectors * region.sector_bytes + index * region.page_bytes,
             self._page,
         )
-        self._walk.begin(index, frame.seed(self._state.ring_id, sequence))
+        self._walk.begin(index, self._seed)
 
     def _frame(self):
         state = self._state

@@ -4,7 +4,7 @@ from binascii import crc32
 
 from fieldpost.ring import frame, sector
 
-_BLANK = b"\xff" * 256
+_BLANK = bytearray(b"\xff" * 256)  # no bytes: those do not compare with memoryviews by themselves, but byte by byte
 
 
 class Walk:
@@ -62,7 +62,7 @@ def is_blank(page, start):
     """Return whether `page` (memoryview) reads as erased from `start` to its end."""
     while start < len(page):
         end = min(start + len(_BLANK), len(page))
-        if page[start:end] != _BLANK[: end - start]:
+        if (_BLANK if end - start == len(_BLANK) else _BLANK[: end - start]) != page[start:end]:
             return False
         start = end
     return True
