@@ -4,7 +4,7 @@ from binascii import crc32
 
 from fieldpost.ring import frame, sector
 
-_BLANK = bytearray(b"\xff" * 256)  # no bytes: those do not compare with memoryviews by themselves, but byte by byte
+_BLANK = b"\xff" * 256
 
 
 class Walk:
@@ -62,7 +62,7 @@ def is_blank(page, start):
     """Return whether `page` (memoryview) reads as erased from `start` to its end."""
     while start < len(page):
         end = min(start + len(_BLANK), len(page))
-        if (_BLANK if end - start == len(_BLANK) else _BLANK[: end - start]) != page[start:end]:
+        if page[start:end] != _BLANK[: end - start]:
             return False
         start = end
     return True
