@@ -105,16 +105,16 @@ class Inbound:
         body, self._body = self._body, self._resting
         self._stage = _FIRST_BYTE
         if self._remaining > len(body):
-            self._complete_drained(handler)
+            self._complete_drained(handler, body)
         else:
             handler.packet(self._first_byte, body[: self._remaining])
 
-    def _complete_drained(self, handler):
+    def _complete_drained(self, handler, body):
         qos = self._first_byte >> 1 & 3
         if self._first_byte & 0xF0 != PUBLISH or qos > 1 or (qos and not self._packet_id):
             raise ProtocolError("packet 0x%02x of %d bytes" % (self._first_byte, self._remaining))
-        end = 2 + (self._body[0] << 8 | self._body[1])
-        topic = self._body[2 : end if end <= len(self._body) else 2]
+        end = 2 + (body[0] << 8 | body[1])
+        topic = body[2 : end if end <= len(body) else 2]
         handler.oversize(self._packet_id if qos else 0, self._remaining, topic)
 
 
