@@ -55,7 +55,7 @@ def flash(
         with tempfile.TemporaryDirectory(prefix="fieldpost-") as work, _pool(jobs) as pool:
             tree = None
             if not what.dry_run:
-                tree = firmware.build(Path(work), lambda line: None, user_commands=what.user_commands)
+                tree = firmware.build(Path(work) / "tree", lambda line: None, user_commands=what.user_commands)
 
             def flash_one(row: Row) -> Result:
                 result = _flash_one(row, row.board or str(board), what, settings, tree, lines.of(row.device))

@@ -157,7 +157,7 @@ def flash(job: Job, found: Look, progress: Progress) -> str:
     name = _name(job, about)
     config = job.config(name, about)
     with tempfile.TemporaryDirectory(prefix="fieldpost-") as work:
-        tree = job.tree or agent.build(Path(work), progress, user_commands=job.user_commands)
+        tree = job.tree or agent.build(Path(work) / "tree", progress, user_commands=job.user_commands)
         arrived = job.arrived(config) if job.arrived is not None else None
         install(port, tree, config, job.identity, progress, patience)
     if not job.wait:

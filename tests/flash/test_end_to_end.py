@@ -57,6 +57,8 @@ class Bench:
 @pytest.fixture
 async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Bench]:
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    (tmp_path / "temporary").mkdir()
+    monkeypatch.setenv("TMPDIR", str(tmp_path / "temporary"))
     folder = tmp_path / "user"
     folder.mkdir()
     (folder / "fieldpost.toml").write_text(
@@ -70,6 +72,7 @@ async def bench(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterato
     api = AdminApi(hub)
     await api.start()
     yield Bench(folder, hub)
+    assert list((tmp_path / "temporary").iterdir()) == [], "it leaves nothing behind"
     await api.stop()
     await hub.stop()
 
