@@ -96,9 +96,9 @@ def run(
 
 @app.command()
 def page(data: Data = None, as_json_: Json = False) -> None:
-    """Print the address of the hub's page, with the token that opens it.
+    """Print the address of the hub's page.
 
-    It is the key to this hub: for your browser, for nobody else.
+    The token that opens it stands in it: for your browser, for nobody else.
     """
     address = HubClient(_folder(data)).page_address()
     print(json.dumps({"url": address}) if as_json_ else address)
