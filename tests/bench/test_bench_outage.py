@@ -53,6 +53,14 @@ def test_a_pause_is_time_with_power_and_without_a_reading():
     assert measure._seconds_on(starts_s, stops_s, 1.0, 12.5) == 3.0 + 5.5
 
 
+def test_a_reading_that_arrived_is_found_among_those_that_were_taken():
+    """Uptime begins when the program does, and not with the power; a start may not have been heard of at all."""
+    moments = [1.5, 1.7, 1.9, 6.3, 6.5]
+    names = [judge.Name(3, 9, 30), judge.Name(3, 11, 429), judge.Name(4, 12, 1200)]
+    assert measure.when_taken(names, moments, [1.0, 6.0]) == [1.5, 1.9, 6.3]
+    assert measure.when_taken([], moments, [1.0, 6.0]) == []
+
+
 def test_what_the_judge_takes_for_a_reading():
     record = b'{"records":[{"n":7,"boot":2,"up":900,"temperature":21.5},{"n":8,"boot":2,"up":1000,"cause":"power"}]}'
     assert judge._names(record) == [judge.Name(2, 7, 900)]

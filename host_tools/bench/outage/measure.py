@@ -14,10 +14,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
+import math
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -163,8 +164,6 @@ class _Bench:
 
     def result(self, began_s: float, ended_s: float) -> Result:
         heard = self.heard()
-        first_start = min((name.start for name in heard), default=1)
-        arrived_s = [self.starts_s[name.start - first_start] + name.up_ms / 1000 - began_s for name in heard]
         moments = [moment for moment, taken in self.counts if taken]
         begins_s = moments[0] if moments else ended_s
         on_s = _seconds_on(self.starts_s, self.stops_s, begins_s, ended_s)
@@ -178,7 +177,7 @@ class _Bench:
             flash_bytes=self.board.flash.bytes_programmed - self._bytes,
             erases=self.board.flash.erases - self._erases,
             taken_s=tuple(moment - began_s for moment in moments),
-            arrived_s=tuple(sorted(arrived_s)),
+            arrived_s=tuple(moment - began_s for moment in when_taken(heard, moments, self.starts_s)),
         )
 
 
@@ -264,6 +263,27 @@ class _Run:
 
     async def _all(self, action: str) -> None:
         await asyncio.gather(*(getattr(bench, action)() for bench in self._benches))
+
+
+def when_taken(names: Iterable[Name], moments: Sequence[float], starts_s: Sequence[float]) -> list[float]:
+    """Return for each reading which of the moments it was taken at, in order.
+
+    moments: at which readings were taken, ascending. starts_s: when the board got power, the first start named first.
+    A board's uptime begins some time after that, so it counts from the first reading of the same start.
+    """
+    found = []
+    by_start: dict[int, list[int]] = {}
+    for name in names:
+        by_start.setdefault(name.start, []).append(name.up_ms)
+    first_start = min(by_start, default=0)
+    ends_s = [*starts_s[1:], math.inf]
+    for start, ups_ms in by_start.items():
+        begin_s, end_s = starts_s[start - first_start], ends_s[start - first_start]
+        inside = [moment for moment in moments if begin_s <= moment < end_s]
+        for up_ms in ups_ms:
+            guess = inside[0] + (up_ms - min(ups_ms)) / 1000
+            found.append(min(inside, key=lambda moment: abs(moment - guess)))
+    return sorted(found)
 
 
 def _seconds_on(starts_s: Sequence[float], stops_s: Sequence[float], from_s: float, to_s: float) -> float:

@@ -41,8 +41,12 @@ def draw(figures: Figures) -> str:
                 f'<rect x="{left + span.start_s * per_s:.1f}" y="{_HEAD - 8}" width="{span.length_s * per_s:.1f}" '
                 f'height="{bottom - _HEAD + 8}" fill="{colour}"/>'
             )
+    dark = {
+        second for span in figures.schedule.spans()["power"] for second in range(int(span.start_s), int(span.end_s))
+    }
+    seconds = [second for second in range(int(length_s)) if second not in dark]
     for index, result in enumerate(results):
-        parts += _row(result, _HEAD + index * _ROW, left, per_s, length_s)
+        parts += _row(result, _HEAD + index * _ROW, left, per_s, seconds)
     for second in range(0, int(length_s) + 1, 10):
         x = left + second * per_s
         parts.append(
@@ -63,15 +67,14 @@ def _legend() -> list[str]:
     return parts
 
 
-def _row(result: Result, top: int, left: int, per_s: float, length_s: float) -> list[str]:
-    seconds = int(length_s)
-    taken, arrived = (_in_seconds(moments, seconds) for moments in (result.taken_s, result.arrived_s))
+def _row(result: Result, top: int, left: int, per_s: float, seconds: Sequence[int]) -> list[str]:
+    taken, arrived = (_in_seconds(moments, seconds[-1] + 1) for moments in (result.taken_s, result.arrived_s))
     most = 1000 / INTERVAL_MS
     parts = [
         f'<text x="{_MARGIN}" y="{top + 16}" font-weight="600" fill="{_INK}">{escape(result.title)}</text>',
         f'<text x="{_MARGIN}" y="{top + 32}" font-size="11" fill="{_FAINT}">{escape(_words(result))}</text>',
     ]
-    for second in range(seconds):
+    for second in seconds:
         x, width = left + second * per_s, per_s - 0.6
         height = _BAND * min(taken[second] / most, 1.0)
         good = _BAND * min(arrived[second], taken[second]) / most

@@ -18,7 +18,10 @@ _PAGE: Final = """\
 
 makes this page and the picture: emulated ESP32 boards, each a MicroPython interpreter of its own with sensor, flash,
 plug and link, take a reading of their BME280 every {interval} ms for {length:g} s and publish it with QoS 1 to
-{broker}. All meet the same faults at the same moments: {faults}.
+{broker}. All meet the same faults at the same moments:
+
+{faults}
+
 At the end everything is up again, and each may send what it still has.
 
 ![{alt}](outage.svg)
@@ -53,7 +56,11 @@ def lines(figures: Figures) -> list[str]:
     for result in figures.results.values():
         cells = "".join(f"{cell:>{len(head) + 3}}" for head, cell in zip(_HEADS, _cells(result), strict=True))
         found.append(f"{result.title:<26}{cells}")
-    return [*found, "", f"readings of {figures.schedule.length_s:g} s: {faults(figures)}; {figures.broker_version}"]
+    return [
+        *found,
+        "",
+        f"readings of {figures.schedule.length_s:g} s: {'; '.join(faults(figures))}; {figures.broker_version}",
+    ]
 
 
 def page(figures: Figures) -> str:
@@ -65,7 +72,7 @@ def page(figures: Figures) -> str:
         interval=INTERVAL_MS,
         length=figures.schedule.length_s,
         broker=figures.broker_version,
-        faults=faults(figures),
+        faults="\n".join(f"- {line}" for line in faults(figures)),
         alt="Readings of each contestant over time: arrived, lost, not taken",
         rows="\n".join(f"| {one.title} | " + " | ".join(_cells(one)) + " |" for one in figures.results.values()),
         robust=figures.results["robust"].title.rpartition(" ")[2],
@@ -74,17 +81,11 @@ def page(figures: Figures) -> str:
     )
 
 
-def faults(figures: Figures) -> str:
+def faults(figures: Figures) -> list[str]:
     """Return what happens, and when, in words."""
     spans = figures.schedule.spans()
-    return "; ".join(
-        f"{words} {_at(spans[what])}"
-        for what, words in (
-            ("link", "the link is a black hole"),
-            ("power", "the plug is out"),
-            ("broker", "the broker is away"),
-        )
-    )
+    words = {"link": "the link is a black hole", "power": "the plug is out", "broker": "the broker is away"}
+    return [f"{words[what]} {_at(spans[what])}" for what in words]
 
 
 def _at(spans: Sequence[Span]) -> str:
