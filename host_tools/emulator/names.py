@@ -6,38 +6,25 @@ What it answers is an address of the documentation (RFC 5737); all of them lead 
 import asyncio
 import struct
 
+from host_tools.emulator.udp_server import UdpServer
+
 _TTL_S = 60
 _HEADER = struct.Struct("!HHHHHH")
 _NO_SUCH_NAME = 3
 _ADDRESS = bytes((192, 0, 2, 1))
 
 
-class NameServer(asyncio.DatagramProtocol):
+class NameServer(UdpServer):
     """A server of RFC 1035, section 4, on a free UDP port of 127.0.0.1.
 
     delay_s: before it answers; None: it never does. knows_names: whether there are any. asked: the names so far.
     """
 
     def __init__(self) -> None:
+        super().__init__()
         self.delay_s: float | None = 0.0
         self.knows_names = True
         self.asked: list[str] = []
-        self.port = 0
-        self._transport: asyncio.DatagramTransport | None = None
-
-    async def start(self) -> None:
-        """Begin to listen at `port`."""
-        loop = asyncio.get_running_loop()
-        await loop.create_datagram_endpoint(lambda: self, ("127.0.0.1", 0))
-
-    def stop(self) -> None:
-        """Close; what has not been answered stays so."""
-        if self._transport is not None:
-            self._transport.close()
-
-    def connection_made(self, transport: asyncio.DatagramTransport) -> None:  # type: ignore[override]
-        self._transport = transport
-        self.port = transport.get_extra_info("sockname")[1]
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         end = data.find(b"\0", _HEADER.size) + 5  # behind the name: type and class
@@ -51,11 +38,7 @@ class NameServer(asyncio.DatagramProtocol):
         # The name is where the question has it, at offset 12.
         record = struct.pack("!HHHIH", 0xC00C, 1, 1, _TTL_S, len(_ADDRESS)) + _ADDRESS if self.knows_names else b""
         answer = head + data[_HEADER.size : end] + record
-        asyncio.get_running_loop().call_later(self.delay_s, self._answer, answer, addr)
-
-    def _answer(self, answer: bytes, addr: tuple[str, int]) -> None:
-        if self._transport is not None and not self._transport.is_closing():
-            self._transport.sendto(answer, addr)
+        asyncio.get_running_loop().call_later(self.delay_s, self.send, answer, addr)
 
 
 def _name(labels: bytes) -> str:

@@ -5,18 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Final
 
+from host_tools.lab.plan import Step
 from host_tools.lab.quantities import Span
 
 POWER_OFF_S: Final = 2.0
 BROKER_OFF_S: Final = 3.0
-
-
-@dataclass(frozen=True)
-class Step:
-    """One thing to do: link_down, link_up, power_off, power_on, broker_stop or broker_start, `at_s` after the start."""
-
-    at_s: float
-    action: str
 
 
 @dataclass(frozen=True)
@@ -40,14 +33,14 @@ class Schedule:
         }
 
     def steps(self) -> list[Step]:
-        """Return everything in the order of time."""
+        """Return everything in the order of time: link_, power_ and broker_ steps."""
         words = {"link": ("link_down", "link_up"), "power": ("power_off", "power_on")}
         words["broker"] = ("broker_stop", "broker_start")
         found = []
         for what, spans in self.spans().items():
             for span in spans:
                 found += [Step(span.start_s, words[what][0]), Step(span.end_s, words[what][1])]
-        return sorted(found, key=lambda step: step.at_s)
+        return sorted(found)
 
 
 # An outage; a power cut; an outage in which the power goes as well; the broker is updated.
